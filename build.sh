@@ -1,0 +1,246 @@
+#!/bin/sh
+# Builds build/netto, a static musl binary, on Debian 12, Debian 13 or Ubuntu 24.04 with nothing installed:
+# installs the missing tools through apt, takes the distribution's own sources of libbpf, elfutils and zlib,
+# and writes nothing outside build/. A second run rebuilds only netto, without the network.
+#
+# On hosts without apt: have the tools, and give unpacked sources in LIBBPF_SRC, ELFUTILS_SRC and ZLIB_SRC.
+# Overridable: CC (a musl compiler), CLANG, BPFTOOL, STRIP, AR, KERNEL_HEADERS, JOBS.
+set -eu
+cd "$(dirname "$0")"
+
+CC=${CC:-musl-gcc}
+CLANG=${CLANG:-clang}
+STRIP=${STRIP:-strip}
+AR=${AR:-ar}
+KERNEL_HEADERS=${KERNEL_HEADERS:-/usr/include}
+JOBS=${JOBS:-$(nproc)}
+VERSION=0.1
+MAX_BYTES=400000
+B=$PWD/build
+
+die() {
+	echo "build.sh: $*" >&2
+	exit 1
+}
+
+have() {
+	command -v "$1" >/dev/null 2>&1
+}
+
+# bpftool's wrapper of Ubuntu wants the tool of the running kernel; any of them can write a skeleton.
+find_bpftool() {
+	for t in "${BPFTOOL:-bpftool}" /usr/sbin/bpftool /usr/lib/linux-tools/*/bpftool; do
+		if "$t" version >/dev/null 2>&1; then
+			BPFTOOL=$t
+			return 0
+		fi
+	done
+	return 1
+}
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	else
+		have sudo || die "not root and no sudo: install $* by hand"
+		sudo "$@"
+	fi
+}
+
+install_tools() {
+	want=
+	have "$CLANG" || want="$want clang"
+	have "$CC" || want="$want musl-tools"
+	have "$STRIP" || want="$want binutils"
+	have "$AR" || want="$want binutils"
+	[ -e "$KERNEL_HEADERS/linux/bpf.h" ] || want="$want linux-libc-dev"
+	if [ ! -e "$B/lib/done" ]; then
+		have dpkg-source || [ -n "${LIBBPF_SRC:-}" ] || want="$want dpkg-dev"
+	fi
+	find_bpftool || want="$want $(. /etc/os-release; [ "$ID" = ubuntu ] && echo linux-tools-generic || echo bpftool)"
+	[ -n "$want" ] || return 0
+	have apt-get || die "missing, and there is no apt to install it:$want"
+	echo "build.sh: installing$want"
+	as_root apt-get -q update
+	# shellcheck disable=SC2086 # a list of names
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $want
+	find_bpftool || die "no bpftool that runs: set BPFTOOL"
+}
+
+# The source packages come from the archives that the machine already uses, read back from apt itself (so both
+# formats of its configuration are understood), through lists and a cache of our own under build/apt.
+write_source_list() {
+	(
+		. /etc/os-release
+		apt-get indextargets --format '$(ORIGIN) $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+			awk -v key="/usr/share/keyrings/$ID-archive-keyring.gpg" '
+				$1 == "Debian" || $1 == "Ubuntu" { print "deb-src [signed-by=" key "]", $2, $3, $4 }' |
+			sort -u
+	) >"$B/apt/sources.list"
+}
+
+private_apt() {
+	list=$1
+	shift
+	apt-get -q -o "Dir::Etc::sourcelist=$list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$B/apt/lists" \
+		-o "Dir::Cache=$B/apt/cache" -o APT::Get::List-Cleanup=false -o APT::Sandbox::User=root "$@"
+}
+
+# $1 = source package. Some mirrors list a package in two suites and hold its files for one: then each archive
+# is asked alone.
+fetch_source() {
+	mkdir -p "$B/src/$1"
+	(
+		cd "$B/src/$1"
+		private_apt "$B/apt/sources.list" source --download-only "$1" && exit 0
+		while read -r line; do
+			echo "$line" >"$B/apt/one.list"
+			private_apt "$B/apt/one.list" source --download-only "$1" && exit 0
+		done <"$B/apt/sources.list"
+		exit 1
+	) >"$B/apt/$1.log" 2>&1 || {
+		cat "$B/apt/$1.log" >&2
+		die "cannot download the source package $1: set LIBBPF_SRC, ELFUTILS_SRC and ZLIB_SRC"
+	}
+	(
+		cd "$B/src/$1"
+		rm -rf unpacked
+		dpkg-source --no-check -x ./*.dsc unpacked >"$B/apt/$1.log" 2>&1
+	) || die "cannot unpack the source package $1: see build/apt/$1.log"
+}
+
+fetch_sources() {
+	if [ -z "${LIBBPF_SRC:-}" ] || [ -z "${ELFUTILS_SRC:-}" ] || [ -z "${ZLIB_SRC:-}" ]; then
+		have apt-get || die "no apt: set LIBBPF_SRC, ELFUTILS_SRC and ZLIB_SRC to unpacked sources"
+		mkdir -p "$B/apt/lists/partial" "$B/apt/cache/archives/partial"
+		write_source_list
+		if [ ! -s "$B/apt/sources.list" ]; then # a machine whose lists were never fetched names no origin
+			as_root apt-get -q update
+			write_source_list
+		fi
+		private_apt "$B/apt/sources.list" update
+	fi
+	[ -n "${LIBBPF_SRC:-}" ] || { fetch_source libbpf; LIBBPF_SRC=$B/src/libbpf/unpacked; }
+	[ -n "${ELFUTILS_SRC:-}" ] || { fetch_source elfutils; ELFUTILS_SRC=$B/src/elfutils/unpacked; }
+	[ -n "${ZLIB_SRC:-}" ] || { fetch_source zlib; ZLIB_SRC=$B/src/zlib/unpacked; }
+}
+
+# musl-gcc sees only musl's headers: the kernel's are linked beside them.
+link_headers() {
+	rm -rf "$B/include"
+	mkdir -p "$B/include"
+	for d in linux asm asm-generic; do
+		for from in "$KERNEL_HEADERS/$d" "$KERNEL_HEADERS/$(uname -m)-linux-gnu/$d"; do
+			if [ -d "$from" ]; then
+				ln -sfn "$from" "$B/include/$d"
+			fi
+		done
+		[ -e "$B/include/$d" ] || die "no kernel headers in $KERNEL_HEADERS: no $d/"
+	done
+}
+
+# $1 = archive, $2... = sources; the flags are in $flags.
+archive() {
+	out=$1
+	shift
+	rm -rf "$out.o"
+	mkdir -p "$out.o"
+	# shellcheck disable=SC2086 # a list of flags
+	printf '%s\n' "$@" | (cd "$out.o" && xargs -P "$JOBS" -n 8 $CC $CFLAGS $flags -c)
+	rm -f "$out"
+	"$AR" rcs "$out" "$out.o"/*.o
+	rm -rf "$out.o"
+}
+
+build_libraries() {
+	if [ -e "$B/lib/done" ]; then
+		return 0
+	fi
+	fetch_sources
+	link_headers
+	rm -rf "$B/lib"
+	mkdir -p "$B/lib/elfutils"
+	LIBBPF_SRC=$(cd "$LIBBPF_SRC" && pwd)
+	ELFUTILS_SRC=$(cd "$ELFUTILS_SRC" && pwd)
+	ZLIB_SRC=$(cd "$ZLIB_SRC" && pwd)
+	# The skeleton and netto.bpf.c include <bpf/...>; libelf.h and zlib.h are needed by libbpf alone.
+	ln -sfn "$LIBBPF_SRC/src" "$B/include/bpf"
+
+	echo "build.sh: building zlib, libelf and libbpf"
+	flags="-DHAVE_UNISTD_H -D_LARGEFILE64_SOURCE=1"
+	archive "$B/lib/libz.a" "$ZLIB_SRC"/*.c
+
+	# What elfutils' configure would find with musl; elf.h of elfutils expects glibc's two macros.
+	cat >"$B/lib/elfutils/config.h" <<-'CONFIG'
+		#define _GNU_SOURCE 1
+		#define HAVE_DECL_MEMRCHR 1
+		#define HAVE_DECL_RAWMEMCHR 0
+		#define HAVE_DECL_MEMPCPY 1
+		#define HAVE_DECL_REALLOCARRAY 1
+		#define HAVE_DECL_POWEROF2 1
+		#define HAVE_ERR_H 1
+		#define HAVE_STDATOMIC_H 1
+		#define HAVE_FALLTHROUGH 1
+		#define HAVE_VISIBILITY 1
+		#define __BEGIN_DECLS
+		#define __END_DECLS
+		#define PACKAGE_NAME "elfutils"
+		#include <eu-config.h>
+	CONFIG
+	flags="-DHAVE_CONFIG_H -I$B/lib/elfutils -I$ELFUTILS_SRC/libelf -I$ELFUTILS_SRC/lib -I$ZLIB_SRC -I$B/include"
+	archive "$B/lib/libelf.a" "$ELFUTILS_SRC"/libelf/*.c
+
+	flags="-D_LARGEFILE64_SOURCE -D_FILE_OFFSET_BITS=64 -I$LIBBPF_SRC/include -I$LIBBPF_SRC/include/uapi"
+	flags="$flags -I$B/include -idirafter $ELFUTILS_SRC/libelf -I$ZLIB_SRC"
+	archive "$B/lib/libbpf.a" "$LIBBPF_SRC"/src/*.c
+	: >"$B/lib/done"
+}
+
+bpf_arch() {
+	case ${ARCH:-$(uname -m)} in
+	x86_64) echo x86 ;;
+	aarch64) echo arm64 ;;
+	arm*) echo arm ;;
+	riscv64) echo riscv ;;
+	*) die "no eBPF target for $(uname -m)" ;;
+	esac
+}
+
+build_netto() {
+	echo "build.sh: building netto"
+	# v3: 32-bit operations, known to every kernel from 5.1 on. -g: BTF, for CO-RE and for the skeleton's types.
+	# shellcheck disable=SC2086 # a list of flags
+	"$CLANG" --target=bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -D"__TARGET_ARCH_$(bpf_arch)" ${BPF_CFLAGS:-} \
+		-I"$B/include/bpf/../include/uapi" -I"$B/include" -c netto.bpf.c -o "$B/netto.full.o"
+	"$BPFTOOL" gen object "$B/netto.bpf.o" "$B/netto.full.o" # drops DWARF, keeps BTF
+	"$BPFTOOL" gen skeleton "$B/netto.bpf.o" name netto >"$B/netto.skel.h"
+	# shellcheck disable=SC2086 # a list of flags
+	$CC $CFLAGS -std=gnu11 -Wall -Wextra -Werror -DVERSION="\"$VERSION\"" -I"$B" -I"$B/include" -static \
+		-Wl,--gc-sections netto.c "$B/lib/libbpf.a" "$B/lib/libelf.a" "$B/lib/libz.a" -o "$B/netto.tmp"
+	"$STRIP" "$B/netto.tmp"
+	mv "$B/netto.tmp" "$B/netto"
+}
+
+check_netto() {
+	if readelf -lW "$B/netto" | grep -q -e INTERP -e DYNAMIC; then
+		die "build/netto is not static"
+	fi
+	if readelf -SW "$B/netto" | grep -q -e '\.symtab' -e '\.debug'; then
+		die "build/netto is not stripped"
+	fi
+	if grep -aq -e GLIBC_ -e 'GNU C Library' "$B/netto"; then
+		die "build/netto has parts of glibc"
+	fi
+	bytes=$(wc -c <"$B/netto")
+	[ "$bytes" -le $MAX_BYTES ] || die "build/netto has $bytes bytes, more than $MAX_BYTES"
+	[ "$("$B/netto" --version)" = "netto $VERSION" ] || die "build/netto --version does not run"
+	echo "build.sh: build/netto: static, stripped, $bytes bytes"
+}
+
+# -Os, one section a function (what nothing calls is left out), and no tables for exceptions: C has none.
+CFLAGS=${CFLAGS:--Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables}
+mkdir -p "$B"
+install_tools
+build_libraries
+build_netto
+check_netto

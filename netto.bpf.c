@@ -1,0 +1,469 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * netto, kernel side: who owns each nanosecond of each CPU.
+ *
+ * Accounting rule. Every CPU has four slots; the innermost one that is set owns the time: hardirq > softirq >
+ * poll > task. A hook charges the time since the last change to the owner, then changes one slot. The task slot
+ * is never empty: it holds an operation, `other` or `idle`. So events are exclusive and sum to wall time.
+ *
+ * Data flow. fentry/fexit of the socket operations set and clear the task slot; softirq_entry/exit the softirq
+ * slot; sched_switch parks the slots of the task that leaves and brings back those of the one that comes (in task
+ * storage, or in a hash by task pointer). Nothing is sent anywhere. User space runs netto_mark on each CPU at each
+ * end of an interval: it writes down, at one instant of that CPU, all sums with the spans still open. An interval is
+ * the difference of two marks, so intervals join without a gap. A CPU starts to count at its first sched_switch or
+ * mark; sched_switch is attached last, so every hook is in place by then.
+ *
+ * Clocks. Softirqs and top halves interrupt a program anywhere, so they share no variable with the tasks' side:
+ * each level has a clock of its own that stands still while a higher level runs (now - what those took), and
+ * charges spans of that clock. An interruption in the midst of a change takes no time on the clock of the one
+ * interrupted; all that it must do is to read a consistent clock (clock()). The levels:
+ *   hardirq  clock = now
+ *   softirq  clock = now - irq[HARD].used
+ *   task     clock = now - irq[HARD].used - irq[SOFT].used; holds the slots poll and task, and on PREEMPT_RT
+ *            softirq, which is there run by tasks and preempted with them.
+ *
+ * Races, level by level:
+ * - hardirq programs run with interrupts off; only an NMI comes between, and NMIs write nothing here.
+ * - softirq programs (not RT) run with interrupts on, and softirqs do not nest: only top halves come between.
+ * - sched_switch runs with interrupts off. It is the only writer of the task level besides fentry/fexit.
+ * - fentry/fexit programs cannot migrate, but on preemptible kernels from 5.11 on sched_switch can come between,
+ *   with other tasks and their fentry/fexit programs, before the first one goes on. The slots and the time of the last
+ *   change are one word, so that a change is one store, and the sums are added to atomically. A preemption before
+ *   that store would be overwritten by it: change() notices (see there).
+ * - netto_mark runs in an IPI and only reads. It may see a program between its store and its addition: user space
+ *   sees a residual that was not there at the mark before, and marks again.
+ *
+ * Blind spots. An operation that began before netto attached is not seen until the next one of that task. When
+ * another tracer attaches to the same functions, the kernel skips the exit programs of the calls under way: the
+ * task stays in its operation until it leaves the next one. An operation within another (a send that swaps pages
+ * in over the network) ends both. All times are nanoseconds of CLOCK_MONOTONIC.
+ */
+#include <linux/bpf.h>
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
+#define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
+
+enum {
+	MAX_CPUS = 1024,  /* CPU ids below this; a power of two, and half a kB of kernel memory each */
+	MAX_SAVED = 8192, /* tasks off the CPU within an operation, where there is no task storage */
+	CLOCK_TRIES = 3,  /* each fails only if an interrupt ends within some 20 ns */
+	CHANGE_TRIES = 3, /* each fails only if a preemption comes within these */
+};
+
+/* The word of the task level: the time of the last change << SLOT_BITS, then an event for each slot. */
+enum { SLOT_TASK, SLOT_POLL, SLOT_SOFTIRQ, SLOT_HARDIRQ };
+enum { EVENT_BITS = 4, SLOT_BITS = 3 * EVENT_BITS, SLOT_MASK = (1 << SLOT_BITS) - 1 };
+enum { SOFT, HARD };
+
+/* Configuration, written by user space before loading. */
+const volatile __u8 rt;		 /* PREEMPT_RT: softirqs belong to tasks */
+const volatile __u8 use_storage; /* task storage, else the hash */
+const volatile __u8 use_parking; /* there are hooks that set a slot of the task level */
+
+/*
+ * The events, in the order of the report: the one definition. `net`: is a part of `net`. The numbers fit
+ * EVENT_BITS; the enumeration is declared here so that it reaches user space through the skeleton.
+ */
+const volatile struct {
+	enum {
+		EV_NONE,
+		EV_RX_SOFTIRQ,
+		EV_TX_SOFTIRQ,
+		EV_RECV,
+		EV_SEND,
+		EV_CONN,
+		EV_OTHER,
+		EV_IDLE,
+		EV_MAX
+	} id;
+	__u8 net;
+	char name[15];
+} events[EV_MAX] = {
+	[EV_RX_SOFTIRQ] = { EV_RX_SOFTIRQ, 1, "rx_softirq" },
+	[EV_TX_SOFTIRQ] = { EV_TX_SOFTIRQ, 1, "tx_softirq" },
+	[EV_RECV] = { EV_RECV, 1, "recv" },
+	[EV_SEND] = { EV_SEND, 1, "send" },
+	[EV_CONN] = { EV_CONN, 1, "conn" },
+	[EV_OTHER] = { EV_OTHER, 0, "other" },
+	[EV_IDLE] = { EV_IDLE, 0, "idle" },
+};
+
+/*
+ * The socket operations of the network families, at the level that every way into them passes, from 5.10 to 7.x:
+ * X(program, event, kernel function). inet6_release ends in inet_release, which is enough.
+ */
+#define OPERATIONS(X)                                                                                    \
+	X(send4, EV_SEND, inet_sendmsg)                                                                  \
+	X(send6, EV_SEND, inet6_sendmsg)                                                                 \
+	X(sendpg, EV_SEND, inet_sendpage) /* until 6.4 */                                                \
+	X(sendpkt, EV_SEND, packet_sendmsg)                                                              \
+	X(sendxsk, EV_SEND, xsk_sendmsg)                                                                 \
+	X(recv4, EV_RECV, inet_recvmsg)                                                                  \
+	X(recv6, EV_RECV, inet6_recvmsg)                                                                 \
+	X(recvspl, EV_RECV, tcp_splice_read)                                                             \
+	X(recvcom, EV_RECV, sock_common_recvmsg) /* raw IPv6, L2TP */                                    \
+	X(recvpkt, EV_RECV, packet_recvmsg)                                                              \
+	X(recvxsk, EV_RECV, xsk_recvmsg) /* from 5.11 */                                                 \
+	X(connect, EV_CONN, inet_stream_connect)                                                         \
+	X(conndgr, EV_CONN, inet_dgram_connect)                                                          \
+	X(accept, EV_CONN, inet_accept)                                                                  \
+	X(shutdwn, EV_CONN, inet_shutdown)                                                               \
+	X(close, EV_CONN, inet_release)
+
+#define PROBE_OF_OPERATION(name, event, function) { "netto_" #name, event },
+
+/*
+ * What measures each event; its kind and target are the section name of the program, and the program of the same
+ * name with _x, where there is one, is the other half.
+ */
+const volatile struct {
+	char program[15];
+	__u8 event;
+} probes[] = {
+	{ "netto_soft", EV_RX_SOFTIRQ },
+	{ "netto_soft", EV_TX_SOFTIRQ },
+	OPERATIONS(PROBE_OF_OPERATION)
+	{ "netto_switch", EV_OTHER },
+	{ "netto_switch", EV_IDLE },
+};
+
+/*
+ * State of each CPU, by CPU id, written on that CPU alone; 0 until it starts to count. Times in ns; ns[] and
+ * count[] by event, and with room for all events that EVENT_BITS can tell, so that no index needs a check.
+ */
+struct {
+	__u64 task;	   /* the word of the task level; 0: not counting yet */
+	__u64 resumed;	   /* task clock at the last sched_switch */
+	__u64 running;	   /* task pointer: who runs since then */
+	__u32 switches;	   /* sched_switches */
+	__u32 ready;	   /* the task on this CPU is known to have task storage */
+	struct {
+		__u64 event; /* EV_NONE: none runs */
+		__u64 since; /* this level's clock when it began */
+		__u64 used;  /* time of all that ended */
+	} irq[2];	   /* SOFT, HARD */
+	__u64 start;	   /* when this CPU began to count */
+	__u64 unseen;	   /* time since then that nothing is known of: see unseen() */
+	__u64 lost;	   /* operations of tasks that left the CPU and could not be parked: the rest is `other` */
+	__u64 mark_wall;   /* at the last mark: time since start, without unseen */
+	__u64 mark_unseen; /* at the last mark: unseen with what was still open */
+	__u64 mark_ns[16]; /* at the last mark: ns[] with what was still open */
+	__u64 ns[16];	   /* exclusive time */
+	__u64 count[16];   /* entries; for idle: switches to the idle task */
+	__u64 pad[1];	   /* to half a kB, so that indexing is a shift, and CPUs share no cache line */
+} cpus[MAX_CPUS];
+_Static_assert(sizeof(cpus[0]) == 512, "a power of two");
+
+typedef typeof(cpus[0]) cpu_t;
+
+/* Slots of tasks that are off the CPU within an operation; written and read by sched_switch alone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, __u32);
+} netto_storage SEC(".maps");
+
+/*
+ * The same by task pointer, for kernels without task storage for tracing (before 5.13), and for PREEMPT_RT, where a
+ * softirq can be parked whose task never had a chance to allocate. An entry lives only while its task is parked.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_SAVED);
+	__type(key, __u64);
+	__type(value, __u32);
+} netto_saved SEC(".maps");
+
+static __always_inline cpu_t *this_cpu(void)
+{
+	cpu_t *c = &cpus[bpf_get_smp_processor_id() & (MAX_CPUS - 1)];
+
+	asm volatile("" : "+r"(c)); /* one base register: clang would add up an address for each field */
+	return c;
+}
+
+/*
+ * The clock of a level. What the levels above took is read before and after the time: when both are the same,
+ * nothing came between, and the difference is exact.
+ */
+static __always_inline __u64 used_above(cpu_t *c, __u32 slot)
+{
+	if (slot == SLOT_HARDIRQ)
+		return 0;
+	if (slot == SLOT_SOFTIRQ)
+		return READ_ONCE(c->irq[HARD].used);
+	return READ_ONCE(c->irq[SOFT].used) + READ_ONCE(c->irq[HARD].used);
+}
+
+static __always_inline __u64 clock(cpu_t *c, __u32 slot)
+{
+	__u64 used, now;
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < CLOCK_TRIES; i++) {
+		used = used_above(c, slot);
+		now = bpf_ktime_get_ns();
+		if (used_above(c, slot) == used)
+			break;
+	}
+	return now - used;
+}
+
+/*
+ * True if another task runs than the last sched_switch brought: a switch was missed, and what the CPU did meanwhile is
+ * not known. A CPU runs no tracepoint on its last steps when it is unplugged, nor on its first ones when it is plugged
+ * in; and there are hosts that hide some tasks from tracing.
+ */
+static __always_inline int unseen(cpu_t *c, __u64 task)
+{
+	return c->running != task;
+}
+
+static __always_inline __u32 owner(__u64 word)
+{
+	__u32 slots = word & SLOT_MASK;
+
+	if (slots >> 2 * EVENT_BITS)
+		return slots >> 2 * EVENT_BITS;
+	if (slots >> EVENT_BITS)
+		return slots >> EVENT_BITS;
+	return slots;
+}
+
+/* From the time of the word's last change to `now`; right over the wrap of the 52 bits after 52 days. */
+static __always_inline __u64 span(__u64 word, __u64 now)
+{
+	return ((now << SLOT_BITS) - (word & ~(__u64)SLOT_MASK)) >> SLOT_BITS;
+}
+
+/*
+ * Puts `event` into a slot of the task level. A preemption is seen by the count of switches: if our word still
+ * stands, it came before our store and sched_switch has charged all until then, and what is left to charge began when
+ * this task resumed; so once more, from there. If another word stands, it came after, and our store was taken into
+ * account. (Two preemptions within these few instructions, one before and one after the store, would be misjudged.)
+ */
+static __always_inline void change(cpu_t *c, __u32 slot, __u64 event)
+{
+	__u32 switches = READ_ONCE(c->switches); /* before the word */
+	__u64 old = READ_ONCE(c->task), now, word;
+	__u64 slots = (old & SLOT_MASK & ~(15ull << slot * EVENT_BITS)) | event << slot * EVENT_BITS;
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < CHANGE_TRIES; i++) {
+		now = clock(c, SLOT_TASK);
+		word = now << SLOT_BITS | slots;
+		WRITE_ONCE(c->task, word);
+		if (READ_ONCE(c->switches) == switches || READ_ONCE(c->task) != word)
+			break;
+		switches = READ_ONCE(c->switches);
+		old = READ_ONCE(c->resumed) << SLOT_BITS | (old & SLOT_MASK);
+	}
+	__sync_fetch_and_add(&c->ns[owner(old) & 15], span(old, now));
+}
+
+/* Gives the current task its storage where allocating is allowed, so that sched_switch never has to. */
+static __always_inline void prepare_task(cpu_t *c)
+{
+	if (c->ready)
+		return;
+	if (bpf_task_storage_get(&netto_storage, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE))
+		c->ready = 1;
+}
+
+static __always_inline int is_task_level(__u32 slot)
+{
+	return slot < SLOT_SOFTIRQ || (slot == SLOT_SOFTIRQ && rt);
+}
+
+/* An entry starts afresh, whatever the slot holds: a missed exit ends here. */
+static __always_inline void enter(__u32 slot, __u64 event)
+{
+	cpu_t *c = this_cpu();
+
+	if (!c->task)
+		return;
+	__sync_fetch_and_add(&c->count[event], 1);
+	if (is_task_level(slot)) {
+		if (use_storage)
+			prepare_task(c);
+		change(c, slot, event);
+	} else {
+		c->irq[slot - SLOT_SOFTIRQ].since = clock(c, slot);
+		c->irq[slot - SLOT_SOFTIRQ].event = event;
+	}
+}
+
+/* An exit ends whatever the slot holds; without an entry it does nothing. */
+static __always_inline void leave(__u32 slot)
+{
+	cpu_t *c = this_cpu();
+
+	if (is_task_level(slot)) {
+		__u64 empty = slot == SLOT_TASK ? EV_OTHER : EV_NONE;
+
+		if (c->task && (c->task >> slot * EVENT_BITS & 15) != empty)
+			change(c, slot, empty);
+	} else if (c->irq[slot - SLOT_SOFTIRQ].event) {
+		__u64 took = clock(c, slot) - c->irq[slot - SLOT_SOFTIRQ].since;
+
+		c->ns[c->irq[slot - SLOT_SOFTIRQ].event & 15] += took;
+		c->irq[slot - SLOT_SOFTIRQ].event = EV_NONE;
+		WRITE_ONCE(c->irq[slot - SLOT_SOFTIRQ].used, c->irq[slot - SLOT_SOFTIRQ].used + took);
+	}
+}
+
+SEC("tp_btf/softirq_entry")
+int BPF_PROG(netto_soft, unsigned int vec)
+{
+	if (vec == NET_RX_SOFTIRQ)
+		enter(SLOT_SOFTIRQ, EV_RX_SOFTIRQ);
+	else if (vec == NET_TX_SOFTIRQ)
+		enter(SLOT_SOFTIRQ, EV_TX_SOFTIRQ);
+	return 0;
+}
+
+SEC("tp_btf/softirq_exit")
+int BPF_PROG(netto_soft_x, unsigned int vec)
+{
+	if (vec == NET_RX_SOFTIRQ || vec == NET_TX_SOFTIRQ)
+		leave(SLOT_SOFTIRQ);
+	return 0;
+}
+
+#define PROGRAMS_OF_OPERATION(name, event, function) \
+	SEC("fentry/" #function)                     \
+	int netto_##name(void *ctx)                  \
+	{                                            \
+		enter(SLOT_TASK, event);             \
+		return 0;                            \
+	}                                            \
+	SEC("fexit/" #function)                      \
+	int netto_##name##_x(void *ctx)              \
+	{                                            \
+		leave(SLOT_TASK);                    \
+		return 0;                            \
+	}
+OPERATIONS(PROGRAMS_OF_OPERATION)
+
+static __always_inline int park(struct task_struct *task, __u32 slots)
+{
+	if (use_storage) {
+		__u32 *saved = bpf_task_storage_get(&netto_storage, task, 0, 0);
+
+		if (!saved)
+			return -1;
+		*saved = slots;
+		return 0;
+	}
+	__u64 key = (__u64)task;
+
+	return bpf_map_update_elem(&netto_saved, &key, &slots, BPF_ANY);
+}
+
+/* The slots that were parked with a task, or 0; they are parked no longer. */
+static __always_inline __u32 unpark(cpu_t *c, struct task_struct *task)
+{
+	__u32 *saved, slots;
+
+	if (use_storage) {
+		c->ready = 0;
+		if (!task->bpf_storage)
+			return 0;
+		saved = bpf_task_storage_get(&netto_storage, task, 0, 0);
+		if (!saved)
+			return 0;
+		c->ready = 1;
+		slots = *saved;
+		*saved = 0;
+		return slots;
+	}
+	__u64 key = (__u64)task;
+
+	saved = bpf_map_lookup_elem(&netto_saved, &key);
+	if (!saved)
+		return 0;
+	slots = *saved;
+	bpf_map_delete_elem(&netto_saved, &key);
+	return slots;
+}
+
+/*
+ * The arguments are (preempt, prev, next) on all kernels; 5.18 appended prev_state. With interrupts off: plain
+ * additions will do.
+ */
+SEC("tp_btf/sched_switch")
+int BPF_PROG(netto_switch, _Bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	cpu_t *c = this_cpu();
+	__u64 word = c->task, now = clock(c, SLOT_TASK);
+	__u32 slots = word & SLOT_MASK;
+
+	if (!word) {
+		c->start = now;
+	} else if (unseen(c, (__u64)prev)) {
+		c->unseen += span(word, now);
+		slots = 0;
+	} else {
+		c->ns[owner(word) & 15] += span(word, now);
+	}
+	if (use_parking && slots && slots != EV_OTHER && slots != EV_IDLE && park(prev, slots))
+		c->lost++;
+	if (next->pid == 0) {
+		slots = EV_IDLE;
+		c->count[EV_IDLE]++;
+		c->ready = 0;
+	} else {
+		slots = use_parking ? unpark(c, next) : 0;
+		if (!slots)
+			slots = EV_OTHER;
+	}
+	c->running = (__u64)next;
+	c->resumed = now;
+	c->switches++;
+	c->task = now << SLOT_BITS | slots;
+	return 0;
+}
+
+/*
+ * Writes down the state of this CPU at this instant. Run by BPF_PROG_TEST_RUN in an IPI on the CPU that user space
+ * names; where the kernel cannot do that (before 5.10), attached, and hit by user space renaming itself on that CPU.
+ */
+SEC("raw_tp/task_rename")
+int netto_mark(void *ctx)
+{
+	cpu_t *c = this_cpu();
+	__u64 task = bpf_get_current_task();
+	__u64 now = bpf_ktime_get_ns();
+	__u64 clock = now, open;
+
+	if (!c->task) {
+		c->start = now;
+		c->running = task;
+		c->task = now << SLOT_BITS | ((__u32)bpf_get_current_pid_tgid() ? EV_OTHER : EV_IDLE);
+	}
+	for (int i = 0; i < 16; i++)
+		c->mark_ns[i] = c->ns[i];
+	for (int i = HARD; i >= SOFT; i--) {
+		clock -= c->irq[i].used;
+		if (c->irq[i].event) {
+			open = clock - c->irq[i].since;
+			c->mark_ns[c->irq[i].event & 15] += open;
+			clock -= open;
+		}
+	}
+	open = span(c->task, clock);
+	c->mark_unseen = c->unseen;
+	if (unseen(c, task))
+		c->mark_unseen += open;
+	else
+		c->mark_ns[owner(c->task) & 15] += open;
+	c->mark_wall = now - c->start - c->mark_unseen;
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The kernel types that netto.bpf.c reads: only the fields in use. CO-RE finds their offsets in the running
+ * kernel's BTF, so that order, size and what lies between do not matter here.
+ */
+#ifndef NETTO_VMLINUX_H
+#define NETTO_VMLINUX_H
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct task_struct {
+	int pid;	   /* 0: the idle task of a CPU */
+	void *bpf_storage; /* NULL until a BPF program keeps something with the task; from 5.11 */
+};
+
+#pragma clang attribute pop
+
+enum { NET_TX_SOFTIRQ = 2, NET_RX_SOFTIRQ = 3 }; /* include/linux/interrupt.h */
+
+#endif
