@@ -224,15 +224,23 @@ static __always_inline int unseen(cpu_t *c, __u64 task)
 	return c->running != task;
 }
 
-static __always_inline __u32 owner(__u64 word)
+/* An event as an index of ns[], masked where clang cannot see that it need not be, and a verifier would not agree. */
+static __always_inline __u64 event_index(__u64 event)
 {
-	__u32 slots = word & SLOT_MASK;
+	asm volatile("%0 &= 15" : "+r"(event));
+	return event;
+}
 
-	if (slots >> 2 * EVENT_BITS)
-		return slots >> 2 * EVENT_BITS;
-	if (slots >> EVENT_BITS)
-		return slots >> EVENT_BITS;
-	return slots;
+/* The event that owns the task level: that of the innermost slot that is set. */
+static __always_inline __u64 owner(__u64 word)
+{
+	__u64 event = word & SLOT_MASK;
+
+	if (event >> 2 * EVENT_BITS)
+		event >>= 2 * EVENT_BITS;
+	else if (event >> EVENT_BITS)
+		event >>= EVENT_BITS;
+	return event_index(event);
 }
 
 /* From the time of the word's last change to `now`; right over the wrap of the 52 bits after 52 days. */
@@ -263,7 +271,7 @@ static __always_inline void change(cpu_t *c, __u32 slot, __u64 event)
 		switches = READ_ONCE(c->switches);
 		old = READ_ONCE(c->resumed) << SLOT_BITS | (old & SLOT_MASK);
 	}
-	__sync_fetch_and_add(&c->ns[owner(old) & 15], span(old, now));
+	__sync_fetch_and_add(&c->ns[owner(old)], span(old, now));
 }
 
 /* Gives the current task its storage where allocating is allowed, so that sched_switch never has to. */
@@ -311,7 +319,7 @@ static __always_inline void leave(__u32 slot)
 	} else if (c->irq[slot - SLOT_SOFTIRQ].event) {
 		__u64 took = clock(c, slot) - c->irq[slot - SLOT_SOFTIRQ].since;
 
-		c->ns[c->irq[slot - SLOT_SOFTIRQ].event & 15] += took;
+		c->ns[event_index(c->irq[slot - SLOT_SOFTIRQ].event)] += took;
 		c->irq[slot - SLOT_SOFTIRQ].event = EV_NONE;
 		WRITE_ONCE(c->irq[slot - SLOT_SOFTIRQ].used, c->irq[slot - SLOT_SOFTIRQ].used + took);
 	}
@@ -409,7 +417,7 @@ int BPF_PROG(netto_switch, _Bool preempt, struct task_struct *prev, struct task_
 		c->unseen += span(word, now);
 		slots = 0;
 	} else {
-		c->ns[owner(word) & 15] += span(word, now);
+		c->ns[owner(word)] += span(word, now);
 	}
 	if (use_parking && slots && slots != EV_OTHER && slots != EV_IDLE && park(prev, slots))
 		c->lost++;
@@ -452,7 +460,7 @@ int netto_mark(void *ctx)
 		clock -= c->irq[i].used;
 		if (c->irq[i].event) {
 			open = clock - c->irq[i].since;
-			c->mark_ns[c->irq[i].event & 15] += open;
+			c->mark_ns[event_index(c->irq[i].event)] += open;
 			clock -= open;
 		}
 	}
@@ -461,7 +469,7 @@ int netto_mark(void *ctx)
 	if (unseen(c, task))
 		c->mark_unseen += open;
 	else
-		c->mark_ns[owner(c->task) & 15] += open;
+		c->mark_ns[owner(c->task)] += open;
 	c->mark_wall = now - c->start - c->mark_unseen;
 	return 0;
 }

@@ -135,7 +135,7 @@ static int online_cpus(bool cpus[MAX_CPUS])
 	return 0;
 }
 
-/* For tests alone: true if the word is in NETTO_WITHOUT, as if this host lacked it (test/README says which). */
+/* For tests alone: true if the word is in NETTO_WITHOUT, as if this host lacked it; test/lib.sh says which. */
 static bool without(const char *word)
 {
 	const char *list = getenv("NETTO_WITHOUT");
@@ -197,16 +197,15 @@ static void refuse(struct probe *p, const char *why)
 	snprintf(p->why_not, sizeof(p->why_not), "%s", why);
 }
 
-/* libbpf's last warning: said only when nothing can be loaded, since programs may be refused in trying. */
-static char libbpf_warning[256];
+/* -v: what libbpf has to say, but not while programs that may be refused are tried. */
+static bool trying = true;
 
-static int keep_libbpf_warning(enum libbpf_print_level level, const char *format, va_list args)
+static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
 {
-	if (level == LIBBPF_WARN) {
-		vsnprintf(libbpf_warning, sizeof(libbpf_warning), format, args);
-		libbpf_warning[strcspn(libbpf_warning, "\n")] = 0;
-	}
-	return 0;
+	if (!opt.verbose || trying || level == LIBBPF_DEBUG)
+		return 0;
+	fputs("netto: ", stderr);
+	return vfprintf(stderr, format, args);
 }
 
 static struct bpf_program *find_program(struct netto *skel, const char *name, const char *suffix)
@@ -302,6 +301,7 @@ static int load_probes(struct session *s)
 		netto__destroy(s->skel);
 		s->skel = NULL;
 	}
+	trying = false;
 	return try_load(s, NULL);
 }
 
@@ -328,7 +328,7 @@ static int explain_load(int err)
 		message("this kernel refuses eBPF tracing: is it locked down (/sys/kernel/security/lockdown)?");
 		return EXIT_IMPOSSIBLE;
 	}
-	message("cannot load the eBPF programs: %s (%s)", strerror(-err), libbpf_warning);
+	message("cannot load the eBPF programs: %s: -v says more", strerror(-err));
 	return EXIT_FAILED;
 }
 
@@ -557,19 +557,21 @@ static int mark_all(struct session *s, struct marks *m)
 	return err;
 }
 
-/* Signals that end the measurement; one that is ignored (nohup, a shell's background) stays so. */
+/* Signals that end the measurement. A shell's background jobs ignore SIGINT: not this one. nohup is respected. */
 static sigset_t block_signals(void)
 {
-	static const int ends[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction old;
 	sigset_t set;
 
-	sigemptyset(&set);
-	for (unsigned i = 0; i < ARRAY_SIZE(ends); i++)
-		if (!sigaction(ends[i], NULL, &old) && old.sa_handler != SIG_IGN)
-			sigaddset(&set, ends[i]);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
 	signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error */
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	if (!sigaction(SIGHUP, NULL, &old) && old.sa_handler != SIG_IGN)
+		sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 	return set;
 }
 
@@ -998,7 +1000,7 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	ends = block_signals();
-	libbpf_set_print(keep_libbpf_warning);
+	libbpf_set_print(print_libbpf);
 	status = start_probes(&s);
 	if (!status) {
 		if (opt.verbose) {

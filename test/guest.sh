@@ -1,0 +1,234 @@
+# shellcheck shell=sh
+# The tests of a virtual machine, where nothing but the load uses the network: counts are exact. Runs as root in
+# busybox's sh, with netto and load in the PATH; $1 = the kernel's name for test/run.
+part=$1
+. /lib.sh
+
+has_hook() { # EVENT FUNCTION
+	grep -q "netto: $1: fentry $2\$" "$T/err"
+}
+
+# Operations and primes: calls of each one over udp4, udp6, tcp4, tcp6. A dash: not in that protocol.
+counts() { # RECORD OPERATION PRIMES...
+	event=$1 op=$2
+	shift 2
+	: >"$T/loads"
+	want=0
+	status=0
+	start_netto -c 600
+	for proto in udp4 udp6 tcp4 tcp6; do
+		if [ "$1" != - ]; then
+			"$LOAD" "$op" $proto "$1" >>"$T/loads" 2>&1 || { status=$?; break; }
+			want=$((want + $1))
+		fi
+		shift
+	done
+	stop_netto || fail "netto while $op" "exit status $?: $(cat "$T/err")"
+	cp "$T/loads" "$T/load"
+	if [ $status = 77 ]; then
+		skip "$op" "$(tail -n 1 "$T/load")"
+		return
+	fi
+	conserved "$op"
+	[ $status = 0 ] || fail "$op" "exit status $status: $(cat "$T/load")"
+	sends=$(load_value sends) recvs=$(load_value recvs)
+	case $event in
+	send) check "$op: the load did as told" "$sends == $want" "$(cat "$T/load")" ;;
+	recv) check "$op: the load did as told" "$recvs == $want" "$(cat "$T/load")" ;;
+	esac
+	check "$op: exactly $want ${event}s" "$(count all "$event") == $want" "$(cat "$T/load")"
+	check "$op: as many sends and receives as the load made" \
+		"$(count all send) == $sends && $(count all recv) == $recvs" "$(cat "$T/load")"
+}
+
+test_counts() {
+	counts send send 1009 503 211 307
+	counts send sendto 101 103 107 109
+	counts send sendmsg 127 131 137 139
+	counts send sendmmsg 149 151 157 163
+	counts send write 167 173 179 181
+	counts send writev 191 193 197 199
+	counts send sendfile - - 211 223
+	counts send splice_out - - 227 229
+	counts recv recv 1013 509 211 307
+	counts recv recvfrom 101 103 107 109
+	counts recv recvmsg 127 131 137 139
+	counts recv recvmmsg 149 151 157 163
+	counts recv read 167 173 179 181
+	counts recv readv 191 193 197 199
+	counts recv splice_in - - 211 223
+	counts send uring_send 233 239 241 251
+	counts recv uring_recv 257 263 269 271
+}
+
+test_other_families() {
+	measure load connect tcp4 101
+	check "connect tcp4: connects, accepts, closes and shutdowns" \
+		"$(count all conn) >= $(load_value connects) + $(load_value accepts) + $(load_value closes)" \
+		"$(count all conn) of $(cat "$T/load")"
+	measure load unix 1511
+	check "AF_UNIX is no network" "$(count all net) == 0 && $(ns all net) == 0" "$(grep event,all "$T/csv")"
+	measure load rawv6_recv 61
+	check "raw IPv6: exactly 61 receives" "$(count all recv) == 61" "$(cat "$T/load")"
+	if has_hook send packet_sendmsg; then
+		measure load packet_send 83
+		check "AF_PACKET: exactly 83 sends" "$(count all send) == 83" "$(cat "$T/load")"
+		measure load packet_recv 89
+		check "AF_PACKET: exactly 89 receives" "$(count all recv) == 89" "$(cat "$T/load")"
+	else
+		skip "AF_PACKET" "this kernel has no fentry of packet_sendmsg"
+	fi
+}
+
+# What must hold of time, and would not if it were charged otherwise.
+test_truths() {
+	measure load block_recv 1000
+	check "a task that blocks 1 s in recv costs < 1 % of it" \
+		"$(count all recv) == 1 && $(ns all recv) > 0 && $(ns all recv) < 10000000" "$(ns all recv) ns"
+
+	measure load sendloop 2 1
+	check "a send loop: sends and what they run are its CPU time" \
+		"$(ns 1 send) + $(ns 1 rx_softirq) > 0.5 * $(load_value cpu_ns) &&
+		 $(ns 1 send) + $(ns 1 rx_softirq) < 1.02 * $(load_value cpu_ns)" \
+		"send $(ns 1 send), rx $(ns 1 rx_softirq), $(cat "$T/load")"
+	check "a loopback send's NET_RX is rx_softirq, not send" \
+		"$(count 1 rx_softirq) > 0.9 * $(load_value sends) && $(ns 1 rx_softirq) > 0.1 * $(ns 1 send)" \
+		"$(count 1 rx_softirq) softirqs of $(ns 1 rx_softirq) ns in sends of $(ns 1 send) ns, $(cat "$T/load")"
+
+	measure sh -c "load sendloop 3 1 & load burn 3 1; wait"
+	set -- $(sed -n 's/.*sends=.*cpu_ns=\([0-9]*\).*/\1/p' "$T/load") $(sed -n '/sends=/!s/.*cpu_ns=\([0-9]*\).*/\1/p' "$T/load")
+	check "a send loop that a busy task preempts is charged its share, not wall time" \
+		"$(ns 1 send) + $(ns 1 rx_softirq) < 1.02 * $1 && $(ns 1 send) + $(ns 1 rx_softirq) > 0.5 * $1 &&
+		 $1 < 0.7 * $(wall 1)" "send $(ns 1 send), rx $(ns 1 rx_softirq), $(cat "$T/load")"
+	check "the busy task is other" "$(ns 1 other) > 0.98 * $2" "other $(ns 1 other), $(cat "$T/load")"
+
+	measure load bigsend 2 0 1
+	check "one send over two CPUs is one entry" "$(count all send) == 1" "$(count all send), $(cat "$T/load")"
+	for cpu in 0 1; do
+		ran=$(load_value cpu_$(echo $cpu | tr 01 ab)_ns)
+		check "a send that migrates is charged on CPU $cpu for what it ran there" \
+			"$(ns $cpu send) > 0.2 * $ran && $(ns $cpu send) < 1.02 * $ran" \
+			"send $(ns $cpu send), rx $(ns $cpu rx_softirq), $(cat "$T/load")"
+	done
+
+	measure load unixflood 2 1
+	check "an AF_UNIX flood is other" "$(count all send) == 0 && $(ns 1 other) > 0.9 * $(load_value cpu_ns)" \
+		"other $(ns 1 other), $(cat "$T/load")"
+
+	measure load switches 2 1
+	check "a storm of context switches is other" \
+		"$(ns 1 other) > 0.5 * $(wall 1) && $(ns all net) < 0.01 * $(wall all)" "$(cat "$T/load")"
+
+	measure load udpflood 3 0 1
+	check "a flood is received" "$(count all recv) >= $(load_value recvs) && $(load_value recvs) > 100 && $(ns 1 recv) > 0" \
+		"$(count all recv) receives, $(cat "$T/load")"
+}
+
+test_rt() {
+	measure sh -c "load udpflood 3 1 1 & load burn 3 1 fifo 50 40 1000; wait"
+	burn=$(sed -n '/sends=/!s/.*cpu_ns=\([0-9]*\).*/\1/p' "$T/load" | head -n 1)
+	check "a softirq that a FIFO thread preempts is not charged for it" \
+		"$(ns 1 other) > 0.98 * $burn && $(ns 1 rx_softirq) > 0.01 * $(wall 1)" \
+		"other $(ns 1 other), rx $(ns 1 rx_softirq), $(cat "$T/load")"
+}
+
+online() { # CPU 0|1
+	echo "$2" >"/sys/devices/system/cpu/cpu$1/online"
+}
+
+hotplug_in_run() {
+	sleep 1
+	online 1 0
+	sleep 2
+	online 1 1
+	sleep 1
+}
+
+test_hotplug() {
+	measure hotplug_in_run
+	check "a CPU that is unplugged for a while is measured for the rest" \
+		"$(wall 1) > 0.3 * $(wall 0) && $(wall 1) < 0.8 * $(wall 0)" "$(wall 1) of $(wall 0) ns"
+	check "an unplugged CPU does nothing" "$(ns 1 other) < 0.2 * $(wall 0)" "other $(ns 1 other) ns"
+	online 1 0
+	measure sleep 1
+	check "an offline CPU has no rows" "$(wall 1) == 0 && $(wall 0) > 900000000" "$(wall 1) ns"
+	start_netto -c 600
+	sleep 1
+	online 1 1
+	sleep 1
+	stop_netto
+	conserved "a CPU is plugged in"
+	check "a CPU that is plugged in is measured from then on" \
+		"$(wall 1) > 0.25 * $(wall 0) && $(wall 1) < 0.75 * $(wall 0)" "$(wall 1) of $(wall 0) ns"
+	start_netto -c 600
+	sleep 1
+	online 1 0
+	sleep 1
+	stop_netto
+	conserved "a CPU is unplugged"
+	check "a CPU that stays unplugged is measured until then" \
+		"$(wall 1) > 0.25 * $(wall 0) && $(wall 1) < 0.75 * $(wall 0)" "$(wall 1) of $(wall 0) ns"
+	online 1 1
+}
+
+# Each fallback gives what the first choice gives.
+test_fallbacks() {
+	for without in storage test_run "storage test_run"; do
+		export NETTO_WITHOUT="$without"
+		measure sh -c "load sendto udp4 1301; load block_recv 300; load recv tcp6 409"
+		check "without $without: exact counts" \
+			"$(count all send) == $(load_value sends) && $(count all recv) == 410" "$(cat "$T/load")"
+		check "without $without: blocking is free" "$(ns all recv) < 30000000" "$(ns all recv) ns"
+	done
+	check "marks by renaming agree in time" "$(wall 1) > 0.97 * $(wall 0) && $(wall 1) < 1.03 * $(wall 0)" \
+		"$(wall 0) and $(wall 1) ns"
+	NETTO_WITHOUT=fentry
+	measure load sendto udp4 1301
+	check "without fentry: softirqs are measured, operations are not" \
+		"$(count all rx_softirq) > 1000 && $(grep -c -e ,send, -e ,recv, -e ,conn, "$T/csv") == 0" "$(cat "$T/csv")"
+	check "without fentry: the rows say so" "$(grep -c 'hook/send=none:' "$T/csv") == 1" "$(grep hook "$T/csv")"
+	unset NETTO_WITHOUT
+}
+
+# expect STATUS TEXT WHAT COMMAND...: the exit status, and one line on stderr that has TEXT in it
+expect() {
+	want=$1 text=$2 what=$3
+	shift 3
+	"$@" >"$T/out" 2>"$T/err" </dev/null
+	seen=$?
+	if [ $seen = "$want" ] && [ "$(wc -l <"$T/err")" = 1 ] && grep -q "^netto: .*$text" "$T/err"; then
+		pass "$what"
+	else
+		fail "$what" "exit status $seen, $(cat "$T/err")"
+	fi
+}
+
+test_refusals() {
+	echo 2 >/proc/sys/kernel/kptr_restrict
+	measure load sendto udp4 103
+	check "kptr_restrict of 2 changes nothing" "$(count all send) == 103" "$(cat "$T/err")"
+	echo 0 >/proc/sys/kernel/kptr_restrict
+	expect 1 "run it as root, or with CAP_BPF and CAP_PERFMON" "no capabilities" load uncap all netto 1
+	measure load uncap 24 load sendto udp4 107 # 24: CAP_SYS_RESOURCE
+	mount -t tmpfs none /sys/kernel/btf
+	expect 3 "CONFIG_DEBUG_INFO_BTF" "no BTF" netto 1
+	umount /sys/kernel/btf
+	expect 3 "CONFIG_BPF_SYSCALL" "no bpf()" load nobpf netto 1
+	echo 0-2047 >"$T/possible"
+	mount --bind "$T/possible" /sys/devices/system/cpu/possible
+	expect 1 "raise MAX_CPUS" "too many CPUs" netto 1
+	umount /sys/devices/system/cpu/possible
+	if [ "$part" = vm-5.10 ]; then
+		expect 1 "RLIMIT_MEMLOCK" "no memory to lock" load uncap 24 sh -c "ulimit -l 64; exec netto 1"
+	fi
+}
+
+test_counts
+test_other_families
+test_truths
+if grep -q PREEMPT_RT /proc/version; then
+	test_rt
+fi
+test_fallbacks
+test_refusals
+test_hotplug

@@ -1,0 +1,169 @@
+# shellcheck shell=sh
+# The tests of this machine as root: real traffic of iperf3 between network namespaces, and netto as a command.
+part=host
+. "$(dirname "$0")/lib.sh"
+
+A=netto-a B=netto-b
+
+net_up() {
+	net_down
+	ip netns add $A
+	ip netns add $B
+	ip link add netto0 netns $A type veth peer name netto1 netns $B
+	ip -n $A addr add 198.51.100.1/24 dev netto0
+	ip -n $B addr add 198.51.100.2/24 dev netto1
+	ip -n $A addr add 2001:db8::1/64 dev netto0 nodad
+	ip -n $B addr add 2001:db8::2/64 dev netto1 nodad
+	for n in "$A netto0" "$B netto1"; do
+		ip -n "${n% *}" link set "${n#* }" up
+		ip -n "${n% *}" link set lo up
+	done
+}
+
+net_down() {
+	ip netns del $A 2>/dev/null
+	ip netns del $B 2>/dev/null
+	return 0
+}
+
+iperf() { # options of the client
+	ip netns exec $B iperf3 -s -1 -D
+	wait_for ip netns exec $B sh -c "ss -ltn | grep -q :5201"
+	ip netns exec $A iperf3 "$@"
+}
+
+can_trace_operations() {
+	grep -q 'send=fentry' "$T/csv"
+}
+
+test_traffic() {
+	net_up
+	for to in 198.51.100.2 2001:db8::2; do
+		for udp in "" "-u -b 300M -l 512"; do
+			# shellcheck disable=SC2086 # options
+			measure iperf -t 2 -c $to $udp || continue
+			what="iperf3 $to ${udp:-tcp}"
+			check "$what: NET_RX is seen" "$(ns all rx_softirq) > 0.002 * $(wall all) && $(count all rx_softirq) > 1000" \
+				"$(count all rx_softirq) softirqs, $(ns all rx_softirq) of $(wall all) ns"
+			if can_trace_operations; then
+				check "$what: sends and receives are seen" "$(count all send) > 100 && $(count all recv) > 100" \
+					"$(grep event,all "$T/csv")"
+			else
+				check "$what: what cannot be measured has no row" "$(grep -c -e ,send, -e ,recv, "$T/csv") == 0" \
+					"$(cat "$T/csv")"
+			fi
+		done
+	done
+	can_trace_operations || skip "socket operations on this machine" "$("$NETTO" -v 0.1 2>&1 | grep inet_sendmsg)"
+
+	measure load sendto udp4 1009
+	check "counted sends: a NET_RX softirq each" "$(count all rx_softirq) >= 1000 && $(count all rx_softirq) < 1100" \
+		"$(count all rx_softirq)"
+}
+
+test_two_at_once() {
+	"$NETTO" -c 3 >"$T/csv1" 2>"$T/err1" &
+	one=$!
+	sleep 0.5
+	"$NETTO" -c 1.5 >"$T/csv2" 2>"$T/err2"
+	two=$?
+	wait $one
+	check "two at once: both measure" "$? == 0 && $two == 0" "$(cat "$T/err1" "$T/err2")"
+	for n in 1 2; do
+		cp "$T/csv$n" "$T/csv"
+		conserved "two at once, $n"
+	done
+	check "two at once: each for its own time" \
+		"$(awk -F, '$5 == "elapsed" { print $6 }' "$T/csv1") > 2.9e9 && $(run_row elapsed 6) < 1.7e9"
+}
+
+test_intervals() {
+	"$NETTO" -c 0.4 5 >"$T/csv" 2>"$T/err"
+	check "5 intervals: 5 reports, one header" \
+		"$(grep -c ,elapsed, "$T/csv") == 5 && $(grep -c ^time, "$T/csv") == 1" "$(cat "$T/csv")"
+	conserved "5 intervals"
+	check "intervals join without a gap" \
+		"$(awk -F, '$5 == "elapsed" { s += $6 } END { print s }' "$T/csv") > 1.98e9 &&
+		 $(awk -F, '$5 == "elapsed" { s += $6 } END { print s }' "$T/csv") < 2.05e9" "$(grep elapsed "$T/csv")"
+	check "12 fields in each row" "$(awk -F, 'NF != 12' "$T/csv" | wc -l) == 0" "$(awk -F, 'NF != 12' "$T/csv")"
+	"$NETTO" 0.2 2 >"$T/text"
+	check "text: the same number of fields in each row of the table" \
+		"$(awk '/^ *(CPU|all|[0-9]+) / { n[NF] } END { for (i in n) c++; print c }' "$T/text") == 1" "$(cat "$T/text")"
+}
+
+test_signals() {
+	for signal in INT TERM HUP; do
+		start_netto 600
+		sleep 0.3
+		kill -$signal "$netto"
+		wait "$netto"
+		check "SIG$signal: a report of what was measured, exit status 0" "$? == 0 && $(grep -c '^ all' "$T/csv") == 1" \
+			"$(cat "$T/csv" "$T/err")"
+	done
+	start_netto 0.3 0
+	sleep 1
+	stop_netto
+	check "COUNT 0: until interrupted" "$? == 0 && $(grep -c '^ all' "$T/csv") >= 3" "$(cat "$T/csv")"
+	sh -c "trap '' HUP; exec $NETTO 0.5" >"$T/csv" 2>"$T/err" &
+	netto=$!
+	sleep 0.2
+	kill -HUP $netto
+	wait $netto
+	check "nohup is respected" "$? == 0 && $(awk '/CPUs/ { print $6 * 1000 }' FS=', ' "$T/csv" | head -n 1) + 0 >= 0" \
+		"$(cat "$T/csv" "$T/err")"
+}
+
+test_nothing_stays() {
+	start_netto 600
+	check "its programs are recognised in bpftool" "$(bpftool prog | grep -c netto_) >= 4" "$(bpftool prog)"
+	kill -KILL "$netto"
+	wait "$netto" 2>/dev/null
+	wait_for sh -c "! bpftool prog | grep -q netto_ && ! bpftool map | grep -q netto"
+	check "SIGKILL: nothing stays loaded" "$(bpftool prog | grep -c netto_) + $(bpftool map | grep -c netto) == 0" \
+		"$(bpftool prog | grep netto)"
+}
+
+test_output() {
+	"$NETTO" 0.1 >/dev/full 2>"$T/err"
+	check "a full disk is exit status 1" "$? == 1 && $(grep -c '^netto: cannot write the report: No space' "$T/err") == 1" \
+		"$(cat "$T/err")"
+	{ "$NETTO" 0.3 2>"$T/err"; echo $? >"$T/status"; } | true
+	check "a closed pipe is exit status 1" "$(cat "$T/status") == 1 && $(grep -c 'Broken pipe' "$T/err") == 1" "$(cat "$T/err")"
+	"$NETTO" --help >/dev/full 2>"$T/err"
+	check "--help on a full disk is exit status 1" "$? == 1" "$(cat "$T/err")"
+	"$NETTO" -c 0.1 >"$T/csv" 2>"$T/err"
+	check "stderr is empty when nothing is wrong" "$(wc -c <"$T/err") == 0" "$(cat "$T/err")"
+	for bad in "0" "-1" "1 x" "1 2 3" "--nope" "1e3"; do
+		# shellcheck disable=SC2086 # words
+		"$NETTO" $bad >"$T/out" 2>"$T/err"
+		check "bad usage ($bad): exit status 2, one line on stderr" \
+			"$? == 2 && $(wc -l <"$T/err") == 1 && $(grep -c '^netto: ' "$T/err") == 1 && $(wc -c <"$T/out") == 0" \
+			"$(cat "$T/err" "$T/out")"
+	done
+	setpriv --reuid 65534 --clear-groups "$NETTO" 1 >"$T/out" 2>"$T/err"
+	check "not root: exit status 1, with a cure" "$? == 1 && $(grep -c 'run it as root' "$T/err") == 1" "$(cat "$T/err")"
+}
+
+# What the README and DESIGN promise of cost.
+test_costs() {
+	start_netto -c 600
+	peak=$(awk '/VmHWM/ { print $2 }' "/proc/$netto/status")
+	caps=$(awk '/CapEff/ { print $2 }' "/proc/$netto/status")
+	ready=$(sed -n 's/.*ready after \([0-9.]*\) s/\1/p' "$T/err")
+	sleep 2
+	stop_netto
+	check "memory: at most 16 MB at its peak ($peak kB)" "$peak <= 16384"
+	check "start-up: at most 0.2 s ($ready s)" "$ready <= 0.2"
+	check "it sleeps while measuring" "$(run_row self_user 6) + $(run_row self_kernel 6) < 10000000" \
+		"$(run_row self_user 6) ns user, $(run_row self_kernel 6) ns kernel"
+	check "capabilities are dropped but CAP_BPF ($caps)" "$((0x$caps)) == $((1 << 39))"
+}
+
+trap net_down EXIT
+test_traffic
+test_two_at_once
+test_intervals
+test_signals
+test_nothing_stays
+test_output
+test_costs

@@ -1,0 +1,117 @@
+# shellcheck shell=sh
+# What the tests of this machine (host.sh) and of a virtual machine (guest.sh) share. POSIX sh: busybox runs it.
+#
+# NETTO_WITHOUT=WORDS makes netto act as if the host lacked something, so that both branches are tested:
+# fentry (no probes of functions), storage (no task storage: the hash), test_run (no BPF_PROG_TEST_RUN: marks by
+# renaming itself).
+
+NETTO=${NETTO:-netto}
+LOAD=${LOAD:-load}
+T=${T:-/tmp/netto-test}
+mkdir -p "$T"
+part=${part:-test}
+
+# Results: one line each, counted by test/run.
+pass() {
+	echo "pass: $part: $*"
+}
+
+skip() { # what, why
+	echo "skip: $part: $1: $2"
+}
+
+fail() { # what, what was seen
+	echo "FAIL: $part: $1: $2"
+}
+
+# check WHAT EXPRESSION [SEEN]: EXPRESSION is awk's, of plain numbers
+check() {
+	if awk "BEGIN { exit !($2) }"; then
+		pass "$1"
+	else
+		fail "$1" "$2 does not hold${3:+; $3}"
+	fi
+}
+
+# Waits until the command succeeds, 30 s at the most.
+wait_for() {
+	tries=0
+	until "$@"; do
+		tries=$((tries + 1))
+		[ $tries -lt 300 ] || return 1
+		sleep 0.1
+	done
+}
+
+is_measuring() {
+	grep -q 'netto: measuring' "$T/err" || ! kill -0 "$netto" 2>/dev/null
+}
+
+start_netto() { # options
+	: >"$T/err" # not by the child, which may be late: the last run's would be read
+	"$NETTO" -v "$@" >"$T/csv" 2>"$T/err" &
+	netto=$!
+	wait_for is_measuring
+	grep -q 'netto: measuring' "$T/err" || fail "netto $*" "did not start: $(cat "$T/err")"
+}
+
+stop_netto() {
+	kill -INT "$netto"
+	wait "$netto"
+}
+
+# measure COMMAND...: netto's CSV of the time in which it ran, in $T/csv; what it printed, in $T/load.
+measure() {
+	start_netto -c 600
+	"$@" >"$T/load" 2>&1
+	status=$?
+	stop_netto || fail "netto while $*" "exit status $?: $(cat "$T/err")"
+	if [ $status != 0 ]; then
+		fail "$*" "exit status $status: $(cat "$T/load")"
+		return 1
+	fi
+	conserved "$*"
+}
+
+# The events of each CPU sum to its wall time, and nothing was lost.
+conserved() {
+	seen=$(awk -F, '
+		$3 == "event" && $5 != "net" { percent[$4] += $7; ns[$4] += $6 }
+		$3 == "event" && ($6 < 0 || $7 < 0 || $7 > 100.0001 || $6 > 1e15) { print "absurd: " $0 }
+		$5 == "elapsed" { elapsed = $6; cpus++ }
+		$5 == "residual" && $7 > 0.01 { print "residual of " $7 " %" }
+		$5 == "operations_lost" && $8 > 0 { print $8 " operations lost" }
+		END {
+			for (c in percent)
+				if (percent[c] < 99.99 || percent[c] > 100.01)
+					print "CPU " c " sums to " percent[c] " %"
+			if (!elapsed)
+				print "no rows"
+		}' "$T/csv")
+	if [ -z "$seen" ]; then
+		pass "events sum to wall time: $1"
+	else
+		fail "events sum to wall time: $1" "$seen"
+	fi
+}
+
+# Of the last measurement: time and entries of an event; a value of a run row; a value that the load printed.
+ns() { # CPU EVENT
+	awk -F, -v cpu="$1" -v name="$2" '$3 == "event" && $4 == cpu && $5 == name { s += $6 } END { printf "%.0f", s }' "$T/csv"
+}
+
+count() { # CPU EVENT
+	awk -F, -v cpu="$1" -v name="$2" '$3 == "event" && $4 == cpu && $5 == name { s += $8 } END { printf "%.0f", s }' "$T/csv"
+}
+
+run_row() { # NAME FIELD
+	awk -F, -v name="$1" -v field="$2" '$3 == "run" && $5 == name { print $field; exit }' "$T/csv"
+}
+
+wall() { # CPU
+	awk -F, -v cpu="$1" '$3 == "event" && $4 == cpu && $5 != "net" { s += $6 } END { printf "%.0f", s }' "$T/csv"
+}
+
+load_value() { # KEY: summed over what was printed
+	tr ' ' '\n' <"$T/load" | awk -F= -v key="$1" '$1 == key { s += $2 } END { printf "%.0f", s }'
+}
