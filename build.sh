@@ -158,7 +158,7 @@ build_libraries() {
 	fi
 	fetch_sources
 	link_headers
-	rm -rf "$B/lib"
+	rm -rf "${B:?}/lib"
 	mkdir -p "$B/lib/elfutils"
 	LIBBPF_SRC=$(cd "$LIBBPF_SRC" && pwd)
 	ELFUTILS_SRC=$(cd "$ELFUTILS_SRC" && pwd)

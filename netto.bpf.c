@@ -456,13 +456,13 @@ int netto_mark(void *ctx)
 	}
 	for (int i = 0; i < 16; i++)
 		c->mark_ns[i] = c->ns[i];
-	for (int i = HARD; i >= SOFT; i--) {
-		clock -= c->irq[i].used;
+	for (int i = HARD; i >= SOFT; i--) { /* from each level's clock to that of the one below */
 		if (c->irq[i].event) {
 			open = clock - c->irq[i].since;
 			c->mark_ns[event_index(c->irq[i].event)] += open;
 			clock -= open;
 		}
+		clock -= c->irq[i].used;
 	}
 	open = span(c->task, clock);
 	c->mark_unseen = c->unseen;

@@ -269,6 +269,8 @@ static int try_load(struct session *s, const struct probe *only)
 	s->skel->rodata->use_parking = s->rt || operations;
 	bpf_map__set_autocreate(s->skel->maps.netto_storage, s->storage && operations);
 	bpf_map__set_autocreate(s->skel->maps.netto_saved, !s->storage && (s->rt || operations));
+	if (without("room"))
+		bpf_map__set_max_entries(s->skel->maps.netto_saved, 8);
 	err = netto__load(s->skel);
 	if (err) {
 		netto__destroy(s->skel);
@@ -377,8 +379,11 @@ static int attach_probes(struct session *s)
 /* -v: what measures each event, and why not more. */
 static void explain_probes(const struct session *s)
 {
-	message("operations of tasks off the CPU are kept in %s",
-		s->storage ? "task storage" : "a hash by task pointer, for 8192 tasks");
+	if (s->storage)
+		message("operations of tasks off the CPU are kept in task storage");
+	else
+		message("operations of tasks off the CPU are kept in a hash, with room for %u tasks",
+			bpf_map__max_entries(s->skel->maps.netto_saved));
 	if (s->rt)
 		message("PREEMPT_RT: softirqs are kept with the tasks that run them");
 	for (int i = 0; i < MAX_PROBES; i++) {

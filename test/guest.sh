@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 # The tests of a virtual machine, where nothing but the load uses the network: counts are exact. Runs as root in
 # busybox's sh, with netto and load in the PATH; $1 = the kernel's name for test/run.
+# shellcheck disable=SC2034 # for lib.sh
 part=$1
 . /lib.sh
 
@@ -80,6 +81,11 @@ test_other_families() {
 	fi
 }
 
+# CPU time of the load whose line has the text (with -v: has it not), of two that ran at once.
+cpu_of() {
+	grep "$@" "$T/load" | sed -n 's/^cpu_ns=\([0-9]*\).*/\1/p; s/.* cpu_ns=\([0-9]*\).*/\1/p' | head -n 1
+}
+
 # What must hold of time, and would not if it were charged otherwise.
 test_truths() {
 	measure load block_recv 1000
@@ -96,16 +102,16 @@ test_truths() {
 		"$(count 1 rx_softirq) softirqs of $(ns 1 rx_softirq) ns in sends of $(ns 1 send) ns, $(cat "$T/load")"
 
 	measure sh -c "load sendloop 3 1 & load burn 3 1; wait"
-	set -- $(sed -n 's/.*sends=.*cpu_ns=\([0-9]*\).*/\1/p' "$T/load") $(sed -n '/sends=/!s/.*cpu_ns=\([0-9]*\).*/\1/p' "$T/load")
+	sender=$(cpu_of sends=) burner=$(cpu_of -v sends=)
 	check "a send loop that a busy task preempts is charged its share, not wall time" \
-		"$(ns 1 send) + $(ns 1 rx_softirq) < 1.02 * $1 && $(ns 1 send) + $(ns 1 rx_softirq) > 0.5 * $1 &&
-		 $1 < 0.7 * $(wall 1)" "send $(ns 1 send), rx $(ns 1 rx_softirq), $(cat "$T/load")"
-	check "the busy task is other" "$(ns 1 other) > 0.98 * $2" "other $(ns 1 other), $(cat "$T/load")"
+		"$(ns 1 send) + $(ns 1 rx_softirq) < 1.02 * $sender && $(ns 1 send) + $(ns 1 rx_softirq) > 0.5 * $sender &&
+		 $sender < 0.7 * $(wall 1)" "send $(ns 1 send), rx $(ns 1 rx_softirq), $(cat "$T/load")"
+	check "the busy task is other" "$(ns 1 other) > 0.98 * $burner" "other $(ns 1 other), $(cat "$T/load")"
 
 	measure load bigsend 2 0 1
 	check "one send over two CPUs is one entry" "$(count all send) == 1" "$(count all send), $(cat "$T/load")"
 	for cpu in 0 1; do
-		ran=$(load_value cpu_$(echo $cpu | tr 01 ab)_ns)
+		ran=$(load_value "cpu_$(echo $cpu | tr 01 ab)_ns")
 		check "a send that migrates is charged on CPU $cpu for what it ran there" \
 			"$(ns $cpu send) > 0.2 * $ran && $(ns $cpu send) < 1.02 * $ran" \
 			"send $(ns $cpu send), rx $(ns $cpu rx_softirq), $(cat "$T/load")"
@@ -124,11 +130,35 @@ test_truths() {
 		"$(count all recv) receives, $(cat "$T/load")"
 }
 
+# Marks that fall into whatever runs: each interval has its part.
+test_intervals() {
+	load udpflood 60 0 1 >"$T/load" 2>&1 &
+	flood=$!
+	sleep 1
+	"$NETTO" -c 0.1 50 >"$T/csv" 2>"$T/err"
+	kill $flood
+	wait $flood 2>/dev/null
+	conserved "50 intervals in a flood"
+	for event in rx_softirq send; do
+		seen=$(awk -F, -v event=$event '
+			$3 == "event" && $4 == 0 && $5 == event { n++; ns[n] = $6; count[n] = $8; all += $6; calls += $8 }
+			END {
+				for (i = 1; i <= n; i++)
+					if (ns[i] / (count[i] + 1) < 0.5 * all / calls || ns[i] / (count[i] + 1) > 2 * all / calls)
+						print "interval " i ": " ns[i] " ns for " count[i]
+				if (n != 50 || calls < 1000)
+					print n " intervals, " calls " entries"
+			}' "$T/csv")
+		check "$event costs the same in each interval of a flood" "$(echo "$seen" | grep -c .) == 0" \
+			"$seen; $(ns 0 $event) ns for $(count 0 $event)"
+	done
+}
+
 test_rt() {
 	measure sh -c "load udpflood 3 1 1 & load burn 3 1 fifo 50 40 1000; wait"
-	burn=$(sed -n '/sends=/!s/.*cpu_ns=\([0-9]*\).*/\1/p' "$T/load" | head -n 1)
+	burner=$(cpu_of -v sends=)
 	check "a softirq that a FIFO thread preempts is not charged for it" \
-		"$(ns 1 other) > 0.98 * $burn && $(ns 1 rx_softirq) > 0.01 * $(wall 1)" \
+		"$(ns 1 other) > 0.98 * $burner && $(ns 1 rx_softirq) > 0.01 * $(wall 1)" \
 		"other $(ns 1 other), rx $(ns 1 rx_softirq), $(cat "$T/load")"
 }
 
@@ -190,6 +220,17 @@ test_fallbacks() {
 	unset NETTO_WITHOUT
 }
 
+# 20 tasks blocked at once, where there is room for 8: the rest is counted.
+test_overflow() {
+	export NETTO_WITHOUT="storage room"
+	start_netto -c 600
+	sh -c 'for i in $(seq 20); do load block_recv 1500 >/dev/null & done; wait'
+	stop_netto
+	check "operations that do not fit into the hash are counted" \
+		"$(run_row operations_lost 8) == 12 && $(count all recv) == 20" "$(grep run,all "$T/csv")"
+	unset NETTO_WITHOUT
+}
+
 # expect STATUS TEXT WHAT COMMAND...: the exit status, and one line on stderr that has TEXT in it
 expect() {
 	want=$1 text=$2 what=$3
@@ -226,9 +267,11 @@ test_refusals() {
 test_counts
 test_other_families
 test_truths
+test_intervals
 if grep -q PREEMPT_RT /proc/version; then
 	test_rt
 fi
 test_fallbacks
+test_overflow
 test_refusals
 test_hotplug

@@ -2,8 +2,8 @@
 # What the tests of this machine (host.sh) and of a virtual machine (guest.sh) share. POSIX sh: busybox runs it.
 #
 # NETTO_WITHOUT=WORDS makes netto act as if the host lacked something, so that both branches are tested:
-# fentry (no probes of functions), storage (no task storage: the hash), test_run (no BPF_PROG_TEST_RUN: marks by
-# renaming itself).
+# fentry (no probes of functions), storage (no task storage: the hash), room (a hash for 8 tasks), test_run (no
+# BPF_PROG_TEST_RUN: marks by renaming itself).
 
 NETTO=${NETTO:-netto}
 LOAD=${LOAD:-load}
@@ -20,8 +20,8 @@ skip() { # what, why
 	echo "skip: $part: $1: $2"
 }
 
-fail() { # what, what was seen
-	echo "FAIL: $part: $1: $2"
+fail() { # what, what was seen: 12 lines of it
+	echo "FAIL: $part: $1: $2" | head -n 12
 }
 
 # check WHAT EXPRESSION [SEEN]: EXPRESSION is awk's, of plain numbers
@@ -76,15 +76,15 @@ measure() {
 # The events of each CPU sum to its wall time, and nothing was lost.
 conserved() {
 	seen=$(awk -F, '
-		$3 == "event" && $5 != "net" { percent[$4] += $7; ns[$4] += $6 }
+		$3 == "event" && $5 != "net" { percent[$1 " CPU " $4] += $7 }
 		$3 == "event" && ($6 < 0 || $7 < 0 || $7 > 100.0001 || $6 > 1e15) { print "absurd: " $0 }
-		$5 == "elapsed" { elapsed = $6; cpus++ }
+		$5 == "elapsed" { elapsed = $6 }
 		$5 == "residual" && $7 > 0.01 { print "residual of " $7 " %" }
 		$5 == "operations_lost" && $8 > 0 { print $8 " operations lost" }
 		END {
 			for (c in percent)
 				if (percent[c] < 99.99 || percent[c] > 100.01)
-					print "CPU " c " sums to " percent[c] " %"
+					print c " sums to " percent[c] " %"
 			if (!elapsed)
 				print "no rows"
 		}' "$T/csv")
