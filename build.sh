@@ -86,9 +86,11 @@ private_apt() {
 		-o "Dir::Cache=$B/apt/cache" -o APT::Get::List-Cleanup=false -o APT::Sandbox::User=root "$@"
 }
 
-# $1 = source package. Some mirrors list a package in two suites and hold its files for one: then each archive
-# is asked alone.
+# $1 = source package, into build/src/$1/unpacked. Some mirrors list a package in two suites and hold its files for
+# one: then each archive is asked alone. Some lag behind with a distribution's patches: then upstream's tarball, of
+# which apt has checked the signature like that of the rest, has to do.
 fetch_source() {
+	rm -rf "$B/src/$1"
 	mkdir -p "$B/src/$1"
 	(
 		cd "$B/src/$1"
@@ -97,16 +99,21 @@ fetch_source() {
 			echo "$line" >"$B/apt/one.list"
 			private_apt "$B/apt/one.list" source --download-only "$1" && exit 0
 		done <"$B/apt/sources.list"
-		exit 1
-	) >"$B/apt/$1.log" 2>&1 || {
-		cat "$B/apt/$1.log" >&2
-		die "cannot download the source package $1: set LIBBPF_SRC, ELFUTILS_SRC and ZLIB_SRC"
-	}
+		exit 0
+	) >"$B/apt/$1.log" 2>&1
 	(
 		cd "$B/src/$1"
-		rm -rf unpacked
-		dpkg-source --no-check -x ./*.dsc unpacked >"$B/apt/$1.log" 2>&1
-	) || die "cannot unpack the source package $1: see build/apt/$1.log"
+		if [ -e "$(echo ./*.dsc)" ]; then
+			dpkg-source --no-check -x ./*.dsc unpacked
+		else
+			mkdir unpacked
+			tar -x --strip-components=1 -C unpacked -f "$(echo ./*.orig.tar.?z*)" &&
+				echo "build.sh: $1 without the distribution's patches: the mirror lacks them" >&3
+		fi
+	) 3>&1 >>"$B/apt/$1.log" 2>&1 || {
+		cat "$B/apt/$1.log" >&2
+		die "cannot get the source package $1: set LIBBPF_SRC, ELFUTILS_SRC and ZLIB_SRC"
+	}
 }
 
 fetch_sources() {
@@ -139,14 +146,14 @@ link_headers() {
 	done
 }
 
-# $1 = archive, $2... = sources; the flags are in $flags.
+# $1 = archive, $2... = sources; the flags are in $flags. -w: the warnings of these sources are not ours to mend.
 archive() {
 	out=$1
 	shift
 	rm -rf "$out.o"
 	mkdir -p "$out.o"
 	# shellcheck disable=SC2086 # a list of flags
-	printf '%s\n' "$@" | (cd "$out.o" && xargs -P "$JOBS" -n 8 $CC $CFLAGS $flags -c)
+	printf '%s\n' "$@" | (cd "$out.o" && xargs -P "$JOBS" -n 8 $CC $CFLAGS -w $flags -c)
 	rm -f "$out"
 	"$AR" rcs "$out" "$out.o"/*.o
 	rm -rf "$out.o"
@@ -188,7 +195,10 @@ build_libraries() {
 		#include <eu-config.h>
 	CONFIG
 	flags="-DHAVE_CONFIG_H -I$B/lib/elfutils -I$ELFUTILS_SRC/libelf -I$ELFUTILS_SRC/lib -I$ZLIB_SRC -I$B/include"
-	archive "$B/lib/libelf.a" "$ELFUTILS_SRC"/libelf/*.c
+	search=$ELFUTILS_SRC/lib/eu-search.c # from elfutils 0.191 on
+	[ -e "$search" ] || search=
+	# shellcheck disable=SC2086 # one or none
+	archive "$B/lib/libelf.a" "$ELFUTILS_SRC"/libelf/*.c $search
 
 	flags="-D_LARGEFILE64_SOURCE -D_FILE_OFFSET_BITS=64 -I$LIBBPF_SRC/include -I$LIBBPF_SRC/include/uapi"
 	flags="$flags -I$B/include -idirafter $ELFUTILS_SRC/libelf -I$ZLIB_SRC"
@@ -208,15 +218,17 @@ bpf_arch() {
 
 build_netto() {
 	echo "build.sh: building netto"
-	# v3: 32-bit operations, known to every kernel from 5.1 on. -g: BTF, for CO-RE and for the skeleton's types.
+	# v3: 32-bit operations, known to every kernel from 5.1 on. -g: BTF, for CO-RE and for the skeleton's types; its
+	# lines without columns are fewer.
 	# shellcheck disable=SC2086 # a list of flags
-	"$CLANG" --target=bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -D"__TARGET_ARCH_$(bpf_arch)" ${BPF_CFLAGS:-} \
+	"$CLANG" --target=bpf -mcpu=v3 -O2 -g -gno-column-info -Wall -Wextra -Wno-unused-parameter -Werror -D"__TARGET_ARCH_$(bpf_arch)" ${BPF_CFLAGS:-} \
 		-I"$B/include/bpf/../include/uapi" -I"$B/include" -c netto.bpf.c -o "$B/netto.full.o"
 	"$BPFTOOL" gen object "$B/netto.bpf.o" "$B/netto.full.o" # drops DWARF, keeps BTF
 	"$BPFTOOL" gen skeleton "$B/netto.bpf.o" name netto >"$B/netto.skel.h"
+	# noseparate-code: segments share pages of the file
 	# shellcheck disable=SC2086 # a list of flags
 	$CC $CFLAGS -std=gnu11 -Wall -Wextra -Werror -DVERSION="\"$VERSION\"" -I"$B" -I"$B/include" -static \
-		-Wl,--gc-sections netto.c "$B/lib/libbpf.a" "$B/lib/libelf.a" "$B/lib/libz.a" -o "$B/netto.tmp"
+		-Wl,--gc-sections -Wl,-z,noseparate-code netto.c "$B/lib/libbpf.a" "$B/lib/libelf.a" "$B/lib/libz.a" -o "$B/netto.tmp"
 	"$STRIP" "$B/netto.tmp"
 	mv "$B/netto.tmp" "$B/netto"
 }
