@@ -72,9 +72,9 @@ install_tools() {
 write_source_list() {
 	(
 		. /etc/os-release
-		apt-get indextargets --format '$(ORIGIN) $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+		apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)' 'Created-By: Packages' |
 			awk -v key="/usr/share/keyrings/$ID-archive-keyring.gpg" '
-				$1 == "Debian" || $1 == "Ubuntu" { print "deb-src [signed-by=" key "]", $2, $3, $4 }' |
+				NF == 4 && ($4 == "Debian" || $4 == "Ubuntu") { print "deb-src [signed-by=" key "]", $1, $2, $3 }' |
 			sort -u
 	) >"$B/apt/sources.list"
 }
@@ -103,13 +103,14 @@ fetch_source() {
 	) >"$B/apt/$1.log" 2>&1
 	(
 		cd "$B/src/$1"
-		if [ -e "$(echo ./*.dsc)" ]; then
-			dpkg-source --no-check -x ./*.dsc unpacked
-		else
-			mkdir unpacked
-			tar -x --strip-components=1 -C unpacked -f "$(echo ./*.orig.tar.?z*)" &&
-				echo "build.sh: $1 without the distribution's patches: the mirror lacks them" >&3
-		fi
+		dpkg-source --no-check -x ./*.dsc unpacked && exit 0
+		rm -rf unpacked
+		mkdir unpacked
+		for tar in ./*.orig.tar.*z ./*.orig.tar.bz2; do
+			[ ! -e "$tar" ] || tar -x --strip-components=1 -C unpacked -f "$tar"
+		done
+		[ -n "$(ls unpacked)" ] || exit 1
+		echo "build.sh: $1 without the distribution's patches: the mirror lacks them" >&3
 	) 3>&1 >>"$B/apt/$1.log" 2>&1 || {
 		cat "$B/apt/$1.log" >&2
 		die "cannot get the source package $1: set LIBBPF_SRC, ELFUTILS_SRC and ZLIB_SRC"
@@ -160,7 +161,8 @@ archive() {
 }
 
 build_libraries() {
-	if [ -e "$B/lib/done" ]; then
+	config="$CC $CFLAGS ${LIBBPF_SRC:-} ${ELFUTILS_SRC:-} ${ZLIB_SRC:-}"
+	if [ -e "$B/lib/done" ] && [ "$(cat "$B/lib/done")" = "$config" ]; then
 		return 0
 	fi
 	fetch_sources
@@ -203,7 +205,7 @@ build_libraries() {
 	flags="-D_LARGEFILE64_SOURCE -D_FILE_OFFSET_BITS=64 -I$LIBBPF_SRC/include -I$LIBBPF_SRC/include/uapi"
 	flags="$flags -I$B/include -idirafter $ELFUTILS_SRC/libelf -I$ZLIB_SRC"
 	archive "$B/lib/libbpf.a" "$LIBBPF_SRC"/src/*.c
-	: >"$B/lib/done"
+	echo "$config" >"$B/lib/done"
 }
 
 bpf_arch() {
@@ -229,6 +231,9 @@ build_netto() {
 	# shellcheck disable=SC2086 # a list of flags
 	$CC $CFLAGS -std=gnu11 -Wall -Wextra -Werror -DVERSION="\"$VERSION\"" -I"$B" -I"$B/include" -static \
 		-Wl,--gc-sections -Wl,-z,noseparate-code netto.c "$B/lib/libbpf.a" "$B/lib/libelf.a" "$B/lib/libz.a" -o "$B/netto.tmp"
+	if nm -u "$B/netto.tmp" | grep .; then
+		die "build/netto has undefined symbols"
+	fi
 	"$STRIP" "$B/netto.tmp"
 	mv "$B/netto.tmp" "$B/netto"
 }

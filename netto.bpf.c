@@ -26,16 +26,20 @@
  * - hardirq programs run with interrupts off; only an NMI comes between, and NMIs write nothing here.
  * - softirq programs (not RT) run with interrupts on, and softirqs do not nest: only top halves come between.
  * - sched_switch runs with interrupts off. It is the only writer of the task level besides fentry/fexit.
- * - fentry/fexit programs cannot migrate, but on preemptible kernels from 5.11 on sched_switch can come between,
+ * - fentry/fexit programs (on RT the softirq programs too) cannot migrate, but on preemptible kernels from 5.11 on
+ *   sched_switch can come between,
  *   with other tasks and their fentry/fexit programs, before the first one goes on. The slots and the time of the last
  *   change are one word, so that a change is one store, and the sums are added to atomically. A preemption before
  *   that store would be overwritten by it: change() notices (see there).
- * - netto_mark runs in an IPI and only reads. It may see a program between its store and its addition: user space
- *   sees a residual that was not there at the mark before, and marks again.
+ * - netto_mark runs in an IPI, or with interrupts on on netto's own CPU, and changes nothing but the mark (it starts a
+ *   CPU that did not count yet). It may see a program between its store and its addition: user space sees a residual
+ *   that was not there at the mark before, and marks again. It may come between a program's clock and its store: then
+ *   these nanoseconds are charged to the old owner in one interval, and to the new one in the next.
  *
  * Blind spots. An operation that began before netto attached is not seen until the next one of that task. When
  * another tracer attaches to the same functions, the kernel skips the exit programs of the calls under way: the
- * task stays in its operation until it leaves the next one. An operation within another (a send that swaps pages
+ * task stays in its operation until it leaves the next one (likewise after a run that the kernel skipped, counted as a
+ * recursion miss). An operation within another (a send that swaps pages
  * in over the network) ends both. All times are nanoseconds of CLOCK_MONOTONIC.
  */
 #include <linux/bpf.h>
@@ -140,7 +144,8 @@ struct {
 	__u64 resumed;	   /* task clock at the last sched_switch */
 	__u64 running;	   /* task pointer: who runs since then */
 	__u32 switches;	   /* sched_switches */
-	__u32 ready;	   /* the task on this CPU is known to have task storage */
+	__u16 ready;	   /* the task on this CPU is known to have task storage */
+	__u16 preparing;   /* a task is allocating it, and may have been preempted in that */
 	struct {
 		__u64 event; /* EV_NONE: none runs */
 		__u64 since; /* this level's clock when it began */
@@ -185,6 +190,12 @@ static __always_inline cpu_t *this_cpu(void)
 
 	asm volatile("" : "+r"(c)); /* one base register: clang would add up an address for each field */
 	return c;
+}
+
+/* Atomic without a result: with one (and newer clangs want one of __sync_fetch_and_add) it needs 5.12. */
+static __always_inline void add(__u64 *sum, __u64 n)
+{
+	__atomic_fetch_add(sum, n, __ATOMIC_RELAXED);
 }
 
 /*
@@ -243,10 +254,13 @@ static __always_inline __u64 owner(__u64 word)
 	return event_index(event);
 }
 
-/* From the time of the word's last change to `now`; right over the wrap of the 52 bits after 52 days. */
+/*
+ * From the time of the word's last change to `now`: right over the wrap of the 52 bits after 52 days, and signed, so
+ * that a clock that steps back by a nanosecond takes it back.
+ */
 static __always_inline __u64 span(__u64 word, __u64 now)
 {
-	return ((now << SLOT_BITS) - (word & ~(__u64)SLOT_MASK)) >> SLOT_BITS;
+	return (__s64)((now << SLOT_BITS) - (word & ~(__u64)SLOT_MASK)) >> SLOT_BITS;
 }
 
 /*
@@ -271,7 +285,7 @@ static __always_inline void change(cpu_t *c, __u32 slot, __u64 event)
 		switches = READ_ONCE(c->switches);
 		old = READ_ONCE(c->resumed) << SLOT_BITS | (old & SLOT_MASK);
 	}
-	__sync_fetch_and_add(&c->ns[owner(old)], span(old, now));
+	add(&c->ns[owner(old)], span(old, now));
 }
 
 /* Gives the current task its storage where allocating is allowed, so that sched_switch never has to. */
@@ -279,8 +293,10 @@ static __always_inline void prepare_task(cpu_t *c)
 {
 	if (c->ready)
 		return;
+	WRITE_ONCE(c->preparing, 1);
 	if (bpf_task_storage_get(&netto_storage, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE))
 		c->ready = 1;
+	WRITE_ONCE(c->preparing, 0);
 }
 
 static __always_inline int is_task_level(__u32 slot)
@@ -295,7 +311,7 @@ static __always_inline void enter(__u32 slot, __u64 event)
 
 	if (!c->task)
 		return;
-	__sync_fetch_and_add(&c->count[event], 1);
+	add(&c->count[event], 1);
 	if (is_task_level(slot)) {
 		if (use_storage)
 			prepare_task(c);
@@ -358,6 +374,12 @@ int BPF_PROG(netto_soft_x, unsigned int vec)
 	}
 OPERATIONS(PROGRAMS_OF_OPERATION)
 
+static __always_inline int in_operation(__u32 slots)
+{
+	return slots && slots != EV_OTHER && slots != EV_IDLE;
+}
+
+/* Returns 0, or another number if there is no room. */
 static __always_inline int park(struct task_struct *task, __u32 slots)
 {
 	if (use_storage) {
@@ -373,7 +395,10 @@ static __always_inline int park(struct task_struct *task, __u32 slots)
 	return bpf_map_update_elem(&netto_saved, &key, &slots, BPF_ANY);
 }
 
-/* The slots that were parked with a task, or 0; they are parked no longer. */
+/*
+ * The slots that were parked with a task, or 0; they are parked no longer. Until 6.1 a kernel finds nothing while
+ * another look-up is under way on the CPU, that is, if a task was preempted in prepare_task(): that counts as a loss.
+ */
 static __always_inline __u32 unpark(cpu_t *c, struct task_struct *task)
 {
 	__u32 *saved, slots;
@@ -383,8 +408,10 @@ static __always_inline __u32 unpark(cpu_t *c, struct task_struct *task)
 		if (!task->bpf_storage)
 			return 0;
 		saved = bpf_task_storage_get(&netto_storage, task, 0, 0);
-		if (!saved)
+		if (!saved) {
+			c->lost += READ_ONCE(c->preparing);
 			return 0;
+		}
 		c->ready = 1;
 		slots = *saved;
 		*saved = 0;
@@ -419,8 +446,13 @@ int BPF_PROG(netto_switch, _Bool preempt, struct task_struct *prev, struct task_
 	} else {
 		c->ns[owner(word)] += span(word, now);
 	}
-	if (use_parking && slots && slots != EV_OTHER && slots != EV_IDLE && park(prev, slots))
-		c->lost++;
+	if (use_parking && in_operation(slots)) {
+		/* a task that ends within an operation missed its exit: nobody would bring it back */
+		if (!prev->exit_state && park(prev, slots))
+			c->lost++;
+	} else if (use_parking && use_storage && !c->ready && prev->bpf_storage) {
+		park(prev, 0); /* what unpark() did not find must not come back later */
+	}
 	if (next->pid == 0) {
 		slots = EV_IDLE;
 		c->count[EV_IDLE]++;

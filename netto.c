@@ -102,37 +102,34 @@ static bool parse_number(const char *text, double min, double max, bool whole, d
 	return end != text && !*end && *number >= min && *number <= max;
 }
 
-/* A CPU list such as "0-3,8,10-11" into a bitmap by CPU id. Ids from MAX_CPUS on are left out. */
-static void parse_cpu_list(const char *text, bool cpus[MAX_CPUS])
+/* The last CPU of a list such as "0-3,8,10-11", which is in order; -1 if it is no list. */
+static int last_cpu(const char *list)
 {
-	memset(cpus, 0, MAX_CPUS * sizeof(cpus[0]));
-	while (*text >= '0' && *text <= '9') {
-		char *end;
-		unsigned long first = strtoul(text, &end, 10), last = first;
+	const char *last = list;
 
-		if (*end == '-')
-			last = strtoul(end + 1, &end, 10);
-		for (; first <= last && first < MAX_CPUS; first++)
-			cpus[first] = true;
-		text = *end == ',' ? end + 1 : end;
-	}
+	for (const char *p = list; *p; p++)
+		if (*p == '-' || *p == ',')
+			last = p + 1;
+	return *last >= '0' && *last <= '9' ? (int)strtol(last, NULL, 10) : -1;
 }
 
-static int online_cpus(bool cpus[MAX_CPUS])
+/* The highest id that a CPU of this machine can have, or -1 after a message. */
+static int highest_cpu(void)
 {
-	static const char path[] = "/sys/devices/system/cpu/online";
-	char line[4096];
+	static const char path[] = "/sys/devices/system/cpu/possible";
+	char line[4096] = "";
 	FILE *f = fopen(path, "re");
+	int cpu;
 
-	if (!f || !fgets(line, sizeof(line), f)) {
-		message("%s: %s: mount sysfs on /sys", path, strerror(f ? EIO : errno));
-		if (f)
-			fclose(f);
-		return -EIO;
+	if (f) {
+		if (!fgets(line, sizeof(line), f))
+			line[0] = 0;
+		fclose(f);
 	}
-	fclose(f);
-	parse_cpu_list(line, cpus);
-	return 0;
+	cpu = last_cpu(line);
+	if (cpu < 0)
+		message("cannot read %s: mount sysfs on /sys", path);
+	return cpu;
 }
 
 /* For tests alone: true if the word is in NETTO_WITHOUT, as if this host lacked it; test/lib.sh says which. */
@@ -188,6 +185,7 @@ struct session {
 	struct bpf_link *mark_link; /* only where marks are made by renaming */
 	bool rt, storage;	    /* PREEMPT_RT; parked in task storage */
 	bool by_rename;		    /* BPF_PROG_TEST_RUN cannot run on a chosen CPU */
+	int cpus;		    /* ids of CPUs are below this */
 	int64_t residual[MAX_CPUS]; /* ns, at the last mark: what later marks must agree with */
 	cpu_set_t affinity;	    /* our own, to go back to after marks by renaming */
 };
@@ -287,8 +285,10 @@ static int load_probes(struct session *s)
 {
 	int err = try_load(s, NULL);
 
+	trying = false;
 	if (!err)
 		return 0;
+	trying = true;
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
 
@@ -311,6 +311,7 @@ static int load_probes(struct session *s)
 static int explain_load(int err)
 {
 	struct rlimit memlock;
+	bool limited; /* as before 5.11; a helper of that release tells, as it tells libbpf */
 
 	if (syscall(SYS_bpf, BPF_MAP_CREATE, NULL, 0) < 0 && errno == ENOSYS) {
 		message("this kernel has no eBPF: it needs CONFIG_BPF_SYSCALL");
@@ -321,7 +322,8 @@ static int explain_load(int err)
 		return EXIT_IMPOSSIBLE;
 	}
 	getrlimit(RLIMIT_MEMLOCK, &memlock);
-	if (err == -EPERM && memlock.rlim_cur < 16 << 20) {
+	limited = libbpf_probe_bpf_helper(BPF_PROG_TYPE_SOCKET_FILTER, BPF_FUNC_ktime_get_coarse_ns, NULL) != 1;
+	if (err == -EPERM && limited && memlock.rlim_cur < 16 << 20) {
 		message("cannot load the eBPF programs: RLIMIT_MEMLOCK is %llu kB: run `ulimit -l unlimited` first",
 			(unsigned long long)memlock.rlim_cur / 1024);
 		return EXIT_FAILED;
@@ -379,13 +381,16 @@ static int attach_probes(struct session *s)
 /* -v: what measures each event, and why not more. */
 static void explain_probes(const struct session *s)
 {
-	if (s->storage)
+	if (!s->skel->rodata->use_parking)
+		message("operations of tasks off the CPU: there are none to be kept");
+	else if (s->storage)
 		message("operations of tasks off the CPU are kept in task storage");
 	else
-		message("operations of tasks off the CPU are kept in a hash, with room for %u tasks",
-			bpf_map__max_entries(s->skel->maps.netto_saved));
+		message("operations of tasks off the CPU are kept in a hash with room for %u tasks: %s",
+			bpf_map__max_entries(s->skel->maps.netto_saved),
+			s->rt ? "PREEMPT_RT has softirqs to keep too" : "this kernel has no task storage");
 	if (s->rt)
-		message("PREEMPT_RT: softirqs are kept with the tasks that run them");
+		message("PREEMPT_RT: softirqs belong to the tasks that run them");
 	for (int i = 0; i < MAX_PROBES; i++) {
 		const struct probe *p = &s->probes[i];
 		const char *name = (const char *)s->skel->rodata->events[p->event].name;
@@ -401,12 +406,15 @@ static void explain_probes(const struct session *s)
 static int start_probes(struct session *s)
 {
 	const uint64_t needed = 1ull << CAP_BPF | 1ull << CAP_PERFMON, held = permitted_capabilities();
-	int err, possible = libbpf_num_possible_cpus();
 	struct utsname uts;
+	int err;
 
-	if (possible > MAX_CPUS) {
+	s->cpus = highest_cpu() + 1;
+	if (!s->cpus)
+		return EXIT_FAILED;
+	if (s->cpus > MAX_CPUS) {
 		message("this machine can have %d CPUs, and this netto was built for %d: raise MAX_CPUS in netto.bpf.c",
-			possible, MAX_CPUS);
+			s->cpus, MAX_CPUS);
 		return EXIT_FAILED;
 	}
 	if (!(held >> CAP_SYS_ADMIN & 1) && (held & needed) != needed) {
@@ -482,6 +490,8 @@ static int run_mark(struct session *s, int cpu)
 		if (!s->mark_link)
 			return -errno;
 		s->by_rename = true;
+		if (opt.verbose)
+			message("CPUs are marked by renaming this task on each: this kernel cannot run a program there");
 	}
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
@@ -496,14 +506,14 @@ static int run_mark(struct session *s, int cpu)
  * Marks a CPU and reads it. A mark that met a program halfway shows a residual that the mark before did not have:
  * then it is made again. An offline CPU cannot be marked, and changes no more: it is measured up to its last change.
  */
-static int mark_cpu(struct session *s, int cpu, bool online, struct times *t)
+static int mark_cpu(struct session *s, int cpu, struct times *t)
 {
 	typeof(s->skel->bss->cpus[0]) *c = &s->skel->bss->cpus[cpu];
 	const __u64 *ns = c->mark_ns;
 	int64_t residual = s->residual[cpu];
-	int err = -ENXIO;
+	int err = 0;
 
-	for (int i = 0; online && i < MARK_TRIES; i++) {
+	for (int i = 0; i < MARK_TRIES; i++) {
 		err = run_mark(s, cpu);
 		if (err)
 			break;
@@ -548,12 +558,11 @@ static void read_recursion_misses(const struct session *s, struct marks *m)
 
 static int mark_all(struct session *s, struct marks *m)
 {
-	bool online[MAX_CPUS];
-	int err = online_cpus(online);
+	int err = 0;
 
 	memset(m, 0, sizeof(*m));
-	for (int cpu = 0; !err && cpu < MAX_CPUS; cpu++)
-		err = mark_cpu(s, cpu, online[cpu], &m->cpu[cpu]);
+	for (int cpu = 0; !err && cpu < s->cpus; cpu++)
+		err = mark_cpu(s, cpu, &m->cpu[cpu]);
 	if (s->by_rename)
 		sched_setaffinity(0, sizeof(s->affinity), &s->affinity);
 	read_recursion_misses(s, m);
@@ -694,8 +703,11 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 		if (!t->wall_ns)
 			continue;
 		residual = t->wall_ns;
-		for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+			if ((int64_t)t->ns[e] < 0) /* a mark came between a clock and its use: some ns */
+				t->ns[e] = 0;
 			residual -= t->ns[e];
+		}
 		r->residual_ns += residual < 0 ? -residual : residual;
 		if (t->wall_ns > r->elapsed_ns)
 			r->elapsed_ns = t->wall_ns;
@@ -961,7 +973,10 @@ static int parse_options(int argc, char **argv)
 		case 'V':
 			return print_and_exit(c == 'V');
 		default:
-			message("unknown option '%s': --help says more", argv[optind - 1]);
+			if (strncmp(argv[optind - 1], "--", 2) && optopt)
+				message("unknown option '-%c': --help says more", optopt);
+			else
+				message("unknown option '%s': --help says more", argv[optind - 1]);
 			return EXIT_USAGE;
 		}
 	}

@@ -10,6 +10,7 @@
 
 struct task_struct {
 	int pid;	   /* 0: the idle task of a CPU */
+	int exit_state;	   /* not 0: it runs no more */
 	void *bpf_storage; /* NULL until a BPF program keeps something with the task; from 5.11 */
 };
 

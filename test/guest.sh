@@ -1,13 +1,10 @@
 # shellcheck shell=sh
 # The tests of a virtual machine, where nothing but the load uses the network: counts are exact. Runs as root in
-# busybox's sh, with netto and load in the PATH; $1 = the kernel's name for test/run.
+# busybox's sh, with netto and load in the PATH; $1 = the name of the test, $2... = some of
+# the functions below, without their test_; all without.
 # shellcheck disable=SC2034 # for lib.sh
 part=$1
 . /lib.sh
-
-has_hook() { # EVENT FUNCTION
-	grep -q "netto: $1: fentry $2\$" "$T/err"
-}
 
 # Operations and primes: calls of each one over udp4, udp6, tcp4, tcp6. A dash: not in that protocol.
 counts() { # RECORD OPERATION PRIMES...
@@ -64,21 +61,19 @@ test_counts() {
 
 test_other_families() {
 	measure load connect tcp4 101
-	check "connect tcp4: connects, accepts, closes and shutdowns" \
-		"$(count all conn) >= $(load_value connects) + $(load_value accepts) + $(load_value closes)" \
+	check "connect tcp4: connects, accepts, closes, and the closing of the listener" \
+		"$(count all conn) == $(load_value connects) + $(load_value accepts) + $(load_value closes) + 1" \
 		"$(count all conn) of $(cat "$T/load")"
 	measure load unix 1511
 	check "AF_UNIX is no network" "$(count all net) == 0 && $(ns all net) == 0" "$(grep event,all "$T/csv")"
 	measure load rawv6_recv 61
 	check "raw IPv6: exactly 61 receives" "$(count all recv) == 61" "$(cat "$T/load")"
-	if has_hook send packet_sendmsg; then
-		measure load packet_send 83
-		check "AF_PACKET: exactly 83 sends" "$(count all send) == 83" "$(cat "$T/load")"
-		measure load packet_recv 89
-		check "AF_PACKET: exactly 89 receives" "$(count all recv) == 89" "$(cat "$T/load")"
-	else
-		skip "AF_PACKET" "this kernel has no fentry of packet_sendmsg"
-	fi
+	measure load packet_send 83
+	check "AF_PACKET: exactly 83 sends" "$(count all send) == 83" "$(cat "$T/load")"
+	measure load packet_recv 89
+	check "AF_PACKET: exactly 89 receives" "$(count all recv) == 89" "$(cat "$T/load")"
+	measure load xsk 97
+	check "AF_XDP: exactly 97 sends" "$(count all send) == 97" "$(cat "$T/load")"
 }
 
 # CPU time of the load whose line has the text (with -v: has it not), of two that ran at once.
@@ -88,6 +83,10 @@ cpu_of() {
 
 # What must hold of time, and would not if it were charged otherwise.
 test_truths() {
+	start_netto -c 600
+	check "memory: at most 16 MB at its peak ($(peak) kB)" "$(peak) <= 16384"
+	stop_netto
+
 	measure load block_recv 1000
 	check "a task that blocks 1 s in recv costs < 1 % of it" \
 		"$(count all recv) == 1 && $(ns all recv) > 0 && $(ns all recv) < 10000000" "$(ns all recv) ns"
@@ -130,7 +129,42 @@ test_truths() {
 		"$(count all recv) receives, $(cat "$T/load")"
 }
 
-# Marks that fall into whatever runs: each interval has its part.
+# The softirqs are as many as the kernel counts. (What runs between reading its counts and the marks is not much.)
+test_softirq_counts() {
+	start_netto -c 600
+	before=$(awk '/NET_RX/ { s = $2 + $3 + $4 } END { print s }' /proc/softirqs)
+	load sendto udp4 4001 >"$T/load" 2>&1
+	after=$(awk '/NET_RX/ { s = $2 + $3 + $4 } END { print s }' /proc/softirqs)
+	stop_netto
+	check "as many NET_RX softirqs as in /proc/softirqs" \
+		"$(count all rx_softirq) >= $after - $before && $(count all rx_softirq) <= $after - $before + 20 &&
+		 $after - $before >= 4001" "$(count all rx_softirq), $after - $before"
+}
+
+# Another netto, that comes and goes meanwhile, attaches to the same functions.
+test_two_at_once() {
+	: >"$T/err2"
+	"$NETTO" -cv 600 >"$T/csv2" 2>"$T/err2" &
+	other=$!
+	wait_for grep -q 'netto: measuring' "$T/err2"
+	start_netto -c 600
+	load sendto udp4 1009 >"$T/load" 2>&1
+	kill -INT $other
+	load recv tcp6 503 >>"$T/load" 2>&1
+	wait $other
+	load send tcp4 307 >>"$T/load" 2>&1
+	stop_netto
+	conserved "two at once"
+	check "two at once: exact counts" "$(count all send) == $(load_value sends) && $(count all recv) == $(load_value recvs)" \
+		"$(count all send) sends, $(count all recv) receives, $(cat "$T/load")"
+	cp "$T/csv2" "$T/csv"
+	conserved "two at once, the other"
+	check "two at once: exact counts, the other" "$(count all send) >= 1009 && $(count all send) <= 1512" \
+		"$(count all send) sends"
+}
+
+# Marks that fall into whatever runs: each interval has its part. A factor of 4, since emulation may hold up a CPU for a
+# good part of an interval; a mark that charges the wrong event is off by what all intervals before it had.
 test_intervals() {
 	load udpflood 60 0 1 >"$T/load" 2>&1 &
 	flood=$!
@@ -144,7 +178,7 @@ test_intervals() {
 			$3 == "event" && $4 == 0 && $5 == event { n++; ns[n] = $6; count[n] = $8; all += $6; calls += $8 }
 			END {
 				for (i = 1; i <= n; i++)
-					if (ns[i] / (count[i] + 1) < 0.5 * all / calls || ns[i] / (count[i] + 1) > 2 * all / calls)
+					if (ns[i] / (count[i] + 1) < 0.25 * all / calls || ns[i] / (count[i] + 1) > 4 * all / calls)
 						print "interval " i ": " ns[i] " ns for " count[i]
 				if (n != 50 || calls < 1000)
 					print n " intervals, " calls " entries"
@@ -155,6 +189,7 @@ test_intervals() {
 }
 
 test_rt() {
+	grep -q PREEMPT_RT /proc/version || return
 	measure sh -c "load udpflood 3 1 1 & load burn 3 1 fifo 50 40 1000; wait"
 	burner=$(cpu_of -v sends=)
 	check "a softirq that a FIFO thread preempts is not charged for it" \
@@ -175,13 +210,15 @@ hotplug_in_run() {
 }
 
 test_hotplug() {
+	UNSEEN=1
 	measure hotplug_in_run
 	check "a CPU that is unplugged for a while is measured for the rest" \
 		"$(wall 1) > 0.3 * $(wall 0) && $(wall 1) < 0.8 * $(wall 0)" "$(wall 1) of $(wall 0) ns"
 	check "an unplugged CPU does nothing" "$(ns 1 other) < 0.2 * $(wall 0)" "other $(ns 1 other) ns"
 	online 1 0
 	measure sleep 1
-	check "an offline CPU has no rows" "$(wall 1) == 0 && $(wall 0) > 900000000" "$(wall 1) ns"
+	check "an offline CPU has no rows, those around it have" \
+		"$(wall 1) == 0 && $(wall 0) > 900000000 && $(wall 2) > 900000000" "$(wall 0), $(wall 1), $(wall 2) ns"
 	start_netto -c 600
 	sleep 1
 	online 1 1
@@ -199,6 +236,7 @@ test_hotplug() {
 	check "a CPU that stays unplugged is measured until then" \
 		"$(wall 1) > 0.25 * $(wall 0) && $(wall 1) < 0.75 * $(wall 0)" "$(wall 1) of $(wall 0) ns"
 	online 1 1
+	UNSEEN=0
 }
 
 # Each fallback gives what the first choice gives.
@@ -254,7 +292,10 @@ test_refusals() {
 	mount -t tmpfs none /sys/kernel/btf
 	expect 3 "CONFIG_DEBUG_INFO_BTF" "no BTF" netto 1
 	umount /sys/kernel/btf
-	expect 3 "CONFIG_BPF_SYSCALL" "no bpf()" load nobpf netto 1
+	expect 3 "CONFIG_BPF_SYSCALL" "no bpf()" load nobpf 38 netto 1
+	if [ "$part" != vm-5.10 ]; then # which would blame RLIMIT_MEMLOCK
+		expect 3 "refuses eBPF tracing" "bpf() is refused" load nobpf 1 netto 1
+	fi
 	echo 0-2047 >"$T/possible"
 	mount --bind "$T/possible" /sys/devices/system/cpu/possible
 	expect 1 "raise MAX_CPUS" "too many CPUs" netto 1
@@ -264,14 +305,9 @@ test_refusals() {
 	fi
 }
 
-test_counts
-test_other_families
-test_truths
-test_intervals
-if grep -q PREEMPT_RT /proc/version; then
-	test_rt
-fi
-test_fallbacks
-test_overflow
-test_refusals
-test_hotplug
+names="counts other_families truths softirq_counts intervals two_at_once rt fallbacks overflow refusals hotplug"
+shift
+[ $# = 0 ] || names=$*
+for name in $names; do
+	test_"$name"
+done

@@ -884,6 +884,25 @@ static void run_switches(char **argv)
 	       child_usage.ru_nvcsw + child_usage.ru_nivcsw, trips, wall);
 }
 
+/*
+ * Kicks of an AF_XDP socket that is bound to nothing: each one fails, after it has come to the
+ * socket's own operation.
+ */
+static void run_xsk(char **argv)
+{
+	long n = parse_count(argv[0]), done;
+	int fd = socket(AF_XDP, SOCK_RAW, 0);
+
+	if (fd < 0) {
+		fprintf(stderr, "load: no AF_XDP in this kernel: %s\n", strerror(errno));
+		exit(77);
+	}
+	for (done = 0; done < n; done++)
+		if (sendto(fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0 || errno != ENXIO)
+			die("sendto of AF_XDP", strerror(errno));
+	printf("sends=%ld recvs=0 calls=%ld\n", done, done);
+}
+
 /* --- commands that lack something --- */
 
 static void execute(char **argv)
@@ -904,20 +923,21 @@ static void run_uncap(char **argv)
 	execute(argv + 1);
 }
 
-/* Where bpf() is not implemented. */
+/* Where bpf() fails: ENOSYS is 38, EPERM is 1. */
 static void run_nobpf(char **argv)
 {
+	unsigned int error = parse_count(argv[0]);
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bpf, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog program = { .len = 4, .filter = code };
 
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
 		die("PR_SET_SECCOMP", strerror(errno));
-	execute(argv);
+	execute(argv + 1);
 }
 
 /* --- main --- */
@@ -949,6 +969,7 @@ static const struct load loads[] = {
 	{ "packet_recv", "N [TX [RX]]", "raw frames (lo)", .count = count_packet, .one = one_recv },
 	{ "rawv6_recv", "N", "raw IPv6 socket", .count = count_rawv6, .one = one_recv },
 	{ "connect", "PROTO N", "connect, accept, close both", .run = run_connect },
+	{ "xsk", "N", "sends of an AF_XDP socket", .run = run_xsk },
 	{ "unix", "N", "send, receive on a socketpair", .run = run_unix },
 	{ "block_recv", "MS", "wait in one recv", .run = run_block_recv },
 	{ "sendloop", "SECONDS CPU", "UDP to a full socket", .run = run_sendloop },
@@ -961,7 +982,7 @@ static const struct load loads[] = {
 	{ "unixflood", "SECONDS CPU", "unix as often as it goes", .run = run_unixflood },
 	{ "switches", "SECONDS CPU", "two processes, two pipes", .run = run_switches },
 	{ "uncap", "CAP|all COMMAND [ARG]...", "run it without a capability", .run = run_uncap },
-	{ "nobpf", "COMMAND [ARG]...", "run it where bpf() is ENOSYS", .run = run_nobpf },
+	{ "nobpf", "ERRNO COMMAND [ARG]...", "run it where bpf() fails", .run = run_nobpf },
 };
 
 #define NR_LOADS (sizeof(loads) / sizeof(loads[0]))
