@@ -176,7 +176,8 @@ build_libraries() {
 	ln -sfn "$LIBBPF_SRC/src" "$B/include/bpf"
 
 	echo "build.sh: building zlib, libelf and libbpf"
-	flags="-DHAVE_UNISTD_H -D_LARGEFILE64_SOURCE=1"
+	# NO_GZCOMPRESS: gzclose of files that are read; libbpf writes none, and deflate is left out
+	flags="-DHAVE_UNISTD_H -D_LARGEFILE64_SOURCE=1 -DNO_GZCOMPRESS"
 	archive "$B/lib/libz.a" "$ZLIB_SRC"/*.c
 
 	# What elfutils' configure would find with musl; elf.h of elfutils expects glibc's two macros.
@@ -229,7 +230,7 @@ build_netto() {
 	"$BPFTOOL" gen skeleton "$B/netto.bpf.o" name netto >"$B/netto.skel.h"
 	# noseparate-code: segments share pages of the file
 	# shellcheck disable=SC2086 # a list of flags
-	$CC $CFLAGS -std=gnu11 -Wall -Wextra -Werror -DVERSION="\"$VERSION\"" -I"$B" -I"$B/include" -static \
+	$CC $CFLAGS -std=gnu11 -Wall -Wextra -Werror -DVERSION="\"$VERSION\"" -I"$B" -I"$B/include" -static -no-pie \
 		-Wl,--gc-sections -Wl,-z,noseparate-code netto.c "$B/lib/libbpf.a" "$B/lib/libelf.a" "$B/lib/libz.a" -o "$B/netto.tmp"
 	if nm -u "$B/netto.tmp" | grep .; then
 		die "build/netto has undefined symbols"
@@ -254,8 +255,9 @@ check_netto() {
 	echo "build.sh: build/netto: static, stripped, $bytes bytes"
 }
 
-# -Os, one section a function (what nothing calls is left out), and no tables for exceptions: C has none.
-CFLAGS=${CFLAGS:--Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables}
+# For size: -Os, one section a function (what nothing calls is left out), no position-independent code, which a static
+# program does not need, and no tables for exceptions: C has none.
+CFLAGS=${CFLAGS:--Os -ffunction-sections -fdata-sections -fno-pie -fno-asynchronous-unwind-tables -fno-unwind-tables}
 mkdir -p "$B"
 install_tools
 build_libraries

@@ -2,45 +2,52 @@
 /*
  * netto, kernel side: who owns each nanosecond of each CPU.
  *
- * Accounting rule. Every CPU has four slots; the innermost one that is set owns the time: hardirq > softirq >
- * poll > task. A hook charges the time since the last change to the owner, then changes one slot. The task slot
- * is never empty: it holds an operation, `other` or `idle`. So events are exclusive and sum to wall time.
+ * Accounting rule. Every CPU has four slots; the innermost one that is set owns the time: hardirq >
+ * softirq > poll > task. A hook charges the time since the last change to the owner, then changes
+ * one slot. The task slot is never empty: it holds an operation, `other` or `idle`. So events are
+ * exclusive and sum to wall time.
  *
- * Data flow. fentry/fexit of the socket operations set and clear the task slot; softirq_entry/exit the softirq
- * slot; sched_switch parks the slots of the task that leaves and brings back those of the one that comes (in task
- * storage, or in a hash by task pointer). Nothing is sent anywhere. User space runs netto_mark on each CPU at each
- * end of an interval: it writes down, at one instant of that CPU, all sums with the spans still open. An interval is
- * the difference of two marks, so intervals join without a gap. A CPU starts to count at its first sched_switch or
- * mark; sched_switch is attached last, so every hook is in place by then.
+ * Data flow. fentry/fexit of the socket operations set and clear the task slot; softirq_entry/exit
+ * the softirq slot; sched_switch parks the slots of the task that leaves and brings back those of
+ * the one that comes (in task storage, or in a hash by task pointer). Nothing is sent anywhere.
+ * User space runs netto_mark on each CPU at each end of an interval: it writes down, at one instant
+ * of that CPU, all sums with the spans still open. An interval is the difference of two marks, so
+ * intervals join without a gap. A CPU starts to count at its first sched_switch or mark;
+ * sched_switch is attached last, so every hook is in place by then.
  *
- * Clocks. Softirqs and top halves interrupt a program anywhere, so they share no variable with the tasks' side:
- * each level has a clock of its own that stands still while a higher level runs (now - what those took), and
- * charges spans of that clock. An interruption in the midst of a change takes no time on the clock of the one
- * interrupted; all that it must do is to read a consistent clock (clock()). The levels:
- *   hardirq  clock = now
- *   softirq  clock = now - irq[HARD].used
- *   task     clock = now - irq[HARD].used - irq[SOFT].used; holds the slots poll and task, and on PREEMPT_RT
- *            softirq, which is there run by tasks and preempted with them.
+ * Clocks. Softirqs and top halves interrupt a program anywhere, so they share no variable with the
+ * tasks' side: each level has a clock of its own that stands still while a higher level runs (now -
+ * what those took), and charges spans of that clock. An interruption in the midst of a change takes
+ * no time on the clock of the one interrupted; all that it must do is to read a consistent clock
+ * (clock()). The levels and their clocks:
+ * - hardirq: now
+ * - softirq: now - irq[HARD].used
+ * - task: now - irq[HARD].used - irq[SOFT].used; it holds the slots poll and task, and on
+ * PREEMPT_RT softirq, which is there run by tasks and preempted with them.
  *
  * Races, level by level:
- * - hardirq programs run with interrupts off; only an NMI comes between, and NMIs write nothing here.
- * - softirq programs (not RT) run with interrupts on, and softirqs do not nest: only top halves come between.
- * - sched_switch runs with interrupts off. It is the only writer of the task level besides fentry/fexit.
- * - fentry/fexit programs (on RT the softirq programs too) cannot migrate, but on preemptible kernels from 5.11 on
- *   sched_switch can come between,
- *   with other tasks and their fentry/fexit programs, before the first one goes on. The slots and the time of the last
- *   change are one word, so that a change is one store, and the sums are added to atomically. A preemption before
- *   that store would be overwritten by it: change() notices (see there).
- * - netto_mark runs in an IPI, or with interrupts on on netto's own CPU, and changes nothing but the mark (it starts a
- *   CPU that did not count yet). It may see a program between its store and its addition: user space sees a residual
- *   that was not there at the mark before, and marks again. It may come between a program's clock and its store: then
- *   these nanoseconds are charged to the old owner in one interval, and to the new one in the next.
+ * - hardirq programs run with interrupts off; only an NMI comes between, and NMIs write nothing
+ * here.
+ * - softirq programs (not RT) run with interrupts on, and softirqs do not nest: only top halves
+ * come between.
+ * - sched_switch runs with interrupts off. It is the only writer of the task level besides
+ * fentry/fexit.
+ * - fentry/fexit programs (on RT the softirq programs too) cannot migrate, but on preemptible
+ * kernels from 5.11 on sched_switch can come between, with other tasks and their fentry/fexit
+ * programs, before the first one goes on. The slots and the time of the last change are one word,
+ * so that a change is one store, and the sums are added to atomically. A preemption before that
+ * store would be overwritten by it: change() notices (see there).
+ * - netto_mark runs in an IPI, or with interrupts on on netto's own CPU, and changes nothing but
+ * the mark (it starts a CPU that did not count yet). It may see a program between its store and its
+ * addition: user space sees a residual that was not there at the mark before, and marks again. It
+ * may come between a program's clock and its store: then these nanoseconds are charged to the old
+ * owner in one interval, and to the new one in the next.
  *
- * Blind spots. An operation that began before netto attached is not seen until the next one of that task. When
- * another tracer attaches to the same functions, the kernel skips the exit programs of the calls under way: the
- * task stays in its operation until it leaves the next one (likewise after a run that the kernel skipped, counted as a
- * recursion miss). An operation within another (a send that swaps pages
- * in over the network) ends both. All times are nanoseconds of CLOCK_MONOTONIC.
+ * Blind spots. An operation that began before netto attached is not seen until the next one of that
+ * task. When another tracer attaches to the same functions, the kernel skips the exit programs of
+ * the calls under way: the task stays in its operation until it leaves the next one (likewise after
+ * a run that the kernel skipped, counted as a recursion miss). An operation within another (a send
+ * that swaps pages in over the network) ends both. All times are nanoseconds of CLOCK_MONOTONIC.
  */
 #include <linux/bpf.h>
 #include "vmlinux.h"
@@ -48,17 +55,20 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
+#define READ_ONCE(x)	 (*(volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 
 enum {
-	MAX_CPUS = 1024,  /* CPU ids below this; a power of two, and half a kB of kernel memory each */
-	MAX_SAVED = 8192, /* tasks off the CPU within an operation, where there is no task storage */
+	MAX_CPUS = 1024,  /* ids of CPUs are below; a power of two; half a kB of memory each */
+	MAX_SAVED = 8192, /* tasks off the CPU in an operation, without task storage */
 	CLOCK_TRIES = 3,  /* each fails only if an interrupt ends within some 20 ns */
 	CHANGE_TRIES = 3, /* each fails only if a preemption comes within these */
 };
 
-/* The word of the task level: the time of the last change << SLOT_BITS, then an event for each slot. */
+/*
+ * The word of the task level: the time of the last change << SLOT_BITS, then an event for each
+ * slot.
+ */
 enum { SLOT_TASK, SLOT_POLL, SLOT_SOFTIRQ, SLOT_HARDIRQ };
 enum { EVENT_BITS = 4, SLOT_BITS = 3 * EVENT_BITS, SLOT_MASK = (1 << SLOT_BITS) - 1 };
 enum { SOFT, HARD };
@@ -69,8 +79,9 @@ const volatile __u8 use_storage; /* task storage, else the hash */
 const volatile __u8 use_parking; /* there are hooks that set a slot of the task level */
 
 /*
- * The events, in the order of the report: the one definition. `net`: is a part of `net`. The numbers fit
- * EVENT_BITS; the enumeration is declared here so that it reaches user space through the skeleton.
+ * The events, in the order of the report: the one definition. `net`: is a part of `net`. The
+ * numbers fit EVENT_BITS; the enumeration is declared here so that it reaches user space through
+ * the skeleton.
  */
 const volatile struct {
 	enum {
@@ -97,32 +108,33 @@ const volatile struct {
 };
 
 /*
- * The socket operations of the network families, at the level that every way into them passes, from 5.10 to 7.x:
- * X(program, event, kernel function). inet6_release ends in inet_release, which is enough.
+ * The socket operations of the network families, at the level that every way into them passes,
+ * from 5.10 to 7.x: X(program, event, kernel function). inet6_release ends in inet_release, which
+ * is enough.
  */
-#define OPERATIONS(X)                                                                                    \
-	X(send4, EV_SEND, inet_sendmsg)                                                                  \
-	X(send6, EV_SEND, inet6_sendmsg)                                                                 \
-	X(sendpg, EV_SEND, inet_sendpage) /* until 6.4 */                                                \
-	X(sendpkt, EV_SEND, packet_sendmsg)                                                              \
-	X(sendxsk, EV_SEND, xsk_sendmsg)                                                                 \
-	X(recv4, EV_RECV, inet_recvmsg)                                                                  \
-	X(recv6, EV_RECV, inet6_recvmsg)                                                                 \
-	X(recvspl, EV_RECV, tcp_splice_read)                                                             \
-	X(recvcom, EV_RECV, sock_common_recvmsg) /* raw IPv6, L2TP */                                    \
-	X(recvpkt, EV_RECV, packet_recvmsg)                                                              \
-	X(recvxsk, EV_RECV, xsk_recvmsg) /* from 5.11 */                                                 \
-	X(connect, EV_CONN, inet_stream_connect)                                                         \
-	X(conndgr, EV_CONN, inet_dgram_connect)                                                          \
-	X(accept, EV_CONN, inet_accept)                                                                  \
-	X(shutdwn, EV_CONN, inet_shutdown)                                                               \
+#define OPERATIONS(X)                                                                              \
+	X(send4, EV_SEND, inet_sendmsg)                                                            \
+	X(send6, EV_SEND, inet6_sendmsg)                                                           \
+	X(sendpg, EV_SEND, inet_sendpage) /* until 6.4 */                                          \
+	X(sendpkt, EV_SEND, packet_sendmsg)                                                        \
+	X(sendxsk, EV_SEND, xsk_sendmsg)                                                           \
+	X(recv4, EV_RECV, inet_recvmsg)                                                            \
+	X(recv6, EV_RECV, inet6_recvmsg)                                                           \
+	X(recvspl, EV_RECV, tcp_splice_read)                                                       \
+	X(recvcom, EV_RECV, sock_common_recvmsg) /* raw IPv6, L2TP */                              \
+	X(recvpkt, EV_RECV, packet_recvmsg)                                                        \
+	X(recvxsk, EV_RECV, xsk_recvmsg) /* from 5.11 */                                           \
+	X(connect, EV_CONN, inet_stream_connect)                                                   \
+	X(conndgr, EV_CONN, inet_dgram_connect)                                                    \
+	X(accept, EV_CONN, inet_accept)                                                            \
+	X(shutdwn, EV_CONN, inet_shutdown)                                                         \
 	X(close, EV_CONN, inet_release)
 
 #define PROBE_OF_OPERATION(name, event, function) { "netto_" #name, event },
 
 /*
- * What measures each event; its kind and target are the section name of the program, and the program of the same
- * name with _x, where there is one, is the other half.
+ * What measures each event; its kind and target are the section name of the program, and the
+ * program of the same name with _x, where there is one, is the other half.
  */
 const volatile struct {
 	char program[15];
@@ -130,42 +142,44 @@ const volatile struct {
 } probes[] = {
 	{ "netto_soft", EV_RX_SOFTIRQ },
 	{ "netto_soft", EV_TX_SOFTIRQ },
-	OPERATIONS(PROBE_OF_OPERATION)
-	{ "netto_switch", EV_OTHER },
+	OPERATIONS(PROBE_OF_OPERATION) { "netto_switch", EV_OTHER },
 	{ "netto_switch", EV_IDLE },
 };
 
 /*
- * State of each CPU, by CPU id, written on that CPU alone; 0 until it starts to count. Times in ns; ns[] and
- * count[] by event, and with room for all events that EVENT_BITS can tell, so that no index needs a check.
+ * State of each CPU, by CPU id, written on that CPU alone; 0 until it starts to count. Times in ns;
+ * ns[] and count[] by event, and with room for all events that EVENT_BITS can tell, so that no
+ * index needs a check.
  */
 struct {
-	__u64 task;	   /* the word of the task level; 0: not counting yet */
-	__u64 resumed;	   /* task clock at the last sched_switch */
-	__u64 running;	   /* task pointer: who runs since then */
-	__u32 switches;	   /* sched_switches */
-	__u16 ready;	   /* the task on this CPU is known to have task storage */
-	__u16 preparing;   /* a task is allocating it, and may have been preempted in that */
+	__u64 task;	 /* the word of the task level; 0: not counting yet */
+	__u64 resumed;	 /* task clock at the last sched_switch */
+	__u64 running;	 /* task pointer: who runs since then */
+	__u32 switches;	 /* sched_switches */
+	__u16 ready;	 /* the task on this CPU is known to have task storage */
+	__u16 preparing; /* a task is allocating it, and may have been preempted in that */
 	struct {
 		__u64 event; /* EV_NONE: none runs */
 		__u64 since; /* this level's clock when it began */
 		__u64 used;  /* time of all that ended */
-	} irq[2];	   /* SOFT, HARD */
-	__u64 start;	   /* when this CPU began to count */
-	__u64 unseen;	   /* time since then that nothing is known of: see unseen() */
-	__u64 lost;	   /* operations of tasks that left the CPU and could not be parked: the rest is `other` */
+	} irq[2];	     /* SOFT, HARD */
+	__u64 start;	     /* when this CPU began to count */
+	__u64 unseen;	     /* time since then that nothing is known of: see unseen() */
+	__u64 lost; /* operations of tasks that left the CPU and could not be parked: the rest is
+		       `other` */
 	__u64 mark_wall;   /* at the last mark: time since start, without unseen */
 	__u64 mark_unseen; /* at the last mark: unseen with what was still open */
 	__u64 mark_ns[16]; /* at the last mark: ns[] with what was still open */
 	__u64 ns[16];	   /* exclusive time */
 	__u64 count[16];   /* entries; for idle: switches to the idle task */
-	__u64 pad[1];	   /* to half a kB, so that indexing is a shift, and CPUs share no cache line */
+	__u64 pad[1]; /* to half a kB, so that indexing is a shift, and CPUs share no cache line */
 } cpus[MAX_CPUS];
 _Static_assert(sizeof(cpus[0]) == 512, "a power of two");
 
 typedef typeof(cpus[0]) cpu_t;
 
-/* Slots of tasks that are off the CPU within an operation; written and read by sched_switch alone. */
+/* Slots of tasks that are off the CPU within an operation; written and read by sched_switch alone.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -174,8 +188,9 @@ struct {
 } netto_storage SEC(".maps");
 
 /*
- * The same by task pointer, for kernels without task storage for tracing (before 5.13), and for PREEMPT_RT, where a
- * softirq can be parked whose task never had a chance to allocate. An entry lives only while its task is parked.
+ * The same by task pointer, for kernels without task storage for tracing (before 5.13), and for
+ * PREEMPT_RT, where a softirq can be parked whose task never had a chance to allocate. An entry
+ * lives only while its task is parked.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -188,19 +203,24 @@ static __always_inline cpu_t *this_cpu(void)
 {
 	cpu_t *c = &cpus[bpf_get_smp_processor_id() & (MAX_CPUS - 1)];
 
-	asm volatile("" : "+r"(c)); /* one base register: clang would add up an address for each field */
+	asm volatile(
+		""
+		: "+r"(c)); /* one base register: clang would add up an address for each field */
 	return c;
 }
 
-/* Atomic without a result: with one (and newer clangs want one of __sync_fetch_and_add) it needs 5.12. */
+/*
+ * Atomic without a result: with one (and newer clangs want one of __sync_fetch_and_add) it
+ * needs 5.12.
+ */
 static __always_inline void add(__u64 *sum, __u64 n)
 {
 	__atomic_fetch_add(sum, n, __ATOMIC_RELAXED);
 }
 
 /*
- * The clock of a level. What the levels above took is read before and after the time: when both are the same,
- * nothing came between, and the difference is exact.
+ * The clock of a level. What the levels above took is read before and after the time: when both are
+ * the same, nothing came between, and the difference is exact.
  */
 static __always_inline __u64 used_above(cpu_t *c, __u32 slot)
 {
@@ -226,16 +246,20 @@ static __always_inline __u64 clock(cpu_t *c, __u32 slot)
 }
 
 /*
- * True if another task runs than the last sched_switch brought: a switch was missed, and what the CPU did meanwhile is
- * not known. A CPU runs no tracepoint on its last steps when it is unplugged, nor on its first ones when it is plugged
- * in; and there are hosts that hide some tasks from tracing.
+ * True if another task runs than the last sched_switch brought: a switch was missed, and what the
+ * CPU did meanwhile is not known. A CPU runs no tracepoint on its last steps when it is unplugged,
+ * nor on its first ones when it is plugged in; and there are hosts that hide some tasks from
+ * tracing.
  */
 static __always_inline int unseen(cpu_t *c, __u64 task)
 {
 	return c->running != task;
 }
 
-/* An event as an index of ns[], masked where clang cannot see that it need not be, and a verifier would not agree. */
+/*
+ * An event as an index of ns[], masked where clang cannot see that it need not be, and a verifier
+ * would not agree.
+ */
 static __always_inline __u64 event_index(__u64 event)
 {
 	asm volatile("%0 &= 15" : "+r"(event));
@@ -255,8 +279,8 @@ static __always_inline __u64 owner(__u64 word)
 }
 
 /*
- * From the time of the word's last change to `now`: right over the wrap of the 52 bits after 52 days, and signed, so
- * that a clock that steps back by a nanosecond takes it back.
+ * From the time of the word's last change to `now`: right over the wrap of the 52 bits after 52
+ * days, and signed, so that a clock that steps back by a nanosecond takes it back.
  */
 static __always_inline __u64 span(__u64 word, __u64 now)
 {
@@ -264,16 +288,18 @@ static __always_inline __u64 span(__u64 word, __u64 now)
 }
 
 /*
- * Puts `event` into a slot of the task level. A preemption is seen by the count of switches: if our word still
- * stands, it came before our store and sched_switch has charged all until then, and what is left to charge began when
- * this task resumed; so once more, from there. If another word stands, it came after, and our store was taken into
- * account. (Two preemptions within these few instructions, one before and one after the store, would be misjudged.)
+ * Puts `event` into a slot of the task level. A preemption is seen by the count of switches: if our
+ * word still stands, it came before our store and sched_switch has charged all until then, and what
+ * is left to charge began when this task resumed; so once more, from there. If another word stands,
+ * it came after, and our store was taken into account. (Two preemptions within these few
+ * instructions, one before and one after the store, would be misjudged.)
  */
 static __always_inline void change(cpu_t *c, __u32 slot, __u64 event)
 {
 	__u32 switches = READ_ONCE(c->switches); /* before the word */
 	__u64 old = READ_ONCE(c->task), now, word;
-	__u64 slots = (old & SLOT_MASK & ~(15ull << slot * EVENT_BITS)) | event << slot * EVENT_BITS;
+	__u64 slots =
+		(old & SLOT_MASK & ~(15ull << slot * EVENT_BITS)) | event << slot * EVENT_BITS;
 
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < CHANGE_TRIES; i++) {
@@ -288,13 +314,17 @@ static __always_inline void change(cpu_t *c, __u32 slot, __u64 event)
 	add(&c->ns[owner(old)], span(old, now));
 }
 
-/* Gives the current task its storage where allocating is allowed, so that sched_switch never has to. */
+/*
+ * Gives the current task its storage where allocating is allowed, so that sched_switch never has
+ * to.
+ */
 static __always_inline void prepare_task(cpu_t *c)
 {
 	if (c->ready)
 		return;
 	WRITE_ONCE(c->preparing, 1);
-	if (bpf_task_storage_get(&netto_storage, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE))
+	if (bpf_task_storage_get(&netto_storage, bpf_get_current_task_btf(), 0,
+				 BPF_LOCAL_STORAGE_GET_F_CREATE))
 		c->ready = 1;
 	WRITE_ONCE(c->preparing, 0);
 }
@@ -337,7 +367,8 @@ static __always_inline void leave(__u32 slot)
 
 		c->ns[event_index(c->irq[slot - SLOT_SOFTIRQ].event)] += took;
 		c->irq[slot - SLOT_SOFTIRQ].event = EV_NONE;
-		WRITE_ONCE(c->irq[slot - SLOT_SOFTIRQ].used, c->irq[slot - SLOT_SOFTIRQ].used + took);
+		WRITE_ONCE(c->irq[slot - SLOT_SOFTIRQ].used,
+			   c->irq[slot - SLOT_SOFTIRQ].used + took);
 	}
 }
 
@@ -359,18 +390,18 @@ int BPF_PROG(netto_soft_x, unsigned int vec)
 	return 0;
 }
 
-#define PROGRAMS_OF_OPERATION(name, event, function) \
-	SEC("fentry/" #function)                     \
-	int netto_##name(void *ctx)                  \
-	{                                            \
-		enter(SLOT_TASK, event);             \
-		return 0;                            \
-	}                                            \
-	SEC("fexit/" #function)                      \
-	int netto_##name##_x(void *ctx)              \
-	{                                            \
-		leave(SLOT_TASK);                    \
-		return 0;                            \
+#define PROGRAMS_OF_OPERATION(name, event, function)                                               \
+	SEC("fentry/" #function)                                                                   \
+	int netto_##name(void *ctx)                                                                \
+	{                                                                                          \
+		enter(SLOT_TASK, event);                                                           \
+		return 0;                                                                          \
+	}                                                                                          \
+	SEC("fexit/" #function)                                                                    \
+	int netto_##name##_x(void *ctx)                                                            \
+	{                                                                                          \
+		leave(SLOT_TASK);                                                                  \
+		return 0;                                                                          \
 	}
 OPERATIONS(PROGRAMS_OF_OPERATION)
 
@@ -396,8 +427,9 @@ static __always_inline int park(struct task_struct *task, __u32 slots)
 }
 
 /*
- * The slots that were parked with a task, or 0; they are parked no longer. Until 6.1 a kernel finds nothing while
- * another look-up is under way on the CPU, that is, if a task was preempted in prepare_task(): that counts as a loss.
+ * The slots that were parked with a task, or 0; they are parked no longer. Until 6.1 a kernel finds
+ * nothing while another look-up is under way on the CPU, that is, if a task was preempted in
+ * prepare_task(): that counts as a loss.
  */
 static __always_inline __u32 unpark(cpu_t *c, struct task_struct *task)
 {
@@ -428,8 +460,8 @@ static __always_inline __u32 unpark(cpu_t *c, struct task_struct *task)
 }
 
 /*
- * The arguments are (preempt, prev, next) on all kernels; 5.18 appended prev_state. With interrupts off: plain
- * additions will do.
+ * The arguments are (preempt, prev, next) on all kernels; 5.18 appended prev_state. With interrupts
+ * off: plain additions will do.
  */
 SEC("tp_btf/sched_switch")
 int BPF_PROG(netto_switch, _Bool preempt, struct task_struct *prev, struct task_struct *next)
@@ -447,7 +479,8 @@ int BPF_PROG(netto_switch, _Bool preempt, struct task_struct *prev, struct task_
 		c->ns[owner(word)] += span(word, now);
 	}
 	if (use_parking && in_operation(slots)) {
-		/* a task that ends within an operation missed its exit: nobody would bring it back */
+		/* a task that ends within an operation missed its exit: nobody would bring it back
+		 */
 		if (!prev->exit_state && park(prev, slots))
 			c->lost++;
 	} else if (use_parking && use_storage && !c->ready && prev->bpf_storage) {
@@ -470,8 +503,9 @@ int BPF_PROG(netto_switch, _Bool preempt, struct task_struct *prev, struct task_
 }
 
 /*
- * Writes down the state of this CPU at this instant. Run by BPF_PROG_TEST_RUN in an IPI on the CPU that user space
- * names; where the kernel cannot do that (before 5.10), attached, and hit by user space renaming itself on that CPU.
+ * Writes down the state of this CPU at this instant. Run by BPF_PROG_TEST_RUN in an IPI on the CPU
+ * that user space names; where the kernel cannot do that (before 5.10), attached, and hit by user
+ * space renaming itself on that CPU.
  */
 SEC("raw_tp/task_rename")
 int netto_mark(void *ctx)
@@ -484,7 +518,8 @@ int netto_mark(void *ctx)
 	if (!c->task) {
 		c->start = now;
 		c->running = task;
-		c->task = now << SLOT_BITS | ((__u32)bpf_get_current_pid_tgid() ? EV_OTHER : EV_IDLE);
+		c->task =
+			now << SLOT_BITS | ((__u32)bpf_get_current_pid_tgid() ? EV_OTHER : EV_IDLE);
 	}
 	for (int i = 0; i < 16; i++)
 		c->mark_ns[i] = c->ns[i];

@@ -2,11 +2,12 @@
 /*
  * netto: how much of each CPU the kernel's network stack takes.
  *
- * The kernel side (netto.bpf.c) keeps, per CPU, the time of each event, by the accounting rule that it states: every
- * nanosecond belongs to exactly one event. This side chooses and attaches the probes that the kernel offers, marks
- * each CPU at both ends of an interval, sleeps in between, and prints the difference of the marks. All times are
- * nanoseconds of CLOCK_MONOTONIC, read in the kernel on the CPU that they are about; wall time is measured in the
- * same way and independently of the events, so that what they do not sum up to is seen (the residual).
+ * The kernel side (netto.bpf.c) keeps, per CPU, the time of each event, by the accounting rule that
+ * it states: every nanosecond belongs to exactly one event. This side chooses and attaches the
+ * probes that the kernel offers, marks each CPU at both ends of an interval, sleeps in between, and
+ * prints the difference of the marks. All times are nanoseconds of CLOCK_MONOTONIC, read in the
+ * kernel on the CPU that they are about; wall time is measured in the same way and independently of
+ * the events, so that what they do not sum up to is seen (the residual).
  *
  * What it cannot see is listed in netto.bpf.c and in README.md.
  */
@@ -35,8 +36,8 @@
 #include "netto.skel.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define NSEC_PER_SEC 1000000000ull
-#define ENOTSUPP 524 /* the kernel's own, not in errno.h */
+#define NSEC_PER_SEC  1000000000ull
+#define ENOTSUPP      524 /* the kernel's own, not in errno.h */
 
 enum { EXIT_MEASURED, EXIT_FAILED, EXIT_USAGE, EXIT_IMPOSSIBLE };
 
@@ -47,7 +48,7 @@ enum {
 	MARK_TRIES = 100, /* a mark is spoilt only if it meets a program between two instructions */
 };
 #define MAX_SECONDS (366 * 86400.0)
-#define MAX_COUNT 1e9
+#define MAX_COUNT   1e9
 
 /* Options; written by parse_options() alone */
 static struct {
@@ -132,7 +133,10 @@ static int highest_cpu(void)
 	return cpu;
 }
 
-/* For tests alone: true if the word is in NETTO_WITHOUT, as if this host lacked it; test/lib.sh says which. */
+/*
+ * For tests alone: true if the word is in NETTO_WITHOUT, as if this host lacked it; test/lib.sh
+ * says which.
+ */
 static bool without(const char *word)
 {
 	const char *list = getenv("NETTO_WITHOUT");
@@ -214,7 +218,10 @@ static struct bpf_program *find_program(struct netto *skel, const char *name, co
 	return bpf_object__find_program_by_name(skel->obj, full);
 }
 
-/* Opens the object and decides, per probe, whether this kernel has its target; earlier refusals stay. */
+/*
+ * Opens the object and decides, per probe, whether this kernel has its target; earlier refusals
+ * stay.
+ */
 static int open_probes(struct session *s)
 {
 	s->skel = netto__open();
@@ -222,7 +229,8 @@ static int open_probes(struct session *s)
 		return -errno;
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
-		const char *name = (const char *)s->skel->rodata->probes[i].program, *section, *slash;
+		const char *name = (const char *)s->skel->rodata->probes[i].program, *section,
+			   *slash;
 
 		p->event = s->skel->rodata->probes[i].event;
 		p->entry = find_program(s->skel, name, "");
@@ -246,7 +254,10 @@ static int open_probes(struct session *s)
 	return 0;
 }
 
-/* Opens and loads the core and the probes that are not refused; `only`, if any, instead of all the optional ones. */
+/*
+ * Opens and loads the core and the probes that are not refused; `only`, if any, instead of all the
+ * optional ones.
+ */
 static int try_load(struct session *s, const struct probe *only)
 {
 	int err = open_probes(s), operations = 0;
@@ -278,8 +289,9 @@ static int try_load(struct session *s, const struct probe *only)
 }
 
 /*
- * Loads all that this kernel takes. One program that is refused makes the whole object fail, so then each socket
- * operation is tried alone; when not permitted at all (hosts that refuse fentry), once is enough.
+ * Loads all that this kernel takes. One program that is refused makes the whole object fail, so
+ * then each socket operation is tried alone; when not permitted at all (hosts that refuse fentry),
+ * once is enough.
  */
 static int load_probes(struct session *s)
 {
@@ -318,18 +330,22 @@ static int explain_load(int err)
 		return EXIT_IMPOSSIBLE;
 	}
 	if (access("/sys/kernel/btf/vmlinux", R_OK)) {
-		message("this kernel gives no BTF in /sys/kernel/btf/vmlinux: it needs CONFIG_DEBUG_INFO_BTF");
+		message("this kernel gives no BTF in /sys/kernel/btf/vmlinux: it needs "
+			"CONFIG_DEBUG_INFO_BTF");
 		return EXIT_IMPOSSIBLE;
 	}
 	getrlimit(RLIMIT_MEMLOCK, &memlock);
-	limited = libbpf_probe_bpf_helper(BPF_PROG_TYPE_SOCKET_FILTER, BPF_FUNC_ktime_get_coarse_ns, NULL) != 1;
+	limited = libbpf_probe_bpf_helper(BPF_PROG_TYPE_SOCKET_FILTER, BPF_FUNC_ktime_get_coarse_ns,
+					  NULL) != 1;
 	if (err == -EPERM && limited && memlock.rlim_cur < 16 << 20) {
-		message("cannot load the eBPF programs: RLIMIT_MEMLOCK is %llu kB: run `ulimit -l unlimited` first",
+		message("cannot load the eBPF programs: RLIMIT_MEMLOCK is %llu kB: run `ulimit -l "
+			"unlimited` first",
 			(unsigned long long)memlock.rlim_cur / 1024);
 		return EXIT_FAILED;
 	}
 	if (err == -EPERM) {
-		message("this kernel refuses eBPF tracing: is it locked down (/sys/kernel/security/lockdown)?");
+		message("this kernel refuses eBPF tracing: is it locked down "
+			"(/sys/kernel/security/lockdown)?");
 		return EXIT_IMPOSSIBLE;
 	}
 	message("cannot load the eBPF programs: %s: -v says more", strerror(-err));
@@ -386,9 +402,11 @@ static void explain_probes(const struct session *s)
 	else if (s->storage)
 		message("operations of tasks off the CPU are kept in task storage");
 	else
-		message("operations of tasks off the CPU are kept in a hash with room for %u tasks: %s",
+		message("operations of tasks off the CPU are kept in a hash with room for %u "
+			"tasks: %s",
 			bpf_map__max_entries(s->skel->maps.netto_saved),
-			s->rt ? "PREEMPT_RT has softirqs to keep too" : "this kernel has no task storage");
+			s->rt ? "PREEMPT_RT has softirqs to keep too"
+			      : "this kernel has no task storage");
 	if (s->rt)
 		message("PREEMPT_RT: softirqs belong to the tasks that run them");
 	for (int i = 0; i < MAX_PROBES; i++) {
@@ -405,7 +423,8 @@ static void explain_probes(const struct session *s)
 /* Returns 0, or the exit status after a message. */
 static int start_probes(struct session *s)
 {
-	const uint64_t needed = 1ull << CAP_BPF | 1ull << CAP_PERFMON, held = permitted_capabilities();
+	const uint64_t needed = 1ull << CAP_BPF | 1ull << CAP_PERFMON,
+		       held = permitted_capabilities();
 	struct utsname uts;
 	int err;
 
@@ -413,12 +432,14 @@ static int start_probes(struct session *s)
 	if (!s->cpus)
 		return EXIT_FAILED;
 	if (s->cpus > MAX_CPUS) {
-		message("this machine can have %d CPUs, and this netto was built for %d: raise MAX_CPUS in netto.bpf.c",
+		message("this machine can have %d CPUs, and this netto was built for %d: raise "
+			"MAX_CPUS in netto.bpf.c",
 			s->cpus, MAX_CPUS);
 		return EXIT_FAILED;
 	}
 	if (!(held >> CAP_SYS_ADMIN & 1) && (held & needed) != needed) {
-		message("not permitted to use eBPF: run it as root, or with CAP_BPF and CAP_PERFMON");
+		message("not permitted to use eBPF: run it as root, or with CAP_BPF and "
+			"CAP_PERFMON");
 		return EXIT_FAILED;
 	}
 	uname(&uts);
@@ -452,7 +473,8 @@ struct times {
 	uint64_t ns[EV_MAX];
 	uint64_t count[EV_MAX];
 	uint64_t lost;	    /* operations that could not be parked */
-	uint64_t unseen_ns; /* not in wall_ns: switches of tasks were missed, or the CPU was unplugged */
+	uint64_t unseen_ns; /* not in wall_ns: switches of tasks were missed, or the CPU was
+			       unplugged */
 };
 
 /* All CPUs at a mark, and what belongs to that moment. */
@@ -482,8 +504,10 @@ static int run_mark(struct session *s, int cpu)
 	int err;
 
 	if (!s->by_rename) {
-		err = without("test_run") ? -EINVAL :
-					    bpf_prog_test_run_opts(bpf_program__fd(s->skel->progs.netto_mark), &run);
+		err = without("test_run")
+			      ? -EINVAL
+			      : bpf_prog_test_run_opts(bpf_program__fd(s->skel->progs.netto_mark),
+						       &run);
 		if (err != -EINVAL && err != -ENOTSUPP && err != -EOPNOTSUPP)
 			return err;
 		s->mark_link = bpf_program__attach(s->skel->progs.netto_mark);
@@ -491,7 +515,8 @@ static int run_mark(struct session *s, int cpu)
 			return -errno;
 		s->by_rename = true;
 		if (opt.verbose)
-			message("CPUs are marked by renaming this task on each: this kernel cannot run a program there");
+			message("CPUs are marked by renaming this task on each: this kernel cannot "
+				"run a program there");
 	}
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
@@ -503,8 +528,9 @@ static int run_mark(struct session *s, int cpu)
 }
 
 /*
- * Marks a CPU and reads it. A mark that met a program halfway shows a residual that the mark before did not have:
- * then it is made again. An offline CPU cannot be marked, and changes no more: it is measured up to its last change.
+ * Marks a CPU and reads it. A mark that met a program halfway shows a residual that the mark before
+ * did not have: then it is made again. An offline CPU cannot be marked, and changes no more: it is
+ * measured up to its last change.
  */
 static int mark_cpu(struct session *s, int cpu, struct times *t)
 {
@@ -545,13 +571,16 @@ static void read_recursion_misses(const struct session *s, struct marks *m)
 {
 	struct bpf_program *p;
 
-	bpf_object__for_each_program(p, s->skel->obj) {
+	bpf_object__for_each_program(p, s->skel->obj)
+	{
 		struct bpf_prog_info info = {};
 		__u32 size = sizeof(info);
 
-		if (bpf_program__fd(p) < 0 || bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &size))
+		if (bpf_program__fd(p) < 0 ||
+		    bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &size))
 			continue;
-		m->has_recursion_misses |= size >= offsetof(struct bpf_prog_info, recursion_misses) + sizeof(__u64);
+		m->has_recursion_misses |=
+			size >= offsetof(struct bpf_prog_info, recursion_misses) + sizeof(__u64);
 		m->recursion_misses += info.recursion_misses;
 	}
 }
@@ -571,7 +600,10 @@ static int mark_all(struct session *s, struct marks *m)
 	return err;
 }
 
-/* Signals that end the measurement. A shell's background jobs ignore SIGINT: not this one. nohup is respected. */
+/*
+ * Signals that end the measurement. A shell's background jobs ignore SIGINT: not this one. nohup is
+ * respected.
+ */
 static sigset_t block_signals(void)
 {
 	struct sigaction old;
@@ -589,13 +621,17 @@ static sigset_t block_signals(void)
 	return set;
 }
 
-/* Sleeps until `deadline_ns` of CLOCK_MONOTONIC. True if a signal came first; a second one then kills. */
+/*
+ * Sleeps until `deadline_ns` of CLOCK_MONOTONIC. True if a signal came first; a second one then
+ * kills.
+ */
 static bool wait_until(uint64_t deadline_ns, const sigset_t *ends)
 {
 	for (;;) {
 		uint64_t now = now_ns(CLOCK_MONOTONIC);
 		uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
-		struct timespec timeout = { .tv_sec = left / NSEC_PER_SEC, .tv_nsec = left % NSEC_PER_SEC };
+		struct timespec timeout = { .tv_sec = left / NSEC_PER_SEC,
+					    .tv_nsec = left % NSEC_PER_SEC };
 
 		if (sigtimedwait(ends, NULL, &timeout) > 0) {
 			sigprocmask(SIG_UNBLOCK, ends, NULL);
@@ -610,20 +646,20 @@ static bool wait_until(uint64_t deadline_ns, const sigset_t *ends)
 
 struct event {
 	const char *name;
-	bool net;      /* a part of `net` */
-	bool measured; /* this host can */
+	bool net;	/* a part of `net` */
+	bool measured;	/* this host can */
 	char hook[256]; /* KIND:TARGET+TARGET..., of what measures it */
 };
 
 struct result {
 	struct event events[EV_MAX]; /* from EV_NONE + 1 on */
 	struct utsname host;
-	double time;		   /* Unix seconds at the end */
-	int cpus;		   /* how many were measured */
-	struct times all;	   /* their sum */
+	double time;		    /* Unix seconds at the end */
+	int cpus;		    /* how many were measured */
+	struct times all;	    /* their sum */
 	struct times cpu[MAX_CPUS]; /* by id; wall_ns 0: not measured */
-	uint64_t elapsed_ns;	   /* the longest wall time of a CPU */
-	uint64_t residual_ns;	   /* what the events do not sum up to, without sign, over all CPUs */
+	uint64_t elapsed_ns;	    /* the longest wall time of a CPU */
+	uint64_t residual_ns; /* what the events do not sum up to, without sign, over all CPUs */
 	uint64_t recursion_misses;
 	bool has_recursion_misses;
 	uint64_t user_ns, kernel_ns; /* CPU time of this process */
@@ -704,7 +740,8 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 			continue;
 		residual = t->wall_ns;
 		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-			if ((int64_t)t->ns[e] < 0) /* a mark came between a clock and its use: some ns */
+			if ((int64_t)t->ns[e] <
+			    0) /* a mark came between a clock and its use: some ns */
 				t->ns[e] = 0;
 			residual -= t->ns[e];
 		}
@@ -723,17 +760,27 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 
 /* Printing: pure functions of the result */
 
-/* Columns of the text after net: the events that each one sums up, 0-terminated. None measured: `-`. */
+/*
+ * Columns of the text after net: the events that each one sums up, 0-terminated. None measured:
+ * `-`.
+ */
 static const struct {
 	const char *header;
 	int events[4];
 } columns[] = {
-	{ "rx", { EV_RX_SOFTIRQ } }, { "tx", { EV_TX_SOFTIRQ } }, { "recv", { EV_RECV } }, { "send", { EV_SEND } },
-	{ "conn", { EV_CONN } },     { "work", {} },		  { "irq", {} },	    { "other", { EV_OTHER } },
+	{ "rx", { EV_RX_SOFTIRQ } },
+	{ "tx", { EV_TX_SOFTIRQ } },
+	{ "recv", { EV_RECV } },
+	{ "send", { EV_SEND } },
+	{ "conn", { EV_CONN } },
+	{ "work", {} },
+	{ "irq", {} },
+	{ "other", { EV_OTHER } },
 	{ "idle", { EV_IDLE } },
 };
 
-static void print_table_row(FILE *f, const struct result *r, const char *name, const struct times *t)
+static void print_table_row(FILE *f, const struct result *r, const char *name,
+			    const struct times *t)
 {
 	fprintf(f, "%4s %6.2f", name, percent(net_ns(r, t), t->wall_ns));
 	for (unsigned i = 0; i < ARRAY_SIZE(columns); i++) {
@@ -759,8 +806,9 @@ static void print_table(FILE *f, const struct result *r)
 {
 	char name[12];
 
-	fprintf(f, "netto: %s, %s %s %s, %d CPU%s, %.3f s, traced\n\n", r->host.nodename, r->host.sysname,
-		r->host.release, r->host.machine, r->cpus, r->cpus == 1 ? "" : "s", r->elapsed_ns / 1e9);
+	fprintf(f, "netto: %s, %s %s %s, %d CPU%s, %.3f s, traced\n\n", r->host.nodename,
+		r->host.sysname, r->host.release, r->host.machine, r->cpus, r->cpus == 1 ? "" : "s",
+		r->elapsed_ns / 1e9);
 	fprintf(f, "%4s %6s", "CPU", "net");
 	for (unsigned i = 0; i < ARRAY_SIZE(columns); i++)
 		fprintf(f, " %6s", columns[i].header);
@@ -772,9 +820,11 @@ static void print_table(FILE *f, const struct result *r)
 		snprintf(name, sizeof(name), "%d", cpu);
 		print_table_row(f, r, name, &r->cpu[cpu]);
 	}
-	fprintf(f, "\nnetto itself: %.3f s user, %.3f s kernel; residual %" PRIu64 " ns; lost: %.3f s unseen, %" PRIu64
-		   " operations",
-		r->user_ns / 1e9, r->kernel_ns / 1e9, r->residual_ns, r->all.unseen_ns / 1e9, r->all.lost);
+	fprintf(f,
+		"\nnetto itself: %.3f s user, %.3f s kernel; residual %" PRIu64
+		" ns; lost: %.3f s unseen, %" PRIu64 " operations",
+		r->user_ns / 1e9, r->kernel_ns / 1e9, r->residual_ns, r->all.unseen_ns / 1e9,
+		r->all.lost);
 	if (r->has_recursion_misses)
 		fprintf(f, ", %" PRIu64 " recursions", r->recursion_misses);
 	fputc('\n', f);
@@ -827,7 +877,8 @@ static void print_csv_row(FILE *f, const struct result *r, const struct csv_row 
 	fprintf(f, ",,,,%s\n", row->source ? row->source : "");
 }
 
-static void print_csv_events(FILE *f, const struct result *r, const char *cpu, const struct times *t)
+static void print_csv_events(FILE *f, const struct result *r, const char *cpu,
+			     const struct times *t)
 {
 	uint64_t ns = net_ns(r, t), count = net_count(r, t);
 
@@ -835,11 +886,14 @@ static void print_csv_events(FILE *f, const struct result *r, const char *cpu, c
 		if (!r->events[e].measured)
 			continue;
 		/* `other` is what no hook claims: it has no entries to count */
-		print_csv_row(f, r, &(struct csv_row){ "event", cpu, r->events[e].name, &t->ns[e],
-						       e == EV_OTHER ? NULL : &t->count[e],
-						       percent(t->ns[e], t->wall_ns), "traced" });
+		print_csv_row(f, r,
+			      &(struct csv_row) { "event", cpu, r->events[e].name, &t->ns[e],
+						  e == EV_OTHER ? NULL : &t->count[e],
+						  percent(t->ns[e], t->wall_ns), "traced" });
 	}
-	print_csv_row(f, r, &(struct csv_row){ "event", cpu, "net", &ns, &count, percent(ns, t->wall_ns), "traced" });
+	print_csv_row(f, r,
+		      &(struct csv_row) { "event", cpu, "net", &ns, &count, percent(ns, t->wall_ns),
+					  "traced" });
 }
 
 /* The rows of one interval; the header is printed apart. */
@@ -847,7 +901,8 @@ static void print_csv(FILE *f, const struct result *r)
 {
 	const struct csv_row run[] = {
 		{ "run", "all", "elapsed", &r->elapsed_ns, NULL, -1, NULL },
-		{ "run", "all", "residual", &r->residual_ns, NULL, percent(r->residual_ns, r->all.wall_ns), NULL },
+		{ "run", "all", "residual", &r->residual_ns, NULL,
+		  percent(r->residual_ns, r->all.wall_ns), NULL },
 		{ "run", "all", "unseen", &r->all.unseen_ns, NULL, -1, NULL },
 		{ "run", "all", "operations_lost", NULL, &r->all.lost, -1, NULL },
 		{ "run", "all", "self_user", &r->user_ns, NULL, -1, NULL },
@@ -867,7 +922,7 @@ static void print_csv(FILE *f, const struct result *r)
 		print_csv_row(f, r, &run[i]);
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		snprintf(name, sizeof(name), "hook/%s=%s", r->events[e].name, r->events[e].hook);
-		print_csv_row(f, r, &(struct csv_row){ "run", "all", name, NULL, NULL, -1, NULL });
+		print_csv_row(f, r, &(struct csv_row) { "run", "all", name, NULL, NULL, -1, NULL });
 	}
 }
 
@@ -897,7 +952,8 @@ static const struct {
 	const char *help;
 } options[] = {
 	{ { "csv", no_argument, NULL, 'c' }, "CSV on stdout instead of text" },
-	{ { "verbose", no_argument, NULL, 'v' }, "say on stderr what measures each event, and why not more" },
+	{ { "verbose", no_argument, NULL, 'v' },
+	  "say on stderr what measures each event, and why not more" },
 	{ { "help", no_argument, NULL, 'h' }, "print this and exit" },
 	{ { "version", no_argument, NULL, 'V' }, "print the version and exit" },
 };
@@ -905,13 +961,17 @@ static const struct {
 static void print_usage(FILE *f)
 {
 	fputs("Usage: netto [OPTION]... [SECONDS [COUNT]]\n"
-	      "Measures how much of each CPU the kernel's network stack takes: for 10 seconds, or for\n"
+	      "Measures how much of each CPU the kernel's network stack takes: for 10 seconds, or "
+	      "for\n"
 	      "SECONDS (a fraction is fine), COUNT times (0: until interrupted).\n\n",
 	      f);
 	for (unsigned i = 0; i < ARRAY_SIZE(options); i++)
-		fprintf(f, "  -%c, --%-10s %s\n", options[i].option.val, options[i].option.name, options[i].help);
-	fputs("\nExit status: 0 measured, 1 failed, 2 bad usage, 3 this kernel lets nothing be measured.\n"
-	      "SIGINT, SIGTERM and SIGHUP end the run early: what was measured so far is reported.\n",
+		fprintf(f, "  -%c, --%-10s %s\n", options[i].option.val, options[i].option.name,
+			options[i].help);
+	fputs("\nExit status: 0 measured, 1 failed, 2 bad usage, 3 this kernel lets nothing be "
+	      "measured.\n"
+	      "SIGINT, SIGTERM and SIGHUP end the run early: what was measured so far is "
+	      "reported.\n",
 	      f);
 }
 
@@ -938,11 +998,13 @@ static int parse_arguments(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	if (argc > 0 && !parse_number(argv[0], 0.001, MAX_SECONDS, false, &opt.seconds)) {
-		message("SECONDS is '%s': it must be a number from 0.001 to %.0f", argv[0], MAX_SECONDS);
+		message("SECONDS is '%s': it must be a number from 0.001 to %.0f", argv[0],
+			MAX_SECONDS);
 		return EXIT_USAGE;
 	}
 	if (argc > 1 && !parse_number(argv[1], 0, MAX_COUNT, true, &count)) {
-		message("COUNT is '%s': it must be a whole number from 0 to %.0f", argv[1], MAX_COUNT);
+		message("COUNT is '%s': it must be a whole number from 0 to %.0f", argv[1],
+			MAX_COUNT);
 		return EXIT_USAGE;
 	}
 	opt.count = count;

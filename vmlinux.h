@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The kernel types that netto.bpf.c reads: only the fields in use. CO-RE finds their offsets in the running
- * kernel's BTF, so that order, size and what lies between do not matter here.
+ * The kernel types that netto.bpf.c reads: only the fields in use. CO-RE finds their offsets in the
+ * running kernel's BTF, so that order, size and what lies between do not matter here.
  */
 #ifndef NETTO_VMLINUX_H
 #define NETTO_VMLINUX_H

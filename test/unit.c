@@ -9,16 +9,16 @@
 
 static int passed, failed;
 
-#define CHECK(what, ...)                                               \
-	do {                                                           \
-		if (what) {                                            \
-			passed++;                                      \
-		} else {                                               \
-			failed++;                                      \
-			printf("FAIL: unit: %s: ", #what);             \
-			printf(__VA_ARGS__);                           \
-			putchar('\n');                                 \
-		}                                                      \
+#define CHECK(what, ...)                                                                           \
+	do {                                                                                       \
+		if (what) {                                                                        \
+			passed++;                                                                  \
+		} else {                                                                           \
+			failed++;                                                                  \
+			printf("FAIL: unit: %s: ", #what);                                         \
+			printf(__VA_ARGS__);                                                       \
+			putchar('\n');                                                             \
+		}                                                                                  \
 	} while (0)
 
 static void test_parse_number(void)
@@ -28,13 +28,27 @@ static void test_parse_number(void)
 		bool whole, good;
 		double number;
 	} cases[] = {
-		{ "10", false, true, 10 },    { "0.5", false, true, 0.5 },  { ".5", false, true, 0.5 },
-		{ "1000", true, true, 1000 }, { "0", true, true, 0 },	    { "007", true, true, 7 },
-		{ "", false, false, 0 },      { "-1", false, false, 0 },    { "+1", false, false, 0 },
-		{ " 1", false, false, 0 },    { "1 ", false, false, 0 },    { "1s", false, false, 0 },
-		{ "1.5", true, false, 0 },    { "1e3", false, false, 0 },   { "0x10", false, false, 0 },
-		{ "inf", false, false, 0 },   { "nan", false, false, 0 },   { "1.2.3", false, false, 0 },
-		{ ".", false, false, 0 },     { "1001", false, false, 0 },  { "99999999999999999999", true, false, 0 },
+		{ "10", false, true, 10 },
+		{ "0.5", false, true, 0.5 },
+		{ ".5", false, true, 0.5 },
+		{ "1000", true, true, 1000 },
+		{ "0", true, true, 0 },
+		{ "007", true, true, 7 },
+		{ "", false, false, 0 },
+		{ "-1", false, false, 0 },
+		{ "+1", false, false, 0 },
+		{ " 1", false, false, 0 },
+		{ "1 ", false, false, 0 },
+		{ "1s", false, false, 0 },
+		{ "1.5", true, false, 0 },
+		{ "1e3", false, false, 0 },
+		{ "0x10", false, false, 0 },
+		{ "inf", false, false, 0 },
+		{ "nan", false, false, 0 },
+		{ "1.2.3", false, false, 0 },
+		{ ".", false, false, 0 },
+		{ "1001", false, false, 0 },
+		{ "99999999999999999999", true, false, 0 },
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -53,11 +67,13 @@ static void test_last_cpu(void)
 		const char *list;
 		int last;
 	} cases[] = {
-		{ "0\n", 0 }, { "0-3\n", 3 }, { "1,3\n", 3 }, { "0-1,4-5,7", 7 }, { "0,2-127\n", 127 }, { "\n", -1 }, { "", -1 },
+		{ "0\n", 0 },	      { "0-3\n", 3 }, { "1,3\n", 3 }, { "0-1,4-5,7", 7 },
+		{ "0,2-127\n", 127 }, { "\n", -1 },   { "", -1 },
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)
-		CHECK(last_cpu(cases[i].list) == cases[i].last, "'%s' gives %d", cases[i].list, last_cpu(cases[i].list));
+		CHECK(last_cpu(cases[i].list) == cases[i].last, "'%s' gives %d", cases[i].list,
+		      last_cpu(cases[i].list));
 }
 
 static int parse(const char *line)
@@ -69,7 +85,7 @@ static int parse(const char *line)
 	snprintf(copy, sizeof(copy), "%s", line);
 	for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
 		argv[argc++] = word;
-	opt = (typeof(opt)){ .seconds = 10, .count = 1 };
+	opt = (typeof(opt)) { .seconds = 10, .count = 1 };
 	optind = 0;
 	return parse_options(argc, argv);
 }
@@ -83,16 +99,25 @@ static void test_parse_options(void)
 		long count;
 		bool csv, verbose;
 	} cases[] = {
-		{ "", -1, 10, 1, false, false },	  { "5", -1, 5, 1, false, false },
-		{ "0.25 4", -1, 0.25, 4, false, false },  { "-c 1 0", -1, 1, 0, true, false },
-		{ "1 3 -cv", -1, 1, 3, true, true },	  { "--csv --verbose", -1, 10, 1, true, true },
-		{ "-x", EXIT_USAGE, 0, 0, false, false }, { "--nope", EXIT_USAGE, 0, 0, false, false },
-		{ "0", EXIT_USAGE, 0, 0, false, false },  { "-- -1", EXIT_USAGE, 0, 0, false, false },
-		{ "1 -5", EXIT_USAGE, 0, 0, false, false }, { "1 2 3", EXIT_USAGE, 0, 0, false, false },
-		{ "1 1.5", EXIT_USAGE, 0, 0, false, false }, { "ten", EXIT_USAGE, 0, 0, false, false },
-		{ "99999999", EXIT_USAGE, 0, 0, false, false }, { "--csv=yes", EXIT_USAGE, 0, 0, false, false },
+		{ "", -1, 10, 1, false, false },
+		{ "5", -1, 5, 1, false, false },
+		{ "0.25 4", -1, 0.25, 4, false, false },
+		{ "-c 1 0", -1, 1, 0, true, false },
+		{ "1 3 -cv", -1, 1, 3, true, true },
+		{ "--csv --verbose", -1, 10, 1, true, true },
+		{ "-x", EXIT_USAGE, 0, 0, false, false },
+		{ "--nope", EXIT_USAGE, 0, 0, false, false },
+		{ "0", EXIT_USAGE, 0, 0, false, false },
+		{ "-- -1", EXIT_USAGE, 0, 0, false, false },
+		{ "1 -5", EXIT_USAGE, 0, 0, false, false },
+		{ "1 2 3", EXIT_USAGE, 0, 0, false, false },
+		{ "1 1.5", EXIT_USAGE, 0, 0, false, false },
+		{ "ten", EXIT_USAGE, 0, 0, false, false },
+		{ "99999999", EXIT_USAGE, 0, 0, false, false },
+		{ "--csv=yes", EXIT_USAGE, 0, 0, false, false },
 		/* options of later issues are not taken yet */
-		{ "-f", EXIT_USAGE, 0, 0, false, false }, { "-F 997", EXIT_USAGE, 0, 0, false, false },
+		{ "-f", EXIT_USAGE, 0, 0, false, false },
+		{ "-F 997", EXIT_USAGE, 0, 0, false, false },
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -111,24 +136,29 @@ static void test_parse_options(void)
 /* Two marks of three CPUs: 0 busy, 1 plugged in meanwhile, 3 with a residual; 2 is a hole. */
 static const struct result *made_up_result(bool operations)
 {
-	static const char *const names[EV_MAX] = { "", "rx_softirq", "tx_softirq", "recv", "send", "conn", "other",
-						   "idle" };
+	static const char *const names[EV_MAX] = { "",	   "rx_softirq", "tx_softirq", "recv",
+						   "send", "conn",	 "other",      "idle" };
 	static struct marks a, b;
 	static struct result r;
 
 	memset(&a, 0, sizeof(a));
 	memset(&b, 0, sizeof(b));
 	memset(&r, 0, sizeof(r));
-	a.cpu[0] = (struct times){ .wall_ns = 5000, .ns = { [EV_OTHER] = 4000, [EV_IDLE] = 1000 } };
-	b.cpu[0] = (struct times){ .wall_ns = 10000005000,
-				   .ns = { 0, 1420000000, 10000000, 300000000, 550000000, 0, 870004000, 6850001000 },
-				   .count = { 0, 70001, 11, 20011, 30011, 2, 0, 90001 },
-				   .lost = 3 };
-	b.cpu[1] = (struct times){ .wall_ns = 4000000000, .ns = { [EV_IDLE] = 4000000000 }, .count = { [EV_IDLE] = 7 },
-				   .unseen_ns = 2500000000 };
-	a.cpu[3] = (struct times){ .wall_ns = 1000, .ns = { [EV_IDLE] = 1000 } };
-	b.cpu[3] = (struct times){ .wall_ns = 10000001000, .ns = { [EV_RX_SOFTIRQ] = 9999999950, [EV_IDLE] = 1001 },
-				   .count = { [EV_RX_SOFTIRQ] = 4294967311 } };
+	a.cpu[0] =
+		(struct times) { .wall_ns = 5000, .ns = { [EV_OTHER] = 4000, [EV_IDLE] = 1000 } };
+	b.cpu[0] = (struct times) { .wall_ns = 10000005000,
+				    .ns = { 0, 1420000000, 10000000, 300000000, 550000000, 0,
+					    870004000, 6850001000 },
+				    .count = { 0, 70001, 11, 20011, 30011, 2, 0, 90001 },
+				    .lost = 3 };
+	b.cpu[1] = (struct times) { .wall_ns = 4000000000,
+				    .ns = { [EV_IDLE] = 4000000000 },
+				    .count = { [EV_IDLE] = 7 },
+				    .unseen_ns = 2500000000 };
+	a.cpu[3] = (struct times) { .wall_ns = 1000, .ns = { [EV_IDLE] = 1000 } };
+	b.cpu[3] = (struct times) { .wall_ns = 10000001000,
+				    .ns = { [EV_RX_SOFTIRQ] = 9999999950, [EV_IDLE] = 1001 },
+				    .count = { [EV_RX_SOFTIRQ] = 4294967311 } };
 	b.user_ns = 1000000;
 	b.kernel_ns = 2345678;
 	b.recursion_misses = 5;
@@ -138,7 +168,8 @@ static const struct result *made_up_result(bool operations)
 		r.events[e].name = names[e];
 		r.events[e].net = e < EV_OTHER;
 		r.events[e].measured = operations || e <= EV_TX_SOFTIRQ || e >= EV_OTHER;
-		strcpy(r.events[e].hook, r.events[e].measured ? "fentry:inet_one+inet_two" : "none:");
+		strcpy(r.events[e].hook,
+		       r.events[e].measured ? "fentry:inet_one+inet_two" : "none:");
 	}
 	strcpy(r.host.nodename, operations ? "edge-1" : "a \"b\",c");
 	strcpy(r.host.sysname, "Linux");
