@@ -161,7 +161,7 @@ archive() {
 }
 
 build_libraries() {
-	config="$CC $CFLAGS ${LIBBPF_SRC:-} ${ELFUTILS_SRC:-} ${ZLIB_SRC:-}"
+	config="$CC $CFLAGS" # other sources: remove build/ first
 	if [ -e "$B/lib/done" ] && [ "$(cat "$B/lib/done")" = "$config" ]; then
 		return 0
 	fi
