@@ -199,29 +199,22 @@ struct {
 	__type(value, __u32);
 } netto_saved SEC(".maps");
 
+/* As one base register: clang would add up an address for each field. */
 static __always_inline cpu_t *this_cpu(void)
 {
 	cpu_t *c = &cpus[bpf_get_smp_processor_id() & (MAX_CPUS - 1)];
 
-	asm volatile(
-		""
-		: "+r"(c)); /* one base register: clang would add up an address for each field */
+	asm volatile("" : "+r"(c));
 	return c;
 }
 
-/*
- * Atomic without a result: with one (and newer clangs want one of __sync_fetch_and_add) it
- * needs 5.12.
- */
+/* Without a result: with one, which clang 20 gives __sync_fetch_and_add, it needs 5.12. */
 static __always_inline void add(__u64 *sum, __u64 n)
 {
 	__atomic_fetch_add(sum, n, __ATOMIC_RELAXED);
 }
 
-/*
- * The clock of a level. What the levels above took is read before and after the time: when both are
- * the same, nothing came between, and the difference is exact.
- */
+/* What the levels above that of the slot took so far. */
 static __always_inline __u64 used_above(cpu_t *c, __u32 slot)
 {
 	if (slot == SLOT_HARDIRQ)
@@ -231,6 +224,10 @@ static __always_inline __u64 used_above(cpu_t *c, __u32 slot)
 	return READ_ONCE(c->irq[SOFT].used) + READ_ONCE(c->irq[HARD].used);
 }
 
+/*
+ * The clock of a level. What the levels above took is read before and after the time: when both are
+ * the same, nothing came between, and the difference is exact.
+ */
 static __always_inline __u64 clock(cpu_t *c, __u32 slot)
 {
 	__u64 used, now;
@@ -314,10 +311,7 @@ static __always_inline void change(cpu_t *c, __u32 slot, __u64 event)
 	add(&c->ns[owner(old)], span(old, now));
 }
 
-/*
- * Gives the current task its storage where allocating is allowed, so that sched_switch never has
- * to.
- */
+/* Gives the current task its storage here, where it can be allocated: in sched_switch it cannot. */
 static __always_inline void prepare_task(cpu_t *c)
 {
 	if (c->ready)

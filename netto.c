@@ -330,22 +330,19 @@ static int explain_load(int err)
 		return EXIT_IMPOSSIBLE;
 	}
 	if (access("/sys/kernel/btf/vmlinux", R_OK)) {
-		message("this kernel gives no BTF in /sys/kernel/btf/vmlinux: it needs "
-			"CONFIG_DEBUG_INFO_BTF");
+		message("this kernel gives no BTF in /sys/kernel/btf/vmlinux: it needs CONFIG_DEBUG_INFO_BTF");
 		return EXIT_IMPOSSIBLE;
 	}
 	getrlimit(RLIMIT_MEMLOCK, &memlock);
 	limited = libbpf_probe_bpf_helper(BPF_PROG_TYPE_SOCKET_FILTER, BPF_FUNC_ktime_get_coarse_ns,
 					  NULL) != 1;
 	if (err == -EPERM && limited && memlock.rlim_cur < 16 << 20) {
-		message("cannot load the eBPF programs: RLIMIT_MEMLOCK is %llu kB: run `ulimit -l "
-			"unlimited` first",
+		message("cannot load the eBPF programs: RLIMIT_MEMLOCK is %llu kB: run `ulimit -l unlimited` first",
 			(unsigned long long)memlock.rlim_cur / 1024);
 		return EXIT_FAILED;
 	}
 	if (err == -EPERM) {
-		message("this kernel refuses eBPF tracing: is it locked down "
-			"(/sys/kernel/security/lockdown)?");
+		message("this kernel refuses eBPF tracing: is it locked down (/sys/kernel/security/lockdown)?");
 		return EXIT_IMPOSSIBLE;
 	}
 	message("cannot load the eBPF programs: %s: -v says more", strerror(-err));
@@ -402,8 +399,7 @@ static void explain_probes(const struct session *s)
 	else if (s->storage)
 		message("operations of tasks off the CPU are kept in task storage");
 	else
-		message("operations of tasks off the CPU are kept in a hash with room for %u "
-			"tasks: %s",
+		message("operations of tasks off the CPU are kept in a hash with room for %u tasks: %s",
 			bpf_map__max_entries(s->skel->maps.netto_saved),
 			s->rt ? "PREEMPT_RT has softirqs to keep too"
 			      : "this kernel has no task storage");
@@ -432,14 +428,12 @@ static int start_probes(struct session *s)
 	if (!s->cpus)
 		return EXIT_FAILED;
 	if (s->cpus > MAX_CPUS) {
-		message("this machine can have %d CPUs, and this netto was built for %d: raise "
-			"MAX_CPUS in netto.bpf.c",
+		message("this machine can have %d CPUs, and this netto was built for %d: raise MAX_CPUS in netto.bpf.c",
 			s->cpus, MAX_CPUS);
 		return EXIT_FAILED;
 	}
 	if (!(held >> CAP_SYS_ADMIN & 1) && (held & needed) != needed) {
-		message("not permitted to use eBPF: run it as root, or with CAP_BPF and "
-			"CAP_PERFMON");
+		message("not permitted to use eBPF: run it as root, or with CAP_BPF and CAP_PERFMON");
 		return EXIT_FAILED;
 	}
 	uname(&uts);
@@ -473,8 +467,7 @@ struct times {
 	uint64_t ns[EV_MAX];
 	uint64_t count[EV_MAX];
 	uint64_t lost;	    /* operations that could not be parked */
-	uint64_t unseen_ns; /* not in wall_ns: switches of tasks were missed, or the CPU was
-			       unplugged */
+	uint64_t unseen_ns; /* not in wall_ns: what it did is not known */
 };
 
 /* All CPUs at a mark, and what belongs to that moment. */
@@ -515,8 +508,7 @@ static int run_mark(struct session *s, int cpu)
 			return -errno;
 		s->by_rename = true;
 		if (opt.verbose)
-			message("CPUs are marked by renaming this task on each: this kernel cannot "
-				"run a program there");
+			message("CPUs are marked by renaming this task on each: this kernel cannot run a program there");
 	}
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
@@ -659,7 +651,7 @@ struct result {
 	struct times all;	    /* their sum */
 	struct times cpu[MAX_CPUS]; /* by id; wall_ns 0: not measured */
 	uint64_t elapsed_ns;	    /* the longest wall time of a CPU */
-	uint64_t residual_ns; /* what the events do not sum up to, without sign, over all CPUs */
+	uint64_t residual_ns;	    /* what the events miss of wall time, all signs positive */
 	uint64_t recursion_misses;
 	bool has_recursion_misses;
 	uint64_t user_ns, kernel_ns; /* CPU time of this process */
@@ -740,8 +732,7 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 			continue;
 		residual = t->wall_ns;
 		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-			if ((int64_t)t->ns[e] <
-			    0) /* a mark came between a clock and its use: some ns */
+			if ((int64_t)t->ns[e] < 0) /* a mark came between a clock and its use */
 				t->ns[e] = 0;
 			residual -= t->ns[e];
 		}
@@ -961,17 +952,14 @@ static const struct {
 static void print_usage(FILE *f)
 {
 	fputs("Usage: netto [OPTION]... [SECONDS [COUNT]]\n"
-	      "Measures how much of each CPU the kernel's network stack takes: for 10 seconds, or "
-	      "for\n"
+	      "Measures how much of each CPU the kernel's network stack takes: for 10 seconds, or for\n"
 	      "SECONDS (a fraction is fine), COUNT times (0: until interrupted).\n\n",
 	      f);
 	for (unsigned i = 0; i < ARRAY_SIZE(options); i++)
 		fprintf(f, "  -%c, --%-10s %s\n", options[i].option.val, options[i].option.name,
 			options[i].help);
-	fputs("\nExit status: 0 measured, 1 failed, 2 bad usage, 3 this kernel lets nothing be "
-	      "measured.\n"
-	      "SIGINT, SIGTERM and SIGHUP end the run early: what was measured so far is "
-	      "reported.\n",
+	fputs("\nExit status: 0 measured, 1 failed, 2 bad usage, 3 this kernel lets nothing be measured.\n"
+	      "SIGINT, SIGTERM and SIGHUP end the run early: what was measured so far is reported.\n",
 	      f);
 }
 
