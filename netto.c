@@ -650,7 +650,7 @@ struct result {
 	int cpus;		    /* how many were measured */
 	struct times all;	    /* their sum */
 	struct times cpu[MAX_CPUS]; /* by id; wall_ns 0: not measured */
-	uint64_t elapsed_ns;	    /* the longest wall time of a CPU */
+	uint64_t elapsed_ns;	    /* the longest time between the marks of a CPU */
 	uint64_t residual_ns;	    /* what the events miss of wall time, all signs positive */
 	uint64_t recursion_misses;
 	bool has_recursion_misses;
@@ -737,8 +737,8 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 			residual -= t->ns[e];
 		}
 		r->residual_ns += residual < 0 ? -residual : residual;
-		if (t->wall_ns > r->elapsed_ns)
-			r->elapsed_ns = t->wall_ns;
+		if (t->wall_ns + t->unseen_ns > r->elapsed_ns)
+			r->elapsed_ns = t->wall_ns + t->unseen_ns;
 		r->cpus++;
 		add_times(&r->all, t, 1);
 	}
