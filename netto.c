@@ -691,24 +691,15 @@ static void add_times(struct times *into, const struct times *t, int sign)
 	}
 }
 
-static uint64_t net_ns(const struct result *r, const struct times *t)
+/* `net` of a CPU's times or counts. */
+static uint64_t sum_net(const struct result *r, const uint64_t values[EV_MAX])
 {
-	uint64_t ns = 0;
+	uint64_t sum = 0;
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
 		if (r->events[e].net && r->events[e].measured)
-			ns += t->ns[e];
-	return ns;
-}
-
-static uint64_t net_count(const struct result *r, const struct times *t)
-{
-	uint64_t count = 0;
-
-	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		if (r->events[e].net && r->events[e].measured)
-			count += t->count[e];
-	return count;
+			sum += values[e];
+	return sum;
 }
 
 static double percent(uint64_t part_ns, uint64_t wall_ns)
@@ -773,7 +764,7 @@ static const struct {
 static void print_table_row(FILE *f, const struct result *r, const char *name,
 			    const struct times *t)
 {
-	fprintf(f, "%4s %6.2f", name, percent(net_ns(r, t), t->wall_ns));
+	fprintf(f, "%4s %6.2f", name, percent(sum_net(r, t->ns), t->wall_ns));
 	for (unsigned i = 0; i < ARRAY_SIZE(columns); i++) {
 		uint64_t ns = 0;
 		bool measured = false;
@@ -871,7 +862,7 @@ static void print_csv_row(FILE *f, const struct result *r, const struct csv_row 
 static void print_csv_events(FILE *f, const struct result *r, const char *cpu,
 			     const struct times *t)
 {
-	uint64_t ns = net_ns(r, t), count = net_count(r, t);
+	uint64_t ns = sum_net(r, t->ns), count = sum_net(r, t->count);
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		if (!r->events[e].measured)
