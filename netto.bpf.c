@@ -142,7 +142,10 @@ const volatile struct {
 } probes[] = {
 	{ "netto_soft", EV_RX_SOFTIRQ },
 	{ "netto_soft", EV_TX_SOFTIRQ },
-	OPERATIONS(PROBE_OF_OPERATION) { "netto_switch", EV_OTHER },
+	/* clang-format off: the macro is rows */
+	OPERATIONS(PROBE_OF_OPERATION)
+	/* clang-format on */
+	{ "netto_switch", EV_OTHER },
 	{ "netto_switch", EV_IDLE },
 };
 
@@ -165,8 +168,7 @@ struct {
 	} irq[2];	     /* SOFT, HARD */
 	__u64 start;	     /* when this CPU began to count */
 	__u64 unseen;	     /* time since then that nothing is known of: see unseen() */
-	__u64 lost; /* operations of tasks that left the CPU and could not be parked: the rest is
-		       `other` */
+	__u64 lost;	     /* operations that could not be parked: their rest is `other` */
 	__u64 mark_wall;   /* at the last mark: time since start, without unseen */
 	__u64 mark_unseen; /* at the last mark: unseen with what was still open */
 	__u64 mark_ns[16]; /* at the last mark: ns[] with what was still open */
@@ -178,8 +180,7 @@ _Static_assert(sizeof(cpus[0]) == 512, "a power of two");
 
 typedef typeof(cpus[0]) cpu_t;
 
-/* Slots of tasks that are off the CPU within an operation; written and read by sched_switch alone.
- */
+/* Slots of tasks that are off the CPU in an operation; written and read by sched_switch alone. */
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -473,8 +474,7 @@ int BPF_PROG(netto_switch, _Bool preempt, struct task_struct *prev, struct task_
 		c->ns[owner(word)] += span(word, now);
 	}
 	if (use_parking && in_operation(slots)) {
-		/* a task that ends within an operation missed its exit: nobody would bring it back
-		 */
+		/* a task that ends within an operation missed its exit: it never comes back */
 		if (!prev->exit_state && park(prev, slots))
 			c->lost++;
 	} else if (use_parking && use_storage && !c->ready && prev->bpf_storage) {
