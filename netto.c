@@ -5,7 +5,9 @@
  * The kernel side (netto.bpf.c) keeps, per CPU, the time of each event, by the accounting rule that
  * it states: every nanosecond belongs to exactly one event. This side chooses and attaches the
  * probes that the kernel offers, marks each CPU at both ends of an interval, sleeps in between, and
- * prints the difference of the marks. All times are nanoseconds of CLOCK_MONOTONIC, read in the
+ * prints the difference of the marks. Meanwhile the kernel side counts the stacks that it samples;
+ * after the interval they are read, sorted into stages, and the time of each event is shared out
+ * among its stages as its samples are. All times are nanoseconds of CLOCK_MONOTONIC, read in the
  * kernel on the CPU that they are about; wall time is measured in the same way and independently of
  * the events, so that what they do not sum up to is seen (the residual).
  *
@@ -13,9 +15,12 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <linux/capability.h>
+#include <linux/perf_event.h>
+#include <math.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -23,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -45,18 +51,24 @@ enum { EXIT_MEASURED, EXIT_FAILED, EXIT_USAGE, EXIT_IMPOSSIBLE };
 enum {
 	MAX_CPUS = ARRAY_SIZE(((struct netto__bss *)0)->cpus),
 	MAX_PROBES = ARRAY_SIZE(((struct netto__rodata *)0)->probes),
+	MAX_DEPTH = ARRAY_SIZE(((struct netto__bss *)0)->layout.stacks) - 1,
+	MAX_HZ = 100000,  /* the kernel's timer takes no more */
 	MARK_TRIES = 100, /* a mark is spoilt only if it meets a program between two instructions */
 };
 #define MAX_SECONDS (366 * 86400.0)
 #define MAX_COUNT   1e9
+#define MAX_STACKS  1e9
 
 /* Options; written by parse_options() alone */
 static struct {
 	double seconds; /* length of an interval */
 	long count;	/* intervals; 0: until interrupted */
 	bool csv;
+	bool folded;
 	bool verbose;
-} opt = { .seconds = 10, .count = 1 };
+	unsigned freq;	 /* -F, hertz: samples per second and CPU; 0: none */
+	unsigned stacks; /* -s, how many to print */
+} opt = { .seconds = 10, .count = 1, .freq = 997, .stacks = 10 };
 
 /* Helpers */
 
@@ -114,10 +126,9 @@ static int last_cpu(const char *list)
 	return *last >= '0' && *last <= '9' ? (int)strtol(last, NULL, 10) : -1;
 }
 
-/* The highest id that a CPU of this machine can have, or -1 after a message. */
-static int highest_cpu(void)
+/* The highest id in one of the lists of CPUs of this machine, or -1 after a message. */
+static int highest_cpu(const char *path)
 {
-	static const char path[] = "/sys/devices/system/cpu/possible";
 	char line[4096] = "";
 	FILE *f = fopen(path, "re");
 	int cpu;
@@ -142,6 +153,804 @@ static bool without(const char *word)
 	const char *list = getenv("NETTO_WITHOUT");
 
 	return list && strstr(list, word);
+}
+
+/* Kernel symbols */
+
+/*
+ * What the tables below say of a kernel function; 0: nothing. Indices of stages[], activities[] and
+ * events.
+ */
+struct class {
+	uint8_t stage, activity;
+	uint8_t calls; /* the stage of what it calls by a pointer: a driver, or a netfilter hook */
+	uint8_t root;  /* the event that it is a root of */
+};
+
+struct symbol {
+	uint64_t address;
+	uint32_t name;	 /* in symbols.names: up to the first dot */
+	uint32_t module; /* likewise; 0: the kernel itself */
+	uint32_t hash;	 /* of the name */
+	struct class class;
+	bool classified;
+	bool own;  /* of netto's own probes, or a trampoline */
+	bool glue; /* between a tracepoint and its probes */
+	bool bpf;
+};
+
+/* The kernel's functions; the first one stands for all that is not known. */
+struct symbols {
+	struct symbol *list; /* by address */
+	size_t count, room;
+	char *names; /* 0-terminated, one after the other; the first one is empty */
+	size_t used, size;
+	const struct symbol *cache[4096]; /* by address: what was found last */
+	uint64_t cached[4096];
+};
+
+enum {
+	MAX_SYMBOLS = 1 << 22,
+	MAX_CORE_FUNCTION = 1 << 20,   /* bytes after which a symbol ends, where no other follows */
+	MAX_MODULE_FUNCTION = 1 << 16, /* the same in a module */
+};
+
+/* Doubles an array when it is full; false if there is no memory. */
+static bool grow(void **array, size_t *room, size_t used, size_t element)
+{
+	size_t wanted = *room ? 2 * *room : 4096;
+	void *larger;
+
+	if (used < *room)
+		return true;
+	larger = realloc(*array, wanted * element);
+	if (!larger)
+		return false;
+	*array = larger;
+	*room = wanted;
+	return true;
+}
+
+/* Puts a string behind the others. Returns where it is, or 0 if there is no memory. */
+static uint32_t add_name(struct symbols *s, const char *name, size_t length)
+{
+	uint32_t at = s->used;
+
+	while (s->used + length + 1 > s->size)
+		if (!grow((void **)&s->names, &s->size, s->size, 1))
+			return 0;
+	memcpy(s->names + at, name, length);
+	s->names[at + length] = 0;
+	s->used += length + 1;
+	return at;
+}
+
+static uint32_t hash_name(const char *name, size_t length)
+{
+	uint32_t hash = 2166136261; /* FNV-1a */
+
+	for (size_t i = 0; i < length; i++)
+		hash = (hash ^ (uint8_t)name[i]) * 16777619;
+	return hash;
+}
+
+/* Returns -ENOMEM, or 0. */
+static int add_symbol(struct symbols *s, uint64_t address, const char *name, size_t length,
+		      const char *module, size_t module_length)
+{
+	const struct symbol *last = s->count ? &s->list[s->count - 1] : NULL;
+	struct symbol new = { .address = address };
+
+	/* the suffix of a clone or a part, and the padding before a function, are the function's */
+	if (length > 6 && (!memcmp(name, "__pfx_", 6) || !memcmp(name, "__cfi_", 6))) {
+		name += 6;
+		length -= 6;
+	}
+	if (memchr(name + 1, '.', length - 1))
+		length = (const char *)memchr(name + 1, '.', length - 1) - name;
+	if (!grow((void **)&s->list, &s->room, s->count, sizeof(*s->list)))
+		return -ENOMEM;
+	new.name = add_name(s, name, length);
+	new.hash = hash_name(name, length);
+	/* modules come one after the other */
+	if (module_length && last && last->module && !s->names[last->module + module_length] &&
+	    !memcmp(&s->names[last->module], module, module_length))
+		new.module = last->module;
+	else if (module_length)
+		new.module = add_name(s, module, module_length);
+	if (!new.name || (module_length && !new.module))
+		return -ENOMEM;
+	s->list[s->count++] = new;
+	return 0;
+}
+
+/* A line of kallsyms: "ffffffff81000000 t name\t[module]". Functions are kept. */
+static int parse_symbol(struct symbols *s, const char *line, const char *end)
+{
+	uint64_t address = 0;
+	const char *p = line, *name, *module = NULL;
+	size_t module_length = 0;
+
+	for (; p < end && *p != ' '; p++)
+		address = address << 4 | ((*p & 15) + (*p >> 6) * 9);
+	if (end - p < 4 || !strchr("tTwW", p[1]) || !address || s->count == MAX_SYMBOLS)
+		return 0;
+	name = p += 3;
+	while (p < end && *p != '\t')
+		p++;
+	if (p + 3 < end && p[1] == '[') {
+		module = p + 2;
+		module_length = end - module - (end[-1] == ']');
+	}
+	return p > name ? add_symbol(s, address, name, p - name, module, module_length) : 0;
+}
+
+static int compare_symbols(const void *a, const void *b)
+{
+	const struct symbol *x = a, *y = b;
+
+	return x->address < y->address ? -1 : x->address > y->address;
+}
+
+static void free_symbols(struct symbols *s)
+{
+	free(s->list);
+	free(s->names);
+	memset(s, 0, sizeof(*s));
+}
+
+/*
+ * Reads all functions from a file like /proc/kallsyms. Returns 0 or -errno; -EACCES: it gives no
+ * addresses.
+ */
+static int read_symbols(struct symbols *s, int fd)
+{
+	static char buffer[1 << 16];
+	size_t have = 0;
+	ssize_t got;
+	int err;
+
+	free_symbols(s);
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return -errno;
+	add_name(s, "", 0);
+	err = add_symbol(s, 0, "[unknown]", 9, NULL, 0);
+	while (!err && (got = read(fd, buffer + have, sizeof(buffer) - have)) > 0) {
+		const char *line = buffer, *end = buffer + have + got, *newline;
+
+		for (; !err && (newline = memchr(line, '\n', end - line)); line = newline + 1)
+			err = parse_symbol(s, line, newline);
+		have = end - line == sizeof(buffer) ? 0 : end - line; /* no line is that long */
+		memmove(buffer, line, have);
+	}
+	if (!err && s->count == 1)
+		err = -EACCES;
+	qsort(s->list, s->count, sizeof(*s->list), compare_symbols);
+	return err;
+}
+
+static const char *name_of(const struct symbols *s, const struct symbol *symbol)
+{
+	return s->names + symbol->name;
+}
+
+/* The first symbol of the function that holds the address, or the unknown one. */
+static struct symbol *search_symbol(const struct symbols *s, uint64_t address)
+{
+	size_t low = 0, high = s->count;
+	uint64_t size;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (s->list[middle].address <= address)
+			low = middle;
+		else
+			high = middle;
+	}
+	size = s->list[low].module ? MAX_MODULE_FUNCTION : MAX_CORE_FUNCTION;
+	if (address - s->list[low].address >= size)
+		low = 0;
+	while (low && s->list[low - 1].address == s->list[low].address)
+		low--;
+	return &s->list[low];
+}
+
+/*
+ * Stages and activities: all that netto knows of the kernel's functions. A name may end in a star;
+ * a name given in full comes before the module, and the module before a name with a star. Sources:
+ * the kernel's, 5.10 to 7.3.
+ */
+
+enum {
+	STAGE_NONE,
+	STAGE_SOFTIRQ,
+	STAGE_NAPI,
+	STAGE_DRIVER,
+	STAGE_VIRTUAL_POLL,
+	STAGE_GRO,
+	STAGE_XDP,
+	STAGE_XDP_GENERIC,
+	STAGE_CORE,
+	STAGE_RPS,
+	STAGE_TC,
+	STAGE_TC_EGRESS,
+	STAGE_NF_INGRESS,
+	STAGE_NF_EGRESS,
+	STAGE_FLOWTABLE,
+	STAGE_VLAN,
+	STAGE_BOND,
+	STAGE_TEAM,
+	STAGE_MACVLAN,
+	STAGE_IPVLAN,
+	STAGE_BRIDGE,
+	STAGE_NF_BRIDGE,
+	STAGE_BRIDGE_NF,
+	STAGE_OVS,
+	STAGE_TUNNEL_RX,
+	STAGE_TUNNEL_TX,
+	STAGE_WIREGUARD,
+	STAGE_XFRM,
+	STAGE_IP_RX_V4,
+	STAGE_IP_RX_V6,
+	STAGE_NF_PREROUTING_V4,
+	STAGE_NF_PREROUTING_V6,
+	STAGE_NF_INPUT_V4,
+	STAGE_NF_INPUT_V6,
+	STAGE_NF_FORWARD_V4,
+	STAGE_NF_FORWARD_V6,
+	STAGE_NF_OUTPUT_V4,
+	STAGE_NF_OUTPUT_V6,
+	STAGE_NF_POSTROUTING_V4,
+	STAGE_NF_POSTROUTING_V6,
+	STAGE_NETFILTER,
+	STAGE_CONNTRACK,
+	STAGE_NAT,
+	STAGE_NFT,
+	STAGE_IPTABLES,
+	STAGE_IPVS,
+	STAGE_DEFRAG,
+	STAGE_EARLY_DEMUX,
+	STAGE_ROUTE_V4,
+	STAGE_ROUTE_V6,
+	STAGE_MULTICAST,
+	STAGE_FORWARD_V4,
+	STAGE_FORWARD_V6,
+	STAGE_LOCAL_V4,
+	STAGE_LOCAL_V6,
+	STAGE_TCP_RX,
+	STAGE_UDP_RX,
+	STAGE_SOCKET_LOOKUP,
+	STAGE_ICMP,
+	STAGE_ARP,
+	STAGE_RAW,
+	STAGE_TAP,
+	STAGE_SOCKET,
+	STAGE_TCP_RECV,
+	STAGE_UDP_RECV,
+	STAGE_TCP_CONN,
+	STAGE_TCP_TX,
+	STAGE_UDP_TX,
+	STAGE_OUTPUT_V4,
+	STAGE_OUTPUT_V6,
+	STAGE_NEIGHBOUR,
+	STAGE_QDISC,
+	STAGE_GSO,
+	STAGE_DRIVER_TX,
+	STAGE_INTERRUPT,
+	STAGE_UNKNOWN,
+	STAGES
+};
+
+/* clang-format off: rows */
+static const struct {
+	const char *name;
+	const char *symbols;
+	const char *modules;
+	/*
+	 * The direct callers of what the name cannot tell: of functions that no rule knows, which are
+	 * then a driver's; of nf_hook_slow(), by which the hooks of netfilter are told.
+	 */
+	const char *callers;
+	enum {
+		GENERIC = 1, /* says nothing of the unknown functions below */
+		LOCAL,	     /* the packet was delivered to this host: what it sends is no forwarding */
+		DRIVER,	     /* callers call a driver */
+		HOOK,	     /* callers call a hook */
+	} kind;
+} stages[STAGES] = {
+	/* the softirq core, and within a system call other softirqs that interrupted it */
+	[STAGE_SOFTIRQ] = { "softirq", "handle_softirqs __do_softirq __softirqentry_text_start do_softirq do_softirq_own_stack "
+		"__irq_exit_rcu irq_exit_rcu run_ksoftirqd tasklet_action* run_timer_softirq __run_timers rcu_core*" },
+	[STAGE_NAPI] = { "napi", "net_rx_action __napi_poll napi_poll napi_threaded_poll_loop napi_threaded_poll "
+		"__napi_busy_loop napi_busy_loop busy_poll_stop __napi_schedule napi_schedule_prep __napi_schedule_irqoff "
+		"net_tx_action __usecs_to_jiffies", NULL, NULL, GENERIC },
+	[STAGE_DRIVER] = { "driver", "", NULL, "__napi_poll napi_poll net_rx_action __napi_busy_loop busy_poll_stop", DRIVER },
+	[STAGE_VIRTUAL_POLL] = { "virtual_poll", "process_backlog gro_cell_poll veth_poll tun_napi_poll wg_packet_rx_poll "
+		"flush_backlog cpu_map_kthread_run cpu_map_bpf_prog_run*" },
+	[STAGE_GRO] = { "gro", "napi_gro_receive gro_receive_skb napi_gro_frags dev_gro_receive napi_gro_complete gro_complete "
+		"napi_gro_flush __gro_flush gro_flush napi_complete_done skb_gro_receive skb_gro_receive_list "
+		"inet_gro_receive ipv6_gro_receive tcp4_gro_receive tcp6_gro_receive tcp_gro_receive udp4_gro_receive "
+		"udp6_gro_receive udp_gro_receive vlan_gro_receive eth_gro_receive gre_gro_receive vxlan_gro_receive "
+		"inet_gro_complete ipv6_gro_complete tcp4_gro_complete tcp6_gro_complete udp4_gro_complete udp6_gro_complete "
+		"gro_cells_receive gro_normal_list gro_normal_one napi_skb_finish gro_pull_from_frag0 gro_try_pull_from_frag0" },
+	[STAGE_XDP] = { "xdp", "bpf_dispatcher_xdp_func bpf_dispatcher_xdp xdp_do_redirect xdp_do_redirect_frame xdp_do_flush "
+		"xdp_do_flush_map __dev_flush bq_enqueue bq_xmit_all __cpu_map_flush cpu_map_enqueue dev_map_enqueue "
+		"__xsk_map_redirect __xsk_map_flush xsk_rcv veth_xdp_rcv_one veth_xdp_rcv_skb" },
+	[STAGE_XDP_GENERIC] = { "xdp_generic", "do_xdp_generic netif_receive_generic_xdp bpf_prog_run_generic_xdp generic_xdp_tx "
+		"xdp_do_generic_redirect netif_skb_check_for_xdp" },
+	[STAGE_CORE] = { "core", "__netif_receive_skb_core __netif_receive_skb_one_core __netif_receive_skb "
+		"__netif_receive_skb_list_core __netif_receive_skb_list netif_receive_skb netif_receive_skb_core "
+		"netif_receive_skb_list netif_receive_skb_list_internal netif_receive_skb_internal deliver_skb skb_vlan_untag" },
+	[STAGE_RPS] = { "rps", "get_rps_cpu enqueue_to_backlog netif_rx __netif_rx netif_rx_internal netif_rx_ni net_rps_send_ipi "
+		"net_rps_action_and_irq_enable set_rps_cpu" },
+	[STAGE_TC] = { "tc", "tcf_classify tcf_classify_ingress __tcf_classify tc_run cls_bpf_classify fl_classify u32_classify "
+		"mall_classify tcf_action_exec tcf_mirred_act skb_do_redirect sch_handle_ingress tcf_* tcx_run*",
+		"cls_* act_* sch_ingress" },
+	[STAGE_TC_EGRESS] = { "tc_egress", "" },	/* the same below __dev_queue_xmit() */
+	[STAGE_NF_INGRESS] = { "nf_ingress", "nft_do_chain_netdev nft_do_chain_inet_ingress", NULL,
+		"__netif_receive_skb_core", HOOK },
+	[STAGE_NF_EGRESS] = { "nf_egress", "", NULL, "__dev_queue_xmit", HOOK },
+	[STAGE_FLOWTABLE] = { "flowtable", "nf_flow_offload_inet_hook nf_flow_offload_ip_hook nf_flow_offload_ipv6_hook "
+		"flow_offload_lookup nf_flow_queue_xmit nf_flow_*", "nf_flow_table nf_flow_table_inet nf_flow_table_ipv4 nf_flow_table_ipv6" },
+	[STAGE_VLAN] = { "vlan", "vlan_do_receive vlan_dev_hard_start_xmit vlan_*", "8021q" },
+	[STAGE_BOND] = { "bond", "bond_handle_frame bond_dev_queue_xmit bond_*", "bonding" },
+	[STAGE_TEAM] = { "team", "team_handle_frame team_xmit", "team team_mode_*" },
+	[STAGE_MACVLAN] = { "macvlan", "macvlan_*", "macvlan macvtap" },
+	[STAGE_IPVLAN] = { "ipvlan", "ipvlan_*", "ipvlan ipvtap" },
+	[STAGE_BRIDGE] = { "bridge", "br_handle_frame br_handle_frame_finish br_forward __br_forward br_forward_finish "
+		"br_dev_queue_push_xmit br_pass_frame_up br_netif_receive_skb br_flood br_multicast_flood br_dev_xmit br_*", "bridge" },
+	[STAGE_NF_BRIDGE] = { "nf_bridge", "nft_do_chain_bridge", NULL,
+		"br_pass_frame_up __br_forward br_forward_finish br_handle_frame br_handle_frame_finish br_netif_receive_skb", HOOK },
+	[STAGE_BRIDGE_NF] = { "bridge_nf", "br_nf_*", "br_netfilter" },
+	[STAGE_OVS] = { "ovs", "netdev_frame_hook ovs_*", "openvswitch" },
+	[STAGE_TUNNEL_RX] = { "tunnel_rx", "vxlan_rcv geneve_udp_encap_recv gre_rcv __ipgre_rcv ipgre_rcv ip_tunnel_rcv ipip_rcv "
+		"ipip_tunnel_rcv ipip6_rcv ip6_tnl_rcv __ip6_tnl_rcv l2tp_udp_encap_recv pppoe_rcv ppp_input tunnel4_rcv "
+		"udp_tunnel_* gue_* fou_*", "vxlan geneve ip_gre ip6_gre gre ipip sit ip_tunnel ip6_tunnel tunnel4 tunnel6 l2tp_* pppoe ppp_* udp_tunnel" },
+	[STAGE_TUNNEL_TX] = { "tunnel_tx", "vxlan_xmit vxlan_xmit_one geneve_xmit ipgre_xmit gre_tap_xmit __gre_xmit ip_tunnel_xmit "
+		"iptunnel_xmit ip_md_tunnel_xmit ipip_tunnel_xmit sit_tunnel_xmit ip6_tnl_start_xmit ip6_tnl_xmit "
+		"udp_tunnel_xmit_skb udp_tunnel6_xmit_skb ppp_start_xmit pppoe_xmit l2tp_xmit_skb" },
+	[STAGE_WIREGUARD] = { "wireguard", "wg_*", "wireguard" },
+	[STAGE_XFRM] = { "xfrm", "esp_* esp4_* esp6_* ah_* xfrm*", "esp4 esp6 ah4 ah6 xfrm_*" },
+	[STAGE_IP_RX_V4] = { "ip_rx_v4", "ip_rcv ip_list_rcv ip_sublist_rcv ip_rcv_core ip_rcv_finish ip_rcv_finish_core "
+		"ip_sublist_rcv_finish ip_list_rcv_finish ip_rcv_options" },
+	[STAGE_IP_RX_V6] = { "ip_rx_v6", "ipv6_rcv ipv6_list_rcv ip6_sublist_rcv ip6_rcv_core ip6_rcv_finish ip6_rcv_finish_core "
+		"ip6_sublist_rcv_finish ip6_list_rcv_finish" },
+	[STAGE_NF_PREROUTING_V4] = { "nf_prerouting_v4", "", NULL, "ip_rcv ip_sublist_rcv", HOOK },
+	[STAGE_NF_PREROUTING_V6] = { "nf_prerouting_v6", "", NULL, "ipv6_rcv ip6_sublist_rcv", HOOK },
+	[STAGE_NF_INPUT_V4] = { "nf_input_v4", "", NULL, "ip_local_deliver", HOOK },
+	[STAGE_NF_INPUT_V6] = { "nf_input_v6", "", NULL, "ip6_input", HOOK },
+	[STAGE_NF_FORWARD_V4] = { "nf_forward_v4", "", NULL, "ip_forward", HOOK },
+	[STAGE_NF_FORWARD_V6] = { "nf_forward_v6", "", NULL, "ip6_forward", HOOK },
+	[STAGE_NF_OUTPUT_V4] = { "nf_output_v4", "", NULL, "__ip_local_out raw_sendmsg", HOOK },
+	[STAGE_NF_OUTPUT_V6] = { "nf_output_v6", "", NULL, "__ip6_local_out ip6_xmit rawv6_sendmsg", HOOK },
+	[STAGE_NF_POSTROUTING_V4] = { "nf_postrouting_v4", "", NULL, "ip_output ip_mc_output", HOOK },
+	[STAGE_NF_POSTROUTING_V6] = { "nf_postrouting_v6", "", NULL, "ip6_output ip6_finish_output2", HOOK },
+	[STAGE_NETFILTER] = { "netfilter", "nf_hook_slow nf_hook_slow_list nf_hook nf_queue nf_reinject nf_log_*",
+		"nfnetlink_queue nfnetlink_log nf_log_syslog" },	/* and where the hook's caller is not known */
+	[STAGE_CONNTRACK] = { "conntrack", "nf_conntrack_in ipv4_conntrack_in ipv6_conntrack_in ipv4_conntrack_local "
+		"ipv6_conntrack_local nf_confirm ipv4_confirm ipv6_confirm nf_ct_* nf_conntrack_* __nf_conntrack_* __nf_ct_*", "nf_conntrack nf_conntrack_*" },
+	[STAGE_NAT] = { "nat", "nft_nat_do_chain nf_nat_*", "nf_nat nf_nat_* nft_chain_nat iptable_nat ip6table_nat" },
+	[STAGE_NFT] = { "nft", "nft_do_chain nft_* nf_tables_*", "nf_tables nft_*" },
+	[STAGE_IPTABLES] = { "iptables", "ipt_do_table ip6t_do_table ebt_do_table arpt_do_table ip_set_test iptable_* ip6table_*",
+		"x_tables ip_tables ip6_tables iptable_* ip6table_* arp_tables arptable_* ebtables ebtable_* xt_* ipt_* ip6t_* ip_set ip_set_*" },
+	[STAGE_IPVS] = { "ipvs", "ip_vs_*", "ip_vs ip_vs_*" },
+	[STAGE_DEFRAG] = { "defrag", "ip_defrag ipv6_frag_rcv nf_ct_frag6_gather inet_frag_find ipv4_conntrack_defrag ipv6_defrag "
+		"ip_check_defrag", "nf_defrag_ipv4 nf_defrag_ipv6" },
+	[STAGE_EARLY_DEMUX] = { "early_demux", "tcp_v4_early_demux tcp_v6_early_demux udp_v4_early_demux udp_v6_early_demux "
+		"ip4_early_demux" },
+	[STAGE_ROUTE_V4] = { "route_v4", "ip_route_input_noref ip_route_input_rcu ip_route_input_slow ip_route_use_hint fib_table_lookup "
+		"__fib_lookup fib4_rule_action fib_validate_source __fib_validate_source ip_mkroute_input ip_route_output_flow "
+		"ip_route_output_key_hash ip_route_output_key_hash_rcu ip_route_output_* __mkroute_output fib_select_path "
+		"fib_lookup_good_nhc rt_dst_alloc find_exception ipv4_dst_check rt_cache_route ipv4_mtu ip_dst_mtu_maybe_forward fib_multipath_hash" },
+	[STAGE_ROUTE_V6] = { "route_v6", "ip6_route_input ip6_route_input_lookup ip6_route_output_flags ip6_route_output_flags_noref "
+		"ip6_pol_route ip6_pol_route_input ip6_pol_route_output fib6_table_lookup fib6_lookup fib6_rule_lookup "
+		"fib6_rule_action ip6_dst_check ip6_dst_lookup_tail ip6_dst_lookup_flow ip6_sk_dst_lookup_flow ip6_dst_lookup "
+		"fib6_select_path fib6_node_lookup rt6_* ip6_rt_* ip6_mtu ip6_dst_mtu_maybe_forward ip6_route_*" },
+	[STAGE_MULTICAST] = { "multicast", "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward ip6_mc_input" },
+	[STAGE_FORWARD_V4] = { "forward_v4", "ip_forward ip_forward_finish ip_forward_options" }, /* and see sort_stack() */
+	[STAGE_FORWARD_V6] = { "forward_v6", "ip6_forward ip6_forward_finish" },
+	[STAGE_LOCAL_V4] = { "local_v4", "ip_local_deliver ip_local_deliver_finish ip_protocol_deliver_rcu", NULL, NULL, LOCAL },
+	[STAGE_LOCAL_V6] = { "local_v6", "ip6_input ip6_input_finish ip6_protocol_deliver_rcu", NULL, NULL, LOCAL },
+	[STAGE_TCP_RX] = { "tcp_rx", "tcp_v4_rcv tcp_v6_rcv tcp_v4_do_rcv tcp_v6_do_rcv tcp_rcv_established tcp_rcv_state_process "
+		"tcp_data_queue tcp_ack tcp_add_backlog tcp_check_req tcp_conn_request tcp_child_process tcp_v4_syn_recv_sock "
+		"tcp_v6_syn_recv_sock tcp_v4_conn_request tcp_v6_conn_request tcp_clean_rtx_queue tcp_data_ready tcp_try_coalesce "
+		"tcp_queue_rcv tcp_validate_incoming tcp_rearm_rto tcp_fin tcp_time_wait tcp_timewait_state_process "
+		"__release_sock tcp_ack_update_rtt tcp_rate_* tcp_rack_* tcp_filter tcp_inbound_*", NULL, NULL, LOCAL },
+	[STAGE_UDP_RX] = { "udp_rx", "udp_rcv __udp4_lib_rcv udpv6_rcv __udp6_lib_rcv udp_queue_rcv_skb udp_queue_rcv_one_skb "
+		"udp_unicast_rcv_skb __udp_enqueue_schedule_skb udpv6_queue_rcv_skb udpv6_queue_rcv_one_skb udp6_unicast_rcv_skb "
+		"__udp4_lib_mcast_deliver udp4_csum_init udp6_csum_init udp4_rcv udp6_rcv", NULL, NULL, LOCAL },
+	[STAGE_SOCKET_LOOKUP] = { "socket_lookup", "__inet_lookup_established __inet6_lookup_established __inet_lookup_listener "
+		"inet6_lookup_listener __udp4_lib_lookup __udp6_lib_lookup udp4_lib_lookup2 udp6_lib_lookup2 udp4_lib_lookup "
+		"udp6_lib_lookup inet_lhash2_lookup inet6_lhash2_lookup inet_lookup_reuseport inet6_lookup_reuseport "
+		"reuseport_select_sock udp_ehashfn inet_ehashfn inet6_ehashfn compute_score __inet6_lookup __inet_lookup" },
+	[STAGE_ICMP] = { "icmp", "icmp_rcv icmpv6_rcv __icmp_send icmp_reply icmp_echo icmp_push_reply icmp_unreach icmpv6_echo_reply "
+		"icmp6_send ndisc_rcv igmp_rcv igmp6_event_query ping_rcv ndisc_*", NULL, NULL, LOCAL },
+	[STAGE_ARP] = { "arp", "arp_rcv arp_process arp_*", NULL, NULL, LOCAL },
+	[STAGE_RAW] = { "raw", "raw_local_deliver raw_rcv raw_sendmsg raw_recvmsg rawv6_rcv rawv6_sendmsg rawv6_recvmsg raw6_local_deliver "
+		"raw_v4_input", NULL, NULL, LOCAL },
+	[STAGE_TAP] = { "tap", "packet_rcv tpacket_rcv dev_queue_xmit_nit packet_rcv_spkt packet_rcv_fanout packet_sendmsg packet_recvmsg "
+		"packet_snd tpacket_snd run_filter", "af_packet" },
+	/* the socket layer above the protocols */
+	[STAGE_SOCKET] = { "socket", "inet_sendmsg inet6_sendmsg inet_recvmsg inet6_recvmsg inet_sendpage sock_common_recvmsg "
+		"inet_stream_connect inet_dgram_connect inet_accept inet_shutdown inet_release inet6_release __inet_stream_connect "
+		"__inet_accept sock_sendmsg __sock_sendmsg sock_recvmsg __sys_sendto __sys_recvfrom ____sys_sendmsg ____sys_recvmsg "
+		"sock_write_iter sock_read_iter sock_close __sock_release splice_to_socket inet_autobind inet_send_prepare", NULL, NULL, GENERIC },
+	[STAGE_TCP_RECV] = { "tcp_recv", "tcp_recvmsg tcp_recvmsg_locked tcp_cleanup_rbuf __tcp_cleanup_rbuf tcp_splice_read tcp_read_sock "
+		"sk_wait_data tcp_eat_recv_skb tcp_rcv_space_adjust tcp_zerocopy_receive tcp_update_recv_tstamps" },
+	[STAGE_UDP_RECV] = { "udp_recv", "udp_recvmsg udpv6_recvmsg __skb_recv_udp __skb_wait_for_more_packets __skb_try_recv_from_queue "
+		"skb_consume_udp udp_skb_destructor __udp_recv_*" },
+	[STAGE_TCP_CONN] = { "tcp_conn", "tcp_v4_connect tcp_v6_connect tcp_connect tcp_close __tcp_close tcp_shutdown tcp_disconnect "
+		"inet_csk_accept inet_hash_connect __inet_hash_connect inet_csk_destroy_sock inet_csk_listen_stop tcp_send_fin "
+		"tcp_v4_destroy_sock udp_destroy_sock udpv6_destroy_sock udp_lib_close sk_common_release inet_sock_destruct "
+		"inet6_sock_destruct __sk_destruct sk_destruct __sk_free ip4_datagram_connect ip6_datagram_connect "
+		"inet_csk_complete_hashdance inet_csk_wait_for_connect inet_csk_clone_lock" },
+	[STAGE_TCP_TX] = { "tcp_tx", "tcp_sendmsg tcp_sendmsg_locked tcp_push tcp_write_xmit __tcp_push_pending_frames __tcp_transmit_skb "
+		"__tcp_send_ack tcp_send_ack tcp_tsq_handler tcp_tasklet_func tcp_tsq_workfn tcp_stream_alloc_skb sk_stream_alloc_skb "
+		"tcp_wmem_schedule sk_stream_wait_memory tcp_sendpage tcp_sendpage_locked do_tcp_sendpages tcp_push_one "
+		"tcp_release_cb tcp_retransmit_skb __tcp_retransmit_skb tcp_xmit_retransmit_queue tcp_send_mss tcp_current_mss "
+		"tcp_established_options tcp_options_write tcp_v4_send_check tcp_write_timer tcp_delack_timer tcp_keepalive_timer "
+		"tcp_v4_send_synack tcp_make_synack tcp_event_new_data_sent tcp_schedule_loss_probe tcp_chrono_* tcp_mtu_probe "
+		"tcp_send_active_reset tcp_v4_send_reset tcp_v4_send_ack" },
+	[STAGE_UDP_TX] = { "udp_tx", "udp_sendmsg udpv6_sendmsg ip_make_skb ip6_make_skb __ip_append_data __ip6_append_data udp_send_skb "
+		"udp_v6_send_skb ip_setup_cork ip6_setup_cork __ip_make_skb __ip6_make_skb ip_generic_getfrag ip_append_data udp_sendpage "
+		"udp_push_pending_frames ip_append_page" },
+	[STAGE_OUTPUT_V4] = { "output_v4", "ip_local_out __ip_local_out ip_queue_xmit __ip_queue_xmit ip_output ip_finish_output "
+		"__ip_finish_output ip_finish_output2 ip_do_fragment ip_fragment ip_send_skb ip_mc_output ip_send_unicast_reply "
+		"ip_build_and_send_pkt ip_push_pending_frames" },
+	[STAGE_OUTPUT_V6] = { "output_v6", "ip6_xmit ip6_output ip6_finish_output __ip6_finish_output ip6_finish_output2 ip6_fragment "
+		"ip6_local_out __ip6_local_out ip6_send_skb inet6_csk_xmit ip6_push_pending_frames" },
+	[STAGE_NEIGHBOUR] = { "neighbour", "neigh_resolve_output neigh_connected_output neigh_direct_output neigh_hh_output "
+		"__neigh_event_send neigh_timer_handler neigh_lookup __neigh_create neigh_update __neigh_update ___neigh_create "
+		"ip_neigh_* neigh_*" },
+	[STAGE_QDISC] = { "qdisc", "__dev_queue_xmit dev_queue_xmit dev_qdisc_enqueue __qdisc_run qdisc_run_end sch_direct_xmit "
+		"pfifo_fast_enqueue pfifo_fast_dequeue fq_codel_enqueue fq_codel_dequeue fq_enqueue fq_dequeue qdisc_dequeue_head "
+		"netdev_core_pick_tx netdev_pick_tx dequeue_skb qdisc_restart noqueue_enqueue qdisc_watchdog*", "sch_*" },
+	[STAGE_GSO] = { "gso", "validate_xmit_skb validate_xmit_skb_list __skb_gso_segment skb_gso_segment skb_segment tcp_gso_segment "
+		"skb_mac_gso_segment inet_gso_segment ipv6_gso_segment tcp4_gso_segment tcp6_gso_segment udp4_ufo_fragment "
+		"__udp_gso_segment netif_skb_features skb_checksum_help skb_csum_hwoffload_help tcp_gso_tstamp" },
+	[STAGE_DRIVER_TX] = { "driver_tx", "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit packet_xmit", NULL,
+		"dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit bq_xmit_all", DRIVER },
+	/* top halves */
+	[STAGE_INTERRUPT] = { "interrupt", "asm_common_interrupt common_interrupt __common_interrupt asm_sysvec_* sysvec_* "
+		"handle_irq_event handle_edge_irq handle_fasteoi_irq el1_interrupt el1h_64_irq gic_handle_irq do_IRQ" },
+	[STAGE_UNKNOWN] = { "unknown", "" },
+};
+
+enum {
+	ACTIVITY_NONE,
+	ACTIVITY_SKB_ALLOC,
+	ACTIVITY_SKB_FREE,
+	ACTIVITY_COPY,
+	ACTIVITY_WAKE_UP,
+	ACTIVITY_CHECKSUM,
+	ACTIVITY_LOCK,
+	ACTIVITY_SCHEDULE,
+	ACTIVITIES
+};
+
+/* What the leaf of a stack does, whatever the stage. */
+static const struct {
+	const char *name;
+	const char *symbols;
+} activities[ACTIVITIES] = {
+	[ACTIVITY_SKB_ALLOC] = { "skb_alloc", "__alloc_skb napi_alloc_skb __napi_alloc_skb __netdev_alloc_skb build_skb napi_build_skb "
+		"__build_skb __build_skb_around kmalloc_reserve page_pool_alloc_* sock_alloc_send_pskb alloc_skb_with_frags "
+		"skb_clone pskb_expand_head skb_copy __pskb_copy_fclone skb_page_frag_refill sk_page_frag_refill "
+		"sock_alloc_send_skb sock_wmalloc napi_get_frags" },
+	[ACTIVITY_SKB_FREE] = { "skb_free", "kfree_skb kfree_skb_reason sk_skb_reason_drop consume_skb napi_consume_skb __kfree_skb "
+		"skb_release_data skb_release_head_state skb_release_all __kfree_skb_defer __napi_kfree_skb napi_skb_cache_put "
+		"skb_defer_free_flush skb_attempt_defer_free page_pool_put_* __xdp_return tcp_wfree sock_wfree sock_rfree "
+		"skb_free_head kfree_skbmem kfree_skb_list_reason __consume_stateless_skb kfree_skb_list kfree_skb_partial "
+		"skb_free_datagram __dev_kfree_skb_any dev_kfree_skb_any_reason __sk_defer_free_flush sk_defer_free_flush tcp_eat_skb "
+		"napi_skb_free_stolen_head" },
+	[ACTIVITY_COPY] = { "copy", "_copy_to_iter _copy_from_iter copy_from_user copy_to_user skb_copy_datagram_iter __skb_datagram_iter "
+		"skb_copy_bits skb_copy_datagram_from_iter copyin copyout _copy_from_iter_full copy_user_generic* "
+		"copy_user_enhanced_fast_string rep_movs_alternative skb_copy_and_csum_* csum_and_copy_* "
+		"skb_zerocopy_iter_* __copy_skb_header copy_page_to_iter copy_page_from_iter simple_copy_to_iter __arch_copy_* "
+		"_copy_from_user _copy_to_user" },
+	[ACTIVITY_WAKE_UP] = { "wake_up", "sock_def_readable sk_stream_write_space sock_def_write_space __wake_up_sync_key "
+		"__wake_up __wake_up_common __wake_up_common_lock ep_poll_callback try_to_wake_up default_wake_function autoremove_wake_function "
+		"receiver_wake_function pollwake sock_def_wakeup wake_up_process ttwu_*" },
+	[ACTIVITY_CHECKSUM] = { "checksum", "csum_partial __skb_checksum skb_checksum __skb_checksum_complete __skb_checksum_complete_head "
+		"csum_partial_copy_nocheck nf_ip_checksum nf_ip6_checksum nf_checksum inet_proto_csum_replace* do_csum ip_fast_csum ip_compute_csum" },
+	[ACTIVITY_LOCK] = { "lock", "_raw_spin_lock _raw_spin_lock_bh _raw_spin_lock_irqsave _raw_spin_unlock_bh _raw_spin_unlock_irqrestore "
+		"_raw_spin_lock_irq _raw_read_lock _raw_read_lock_bh _raw_write_lock_bh queued_spin_lock_slowpath native_queued_spin_lock_slowpath "
+		"__pv_queued_spin_lock_slowpath queued_read_lock_slowpath queued_write_lock_slowpath rt_spin_lock rt_spin_unlock lock_sock_nested "
+		"release_sock __lock_sock __lock_sock_fast mutex_lock mutex_unlock __mutex_lock rtlock_slowlock* rt_mutex_*" },
+	[ACTIVITY_SCHEDULE] = { "schedule", "schedule __schedule schedule_timeout preempt_schedule preempt_schedule_common preempt_schedule_irq "
+		"preempt_schedule_notrace __cond_resched finish_task_switch wait_woken schedule_rtlock" },
+};
+
+/*
+ * Where the frames of an event end, by which the event is known. A function that a tail call puts in
+ * the place of the one before it is a root too; of roots of one event in a row the outermost counts.
+ * EV_OTHER: another softirq, or work that is none of the events.
+ */
+static const struct {
+	int event;
+	const char *symbols;
+} roots[] = {
+	{ EV_RX_SOFTIRQ, "net_rx_action napi_threaded_poll_loop napi_threaded_poll __napi_busy_loop napi_busy_loop busy_poll_stop "
+		"cpu_map_kthread_run" },
+	{ EV_TX_SOFTIRQ, "net_tx_action" },
+	{ EV_SEND, "inet_sendmsg inet6_sendmsg inet_sendpage packet_sendmsg xsk_sendmsg tcp_sendmsg udp_sendmsg udpv6_sendmsg "
+		"raw_sendmsg rawv6_sendmsg ping_v4_sendmsg ping_v6_sendmsg tcp_sendpage udp_sendpage" },
+	{ EV_RECV, "inet_recvmsg inet6_recvmsg tcp_splice_read sock_common_recvmsg packet_recvmsg xsk_recvmsg tcp_recvmsg udp_recvmsg "
+		"udpv6_recvmsg raw_recvmsg rawv6_recvmsg ping_recvmsg" },
+	{ EV_CONN, "inet_stream_connect inet_dgram_connect inet_accept inet_shutdown inet_release" },
+	{ EV_OTHER, "handle_softirqs __do_softirq __softirqentry_text_start tcp_tasklet_func tcp_tsq_workfn tcp_write_timer "
+		"tcp_delack_timer tcp_keepalive_timer tcp_pace_kick wg_packet_encrypt_worker wg_packet_decrypt_worker "
+		"wg_packet_tx_worker wg_packet_handshake_send_worker wg_packet_handshake_receive_worker handle_tx handle_rx" },
+};
+/* clang-format on */
+
+/* The tables by name: what is said of each function, module and beginning of a name. */
+struct pattern {
+	const char *name; /* not 0-terminated */
+	uint32_t length, hash;
+	struct class class;
+};
+
+struct rules {
+	struct pattern functions[2048]; /* a hash table by name */
+	struct pattern modules[128];	/* a list; the class has a stage alone */
+	struct pattern starred[256];	/* a list, of functions */
+	unsigned module_count, starred_count;
+};
+
+/* Adds what is not 0. */
+static void merge_class(struct class *into, const struct class *from)
+{
+	into->stage |= from->stage;
+	into->activity |= from->activity;
+	into->calls |= from->calls;
+	into->root |= from->root;
+}
+
+/* The pattern of the name, or the free place for it. */
+static struct pattern *find_function(struct rules *r, const char *name, uint32_t length,
+				     uint32_t hash)
+{
+	uint32_t i = hash % ARRAY_SIZE(r->functions);
+
+	while (r->functions[i].name &&
+	       (r->functions[i].hash != hash || r->functions[i].length != length ||
+		memcmp(r->functions[i].name, name, length)))
+		i = (i + 1) % ARRAY_SIZE(r->functions);
+	return &r->functions[i];
+}
+
+/* Gives the class to all names of a list that are parted by spaces. */
+static void add_rules(struct rules *r, const char *list, bool modules, struct class class)
+{
+	for (const char *name = list, *end; name && *name; name = end + strspn(end, " ")) {
+		struct pattern *p;
+		uint32_t length, hash;
+
+		end = name + strcspn(name, " ");
+		length = end - name;
+		hash = hash_name(name, length);
+		if (modules)
+			p = &r->modules[r->module_count++];
+		else if (end[-1] == '*')
+			p = &r->starred[r->starred_count++];
+		else
+			p = find_function(r, name, length, hash);
+		p->name = name;
+		p->length = length;
+		p->hash = hash;
+		merge_class(&p->class, &class);
+	}
+}
+
+static void make_rules(struct rules *r)
+{
+	for (unsigned i = 0; i < STAGES; i++) {
+		add_rules(r, stages[i].symbols, false, (struct class) { .stage = i });
+		add_rules(r, stages[i].modules, true, (struct class) { .stage = i });
+		add_rules(r, stages[i].callers, false, (struct class) { .calls = i });
+	}
+	for (unsigned i = 0; i < ACTIVITIES; i++)
+		add_rules(r, activities[i].symbols, false, (struct class) { .activity = i });
+	for (unsigned i = 0; i < ARRAY_SIZE(roots); i++)
+		add_rules(r, roots[i].symbols, false, (struct class) { .root = roots[i].event });
+}
+
+static bool matches(const struct pattern *p, const char *name, size_t length)
+{
+	bool star = p->name[p->length - 1] == '*';
+
+	return (star ? length >= p->length - 1 : length == p->length) &&
+	       !memcmp(name, p->name, p->length - star);
+}
+
+/* The longest of the patterns that match, or NULL. */
+static const struct pattern *best_match(const struct pattern *list, unsigned count, const char *name)
+{
+	const struct pattern *best = NULL;
+
+	for (unsigned i = 0; i < count; i++)
+		if ((!best || list[i].length > best->length) && matches(&list[i], name, strlen(name)))
+			best = &list[i];
+	return best;
+}
+
+static void classify(struct rules *r, const struct symbols *symbols, struct symbol *s)
+{
+	const char *name = name_of(symbols, s), *module = symbols->names + s->module;
+	const struct pattern *by_module = best_match(r->modules, r->module_count, module),
+			     *by_star = best_match(r->starred, r->starred_count, name);
+
+	s->class = find_function(r, name, strlen(name), s->hash)->class;
+	if (!s->class.stage && by_module)
+		s->class.stage = by_module->class.stage;
+	if (!s->class.stage && !s->class.activity && by_star)
+		s->class = by_star->class;
+	s->bpf = !strcmp(module, "bpf");
+	s->own = s->bpf && (!strncmp(name, "bpf_trampoline_", 15) ||
+			    (!strncmp(name, "bpf_prog_", 9) && strstr(name, "_netto_")));
+	s->glue = !strncmp(name, "__traceiter_", 12) || !strncmp(name, "__bpf_trace_", 12) ||
+		  !strncmp(name, "bpf_trace_run", 13);
+	s->classified = true;
+}
+
+/*
+ * The function that holds the address. Of several names for it, the one that the tables know best;
+ * else the first.
+ */
+static const struct symbol *find_symbol(struct symbols *s, struct rules *r, uint64_t address)
+{
+	unsigned at = (address >> 2 ^ address >> 14) % ARRAY_SIZE(s->cache);
+	struct symbol *first, *best;
+
+	if (s->cache[at] && s->cached[at] == address)
+		return s->cache[at];
+	first = best = search_symbol(s, address);
+	for (struct symbol *i = first; i < s->list + s->count && i->address == first->address; i++) {
+		if (!i->classified)
+			classify(r, s, i);
+		if (!best->class.stage && !best->class.root &&
+		    (i->class.stage || i->class.root || (i->class.activity && !best->class.activity)))
+			best = i;
+	}
+	s->cached[at] = address;
+	s->cache[at] = best;
+	return best;
+}
+
+/* A stack, sorted. */
+struct sorted {
+	int event;    /* that its root tells; EV_NONE: it has none */
+	int stage;    /* the innermost, or STAGE_UNKNOWN */
+	int activity; /* of the leaf */
+	int depth;    /* frames up to the root; without a root, all */
+	const struct symbol *frames[MAX_DEPTH]; /* leaf first, without netto's own */
+	uint8_t path[2 * MAX_DEPTH];		/* the stages passed, outermost first */
+	int path_length;
+};
+
+/* Looks up the frames: leaves out netto's own, and at the leaf what called them. */
+static void resolve_frames(struct symbols *symbols, struct rules *rules, const uint64_t *addresses,
+			   int depth, struct sorted *out)
+{
+	out->depth = 0;
+	for (int i = 0; i < depth; i++) {
+		/* above the leaf they are return addresses: the call is before them */
+		const struct symbol *s = find_symbol(symbols, rules, addresses[i] - (i > 0));
+
+		if (!s->own && !(s->glue && !out->depth))
+			out->frames[out->depth++] = s;
+	}
+}
+
+/* Cuts the frames at the root: what is behind it was interrupted, or called the operation. */
+static void cut_at_root(struct sorted *out)
+{
+	int root = 0;
+
+	while (root < out->depth && !out->frames[root]->class.root)
+		root++;
+	out->event = EV_NONE;
+	if (root == out->depth)
+		return;
+	out->event = out->frames[root]->class.root;
+	while (root + 1 < out->depth && out->frames[root + 1]->class.root == out->event)
+		root++;
+	out->depth = root + 1;
+}
+
+/* What the frames rootward of the one looked at tell. */
+struct context {
+	int stage;	/* the innermost so far */
+	bool core;	/* received */
+	bool local;	/* and delivered to this host */
+	bool forwarded; /* or forwarded */
+	bool output;	/* being sent, and not received again since */
+};
+
+/* The stage that the caller of frame `i` gives to what it calls by a pointer, if it is of a kind. */
+static int stage_by_caller(const struct symbols *symbols, const struct sorted *s, int i,
+			   unsigned kind)
+{
+	int caller = i + 1;
+	int stage;
+
+	if (caller < s->depth && !strcmp(name_of(symbols, s->frames[caller]), "NF_HOOK"))
+		caller++;
+	stage = caller < s->depth ? s->frames[caller]->class.calls : STAGE_NONE;
+	return stages[stage].kind == kind ? stage : STAGE_NONE;
+}
+
+/* The stage of frame `i`, or STAGE_NONE: it belongs to what called it. */
+static int stage_of_frame(const struct symbols *symbols, const struct sorted *s, int i,
+			  const struct context *c)
+{
+	const struct symbol *frame = s->frames[i];
+	int stage = frame->class.stage, hook;
+
+	if (stage == STAGE_NETFILTER) {
+		hook = stage_by_caller(symbols, s, i, HOOK);
+		return hook ? hook : stage;
+	}
+	if (stage == STAGE_TC && c->output)
+		return STAGE_TC_EGRESS;
+	if (frame->bpf && (c->stage == STAGE_DRIVER || c->stage == STAGE_VIRTUAL_POLL))
+		return STAGE_XDP;
+	if (!stage && !frame->bpf && !frame->class.activity)
+		return stage_by_caller(symbols, s, i, DRIVER);
+	return stage;
+}
+
+static void enter_stage(struct sorted *s, struct context *c, int stage)
+{
+	if (stage != c->stage)
+		s->path[s->path_length++] = stage;
+	c->stage = stage;
+	if (stage == STAGE_CORE)
+		*c = (struct context) { .stage = stage, .core = true };
+	c->output |= stage == STAGE_QDISC;
+	c->local |= stages[stage].kind == LOCAL;
+	c->forwarded |= stage == STAGE_FORWARD_V4 || stage == STAGE_FORWARD_V6;
+}
+
+/*
+ * Walks from the root to the leaf and notes the stages. A tail call deletes frames: a packet that is
+ * sent on where it was received, and was not delivered to this host, is forwarded, though
+ * ip_forward() is not in the stack.
+ */
+static void walk_stages(const struct symbols *symbols, struct sorted *s)
+{
+	struct context c = {};
+	int known = s->depth; /* the innermost frame of which a stage is known */
+
+	s->path_length = 0;
+	for (int i = s->depth - 1; i >= 0; i--) {
+		int stage = stage_of_frame(symbols, s, i, &c);
+		bool output = stage == STAGE_OUTPUT_V4 || stage == STAGE_OUTPUT_V6;
+
+		if (!stage)
+			continue;
+		if (output && c.core && !c.local && !c.forwarded)
+			enter_stage(s, &c, stage == STAGE_OUTPUT_V4 ? STAGE_FORWARD_V4 : STAGE_FORWARD_V6);
+		enter_stage(s, &c, stage);
+		known = i;
+	}
+	s->activity = ACTIVITY_NONE;
+	for (int i = 0; i < known && !s->activity; i++)
+		s->activity = s->frames[i]->class.activity;
+	if (!c.stage || (stages[c.stage].kind == GENERIC && known > 0 && !s->activity))
+		enter_stage(s, &c, STAGE_UNKNOWN);
+	s->stage = c.stage;
+}
+
+/* Sorts a stack of `depth` addresses, leaf first. */
+static void sort_stack(struct symbols *symbols, struct rules *rules, const uint64_t *addresses,
+		       int depth, struct sorted *out)
+{
+	resolve_frames(symbols, rules, addresses, depth, out);
+	cut_at_root(out);
+	walk_stages(symbols, out);
 }
 
 /* Capabilities */
@@ -183,6 +992,21 @@ struct probe {
 	char why_not[64];
 };
 
+/* How stacks are sampled. */
+struct sampler {
+	unsigned hz;	   /* 0: they are not */
+	const char *clock; /* name of the perf event */
+	char why_not[128];
+	unsigned halves, slots, words; /* as in netto.bpf.c */
+	int cpus;		       /* ids of the CPUs that have a table are below */
+	size_t half_size;	       /* bytes */
+	const char *tables;	       /* mapped: halves of CPU 0, of CPU 1, ... */
+	struct bpf_link *links[MAX_CPUS];
+	int fds[MAX_CPUS];	     /* perf events, owned by the links */
+	uint64_t began_ns[MAX_CPUS]; /* CLOCK_MONOTONIC */
+	int kallsyms;		     /* file descriptor, opened while it may be */
+};
+
 struct session {
 	struct netto *skel;
 	struct probe probes[MAX_PROBES];
@@ -191,6 +1015,7 @@ struct session {
 	bool by_rename;		    /* BPF_PROG_TEST_RUN cannot run on a chosen CPU */
 	int cpus;		    /* ids of CPUs are below this */
 	int64_t residual[MAX_CPUS]; /* ns, at the last mark: what later marks must agree with */
+	struct sampler sampler;
 	cpu_set_t affinity;	    /* our own, to go back to after marks by renaming */
 };
 
@@ -254,6 +1079,205 @@ static int open_probes(struct session *s)
 	return 0;
 }
 
+/* Sampling: the table, kallsyms, the perf events */
+
+static void refuse_samples(struct sampler *s, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void refuse_samples(struct sampler *s, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(s->why_not, sizeof(s->why_not), format, args);
+	va_end(args);
+	s->hz = 0;
+}
+
+/*
+ * Room for the stacks of an interval, in case that each sample has another one of 32 frames; but at
+ * most 1 MB a CPU at 1,000 Hz (4 MB at any frequency), and a sixteenth of the machine's memory.
+ */
+static void size_table(struct sampler *s, double seconds)
+{
+	enum { FRAMES = 32, STACK_BYTES = 2 * sizeof(((struct netto__bss *)0)->layout.slots[0]) + 8 * FRAMES };
+	double limit = s->hz <= 1000 ? 1 << 20 : s->hz < 3900 ? 1048.576 * s->hz : 3.9 * (1 << 20);
+	double memory = (double)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 16 / s->cpus;
+	double stacks = s->hz * seconds + 2;
+
+	if (memory < limit)
+		limit = memory;
+	limit /= s->halves;
+	if (stacks > limit / STACK_BYTES)
+		stacks = limit / STACK_BYTES;
+	if (without("room"))
+		stacks = 4;
+	s->slots = 16;
+	while (s->slots < stacks)
+		s->slots *= 2;
+	s->words = stacks * FRAMES;
+	s->half_size = sizeof(((struct netto__bss *)0)->layout) +
+		       (s->slots - 1) * sizeof(((struct netto__bss *)0)->layout.slots[0]) +
+		       s->words * sizeof(__u64);
+}
+
+/* Opens kallsyms, which must give addresses: else no stack can be told. */
+static void open_kallsyms(struct sampler *s)
+{
+	char start[4096], *end;
+	ssize_t length;
+	uint64_t seen = 0;
+
+	s->kallsyms = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
+	length = s->kallsyms < 0 ? -1 : read(s->kallsyms, start, sizeof(start) - 1);
+	if (length <= 0) {
+		refuse_samples(s, "cannot read /proc/kallsyms: %s", s->kallsyms < 0 ? strerror(errno) : "it is empty");
+		return;
+	}
+	start[length] = 0;
+	for (char *line = start; line; line = (end = strchr(line, '\n')) ? end + 1 : NULL)
+		seen |= strtoull(line, NULL, 16);
+	if (!seen)
+		refuse_samples(s, "/proc/kallsyms hides its addresses: set kernel.kptr_restrict to 1 or 0, and have CAP_SYSLOG");
+}
+
+/* Decides on samples, as far as can be told before the object is loaded. */
+static void plan_samples(struct sampler *s)
+{
+	s->hz = opt.freq;
+	s->halves = opt.count == 1 ? 1 : 2;
+	s->kallsyms = -1;
+	if (!s->hz) {
+		refuse_samples(s, "not wanted");
+		return;
+	}
+	s->cpus = highest_cpu("/sys/devices/system/cpu/online") + 1;
+	if (!s->cpus) {
+		refuse_samples(s, "the CPUs are not known");
+		return;
+	}
+	open_kallsyms(s);
+	size_table(s, opt.seconds);
+}
+
+/* Gives the object the sizes of the table, or leaves out all of it. */
+static void configure_samples(struct sampler *s, struct netto *skel)
+{
+	bpf_program__set_autoload(skel->progs.netto_sample, s->hz);
+	bpf_map__set_autocreate(skel->maps.netto_stacks, s->hz);
+	if (!s->hz)
+		return;
+	skel->rodata->halves = s->halves;
+	skel->rodata->slots = s->slots;
+	skel->rodata->words = s->words;
+	bpf_map__set_value_size(skel->maps.netto_stacks, s->half_size);
+	bpf_map__set_max_entries(skel->maps.netto_stacks, s->cpus * s->halves);
+}
+
+/* Opens the perf event on a CPU and starts its program. Returns 0 or -errno. */
+static int sample_cpu(struct sampler *s, struct bpf_program *program, struct perf_event_attr *attr, int cpu)
+{
+	int fd = syscall(SYS_perf_event_open, attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC), err;
+
+	if (fd < 0)
+		return -errno;
+	s->links[cpu] = bpf_program__attach_perf_event(program, fd);
+	s->began_ns[cpu] = now_ns(CLOCK_MONOTONIC);
+	if (!s->links[cpu]) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	s->fds[cpu] = fd;
+	return 0;
+}
+
+static void stop_samples(struct sampler *s)
+{
+	for (int cpu = 0; cpu < s->cpus; cpu++) {
+		bpf_link__destroy(s->links[cpu]);
+		s->links[cpu] = NULL;
+	}
+}
+
+/* Starts one kind of perf event on all CPUs that are there. Returns 0 or -errno. */
+static int sample_all(struct sampler *s, struct bpf_program *program, uint32_t type, uint64_t config)
+{
+	struct perf_event_attr attr = { .type = type,
+					.size = sizeof(attr),
+					.config = config,
+					.freq = 1,
+					.sample_freq = s->hz,
+					.disabled = 1 };
+
+	for (int cpu = 0; cpu < s->cpus; cpu++) {
+		int err = sample_cpu(s, program, &attr, cpu);
+
+		if (err && err != -ENODEV) { /* -ENODEV: the CPU is offline */
+			stop_samples(s);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static long read_sysctl(const char *path)
+{
+	char text[32] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = 0;
+	close(fd);
+	return text[0] ? strtol(text, NULL, 10) : -1;
+}
+
+/*
+ * Maps the table and starts the samples: by cycles where all CPUs count them, which shows what runs
+ * with interrupts off, else by the timer.
+ */
+static void start_samples(struct sampler *s, struct netto *skel)
+{
+	long max_hz = read_sysctl("/proc/sys/kernel/perf_event_max_sample_rate");
+	size_t page = sysconf(_SC_PAGESIZE), size = s->half_size * s->halves * s->cpus;
+	int err;
+
+	if (!s->hz)
+		return;
+	s->tables = mmap(NULL, (size + page - 1) / page * page, PROT_READ, MAP_SHARED,
+			 bpf_map__fd(skel->maps.netto_stacks), 0);
+	if (s->tables == MAP_FAILED) {
+		refuse_samples(s, "cannot map the table of stacks: %s", strerror(errno));
+		return;
+	}
+	if (max_hz > 0 && max_hz < s->hz) {
+		message("samples are taken at %ld Hz, not %u: more is not allowed by kernel.perf_event_max_sample_rate", max_hz, s->hz);
+		s->hz = max_hz;
+	}
+	s->clock = "cycles";
+	err = without("cycles") ? -ENOENT : sample_all(s, skel->progs.netto_sample, PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES);
+	if (err) {
+		s->clock = "cpu-clock";
+		err = sample_all(s, skel->progs.netto_sample, PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK);
+	}
+	if (err)
+		refuse_samples(s, "cannot open perf events: %s", strerror(-err));
+}
+
+/* What the clock of a CPU's perf event shows, in the unit of cpus[].sampled; 0: there is none. */
+static uint64_t sample_clock(const struct sampler *s, int cpu)
+{
+	uint64_t count = 0;
+
+	if (!s->links[cpu])
+		return 0;
+	if (!strcmp(s->clock, "cpu-clock"))
+		return now_ns(CLOCK_MONOTONIC) - s->began_ns[cpu];
+	return read(s->fds[cpu], &count, sizeof(count)) == sizeof(count) ? count : 0;
+}
+
 /*
  * Opens and loads the core and the probes that are not refused; `only`, if any, instead of all the
  * optional ones.
@@ -280,6 +1304,7 @@ static int try_load(struct session *s, const struct probe *only)
 	bpf_map__set_autocreate(s->skel->maps.netto_saved, !s->storage && (s->rt || operations));
 	if (without("room"))
 		bpf_map__set_max_entries(s->skel->maps.netto_saved, 8);
+	configure_samples(&s->sampler, s->skel);
 	err = netto__load(s->skel);
 	if (err) {
 		netto__destroy(s->skel);
@@ -290,17 +1315,17 @@ static int try_load(struct session *s, const struct probe *only)
 
 /*
  * Loads all that this kernel takes. One program that is refused makes the whole object fail, so
- * then each socket operation is tried alone; when not permitted at all (hosts that refuse fentry),
- * once is enough.
+ * then each socket operation is tried alone, and samples; when not permitted at all (hosts that
+ * refuse fentry), once is enough.
  */
 static int load_probes(struct session *s)
 {
+	struct sampler wanted = s->sampler;
 	int err = try_load(s, NULL);
 
-	trying = false;
 	if (!err)
-		return 0;
-	trying = true;
+		goto out;
+	s->sampler.hz = 0;
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
 
@@ -315,8 +1340,16 @@ static int load_probes(struct session *s)
 		netto__destroy(s->skel);
 		s->skel = NULL;
 	}
+	s->sampler = wanted;
 	trying = false;
-	return try_load(s, NULL);
+	err = try_load(s, NULL);
+	if (err && wanted.hz) {
+		refuse_samples(&s->sampler, "cannot load their program: %s", strerror(-err));
+		err = try_load(s, NULL);
+	}
+out:
+	trying = false;
+	return err;
 }
 
 /* Says why nothing can be loaded, and what would help. Returns the exit status. */
@@ -405,6 +1438,12 @@ static void explain_probes(const struct session *s)
 			      : "this kernel has no task storage");
 	if (s->rt)
 		message("PREEMPT_RT: softirqs belong to the tasks that run them");
+	if (s->sampler.hz)
+		message("samples: %s at %u Hz; room for %u stacks of 30 frames on each CPU, %zu kB on %d CPUs",
+			s->sampler.clock, s->sampler.hz, s->sampler.words / 31,
+			s->sampler.half_size * s->sampler.halves * s->sampler.cpus / 1024, s->sampler.cpus);
+	else
+		message("samples: none: %s", s->sampler.why_not);
 	for (int i = 0; i < MAX_PROBES; i++) {
 		const struct probe *p = &s->probes[i];
 		const char *name = (const char *)s->skel->rodata->events[p->event].name;
@@ -424,7 +1463,7 @@ static int start_probes(struct session *s)
 	struct utsname uts;
 	int err;
 
-	s->cpus = highest_cpu() + 1;
+	s->cpus = highest_cpu("/sys/devices/system/cpu/possible") + 1;
 	if (!s->cpus)
 		return EXIT_FAILED;
 	if (s->cpus > MAX_CPUS) {
@@ -440,11 +1479,15 @@ static int start_probes(struct session *s)
 	s->rt = strstr(uts.version, "PREEMPT_RT");
 	s->storage = !s->rt && !without("storage") &&
 		     libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, NULL) == 1;
+	plan_samples(&s->sampler);
 	err = load_probes(s);
 	if (err)
 		return explain_load(err);
 	if (attach_probes(s))
 		return EXIT_FAILED;
+	start_samples(&s->sampler, s->skel);
+	if (!s->sampler.hz && opt.freq && !opt.verbose)
+		message("no samples, and so no stages: %s", s->sampler.why_not);
 	sched_getaffinity(0, sizeof(s->affinity), &s->affinity);
 	return drop_capabilities() ? EXIT_FAILED : 0;
 }
@@ -456,6 +1499,7 @@ static void stop_probes(struct session *s)
 		bpf_link__destroy(s->probes[i].exit_link);
 	}
 	bpf_link__destroy(s->mark_link);
+	stop_samples(&s->sampler);
 	netto__destroy(s->skel);
 }
 
@@ -468,6 +1512,7 @@ struct times {
 	uint64_t count[EV_MAX];
 	uint64_t lost;	    /* operations that could not be parked */
 	uint64_t unseen_ns; /* not in wall_ns: what it did is not known */
+	uint64_t missed;    /* samples that the kernel did not take, whatever ran */
 };
 
 /* All CPUs at a mark, and what belongs to that moment. */
@@ -520,6 +1565,19 @@ static int run_mark(struct session *s, int cpu)
 }
 
 /*
+ * How many samples the kernel has left out on a CPU so far: those whose periods the clock has seen,
+ * and netto_sample has not. The period under way is not yet one.
+ */
+static uint64_t count_missed(const struct sampler *s, int cpu, uint64_t samples, uint64_t sampled)
+{
+	uint64_t passed = cpu < s->cpus ? sample_clock(s, cpu) : 0;
+
+	if (!samples || passed < sampled)
+		return 0;
+	return (passed - sampled) / (sampled / samples);
+}
+
+/*
  * Marks a CPU and reads it. A mark that met a program halfway shows a residual that the mark before
  * did not have: then it is made again. An offline CPU cannot be marked, and changes no more: it is
  * measured up to its last change.
@@ -548,6 +1606,7 @@ static int mark_cpu(struct session *s, int cpu, struct times *t)
 		return err;
 	}
 	s->residual[cpu] = residual;
+	t->missed = count_missed(&s->sampler, cpu, c->samples, c->sampled);
 	t->wall_ns = sum_ns(ns) + residual;
 	for (int e = 0; e < EV_MAX; e++) {
 		t->ns[e] = ns[e];
@@ -634,6 +1693,263 @@ static bool wait_until(uint64_t deadline_ns, const sigset_t *ends)
 	}
 }
 
+/* Profile: the samples of an interval, sorted */
+
+/* Samples of a CPU, or of all. */
+struct shares {
+	uint32_t samples[EV_MAX];
+	struct {
+		uint32_t self;	/* with this stage as the innermost */
+		uint32_t total; /* with this stage anywhere */
+	} stages[EV_MAX][STAGES];
+	uint32_t activities[EV_MAX][ACTIVITIES];
+};
+
+/* A stack as the kernel side has counted it on a CPU. */
+struct raw {
+	const uint64_t *words; /* as in netto.bpf.c: what it is, and its addresses */
+	uint32_t count;
+	int cpu;
+	uint32_t next; /* the next one that is the same function by function; 0: none */
+};
+
+/* Raw stacks of all CPUs that are the same function by function. */
+struct stack {
+	uint64_t hash;
+	uint64_t count;
+	uint32_t first; /* index of raws */
+};
+
+struct profile {
+	unsigned hz; /* 0: there are no samples */
+	const char *clock;
+	uint64_t samples;     /* that were taken */
+	uint64_t lost;	      /* for want of room in the table, or of a stack */
+	uint64_t unknown;     /* of those taken: no rule knows their stage */
+	bool symbols_failed;  /* nothing could be sorted */
+	struct shares all, cpu[MAX_CPUS];
+	/* how often each stage came directly within another one, and how deep it was on the whole */
+	uint32_t within[EV_MAX][STAGES][STAGES];
+	uint64_t depth[EV_MAX][STAGES];
+	struct raw *raws; /* from 1 on */
+	size_t raw_count, raw_room;
+	struct stack *stacks; /* the most sampled first */
+	size_t stack_count;
+	struct symbols symbols;
+	struct rules rules;
+};
+
+static int raw_event(const struct raw *raw)
+{
+	int event = raw->words[0] & 255;
+
+	return event < EV_MAX ? event : EV_NONE;
+}
+
+static int raw_depth(const struct raw *raw)
+{
+	return raw->words[0] >> 8 & MAX_DEPTH;
+}
+
+static void sort_raw(const struct profile *p, const struct raw *raw, struct sorted *out)
+{
+	struct profile *q = (struct profile *)p; /* caches */
+
+	sort_stack(&q->symbols, &q->rules, raw->words + 1, raw_depth(raw), out);
+}
+
+/* Finds the stacks that the kernel side has counted on a CPU in the interval. False: no memory. */
+static bool read_half(struct profile *p, const typeof(((struct netto__bss *)0)->layout) *half,
+		      unsigned slots, int cpu)
+{
+	const uint64_t *words = (const uint64_t *)&half->slots[slots];
+
+	p->lost += half->full + half->failed;
+	for (uint64_t i = 0; i < half->used;) {
+		struct raw raw = { .words = words + i, .cpu = cpu };
+
+		raw.count = half->slots[words[i] >> 32 & (slots - 1)].count;
+		if (!grow((void **)&p->raws, &p->raw_room, p->raw_count, sizeof(raw)))
+			return false;
+		p->raws[p->raw_count++] = raw;
+		i += 1 + raw_depth(&raw);
+	}
+	return true;
+}
+
+/* Finds all stacks of an interval. False: no memory. */
+static bool read_tables(struct profile *p, const struct sampler *s, uint32_t window)
+{
+	p->raw_count = 1; /* 0 ends the lists */
+	if (!grow((void **)&p->raws, &p->raw_room, 0, sizeof(*p->raws)))
+		return false;
+	for (int cpu = 0; cpu < s->cpus; cpu++) {
+		size_t half = cpu * s->halves + (window & (s->halves - 1));
+		const typeof(((struct netto__bss *)0)->layout) *h =
+			(const void *)(s->tables + half * s->half_size);
+
+		if (h->window == window && !read_half(p, h, s->slots, cpu))
+			return false;
+	}
+	return true;
+}
+
+static void count_shares(struct shares *to, const struct sorted *s, int event, uint32_t count)
+{
+	bool seen[STAGES] = {};
+
+	to->samples[event] += count;
+	to->activities[event][s->activity] += count;
+	to->stages[event][s->stage].self += count;
+	for (int i = 0; i < s->path_length; i++) {
+		if (!seen[s->path[i]])
+			to->stages[event][s->path[i]].total += count;
+		seen[s->path[i]] = true;
+	}
+}
+
+/* Notes which stages are within which. */
+static void count_nesting(struct profile *p, const struct sorted *s, int event, uint32_t count)
+{
+	bool seen[STAGES] = {};
+
+	for (int i = 0; i < s->path_length; i++) {
+		int stage = s->path[i];
+
+		if (seen[stage])
+			continue;
+		seen[stage] = true;
+		p->depth[event][stage] += (uint64_t)i * count;
+		p->within[event][stage][i ? s->path[i - 1] : STAGE_NONE] += count;
+	}
+}
+
+/* Adds a raw stack to the one that it is the same as. */
+static void merge_raw(struct profile *p, uint32_t *table, size_t size, uint32_t raw, const struct sorted *s)
+{
+	uint64_t hash = raw_event(&p->raws[raw]);
+	size_t at;
+	struct stack *stack;
+
+	for (int i = 0; i < s->depth; i++) {
+		hash = (hash ^ s->frames[i]->hash) * 0x9e3779b97f4a7c15;
+		hash ^= hash >> 32;
+	}
+	for (at = hash & (size - 1); table[at]; at = (at + 1) & (size - 1))
+		if (p->stacks[table[at] - 1].hash == hash)
+			break;
+	if (!table[at]) {
+		p->stacks[p->stack_count] = (struct stack) { .hash = hash };
+		table[at] = ++p->stack_count;
+	}
+	stack = &p->stacks[table[at] - 1];
+	stack->count += p->raws[raw].count;
+	p->raws[raw].next = stack->first;
+	stack->first = raw;
+}
+
+static int compare_stacks(const void *a, const void *b)
+{
+	const struct stack *x = a, *y = b;
+
+	if (x->count != y->count)
+		return x->count < y->count ? 1 : -1;
+	return x->hash < y->hash ? -1 : x->hash > y->hash;
+}
+
+/* Sorts all stacks that were read. False: no memory. */
+static bool sort_raws(struct profile *p)
+{
+	struct sorted sorted;
+	size_t size = 16;
+	uint32_t *table;
+
+	while (size < 2 * p->raw_count)
+		size *= 2;
+	table = calloc(size, sizeof(*table));
+	p->stacks = calloc(p->raw_count, sizeof(*p->stacks));
+	if (!table || !p->stacks) {
+		free(table);
+		return false;
+	}
+	for (uint32_t i = 1; i < p->raw_count; i++) {
+		const struct raw *raw = &p->raws[i];
+		int event = raw_event(raw);
+
+		sort_raw(p, raw, &sorted);
+		p->samples += raw->count;
+		p->unknown += sorted.stage == STAGE_UNKNOWN ? raw->count : 0;
+		count_shares(&p->all, &sorted, event, raw->count);
+		count_shares(&p->cpu[raw->cpu], &sorted, event, raw->count);
+		count_nesting(p, &sorted, event, raw->count);
+		merge_raw(p, table, size, i, &sorted);
+	}
+	free(table);
+	qsort(p->stacks, p->stack_count, sizeof(*p->stacks), compare_stacks);
+	return true;
+}
+
+/* Forgets an interval, and keeps the symbols. */
+static void clear_profile(struct profile *p)
+{
+	free(p->stacks);
+	p->stacks = NULL;
+	p->stack_count = 0;
+	p->samples = p->lost = p->unknown = 0;
+	memset(&p->all, 0, sizeof(p->all));
+	for (size_t i = 1; i < p->raw_count; i++)
+		memset(&p->cpu[p->raws[i].cpu], 0, sizeof(p->cpu[0]));
+	memset(p->within, 0, sizeof(p->within));
+	memset(p->depth, 0, sizeof(p->depth));
+	p->raw_count = 0;
+}
+
+/* The samples of an interval that is over. Returns 0, or -1 after a message. */
+static int make_profile(struct profile *p, struct sampler *s, uint32_t window)
+{
+	int err;
+
+	clear_profile(p);
+	p->hz = s->hz;
+	p->clock = s->clock;
+	if (!s->hz)
+		return 0;
+	if (!p->symbols.count) {
+		make_rules(&p->rules);
+		err = read_symbols(&p->symbols, s->kallsyms);
+		if (err) {
+			message("cannot read /proc/kallsyms: %s", strerror(-err));
+			return -1;
+		}
+	}
+	if (!read_tables(p, s, window) || !sort_raws(p)) {
+		message("cannot sort the stacks: %s", strerror(ENOMEM));
+		return -1;
+	}
+	return 0;
+}
+
+/* What a share of samples says of a time, ns. */
+struct estimate {
+	uint64_t ns, low_ns, high_ns;
+};
+
+/*
+ * `part` of `whole` samples, of an event that took `ns`: with Wilson's 95 % interval (E. B. Wilson,
+ * JASA 22, 1927).
+ */
+static struct estimate estimate(uint64_t ns, uint32_t part, uint32_t whole)
+{
+	const double z = 1.959964;
+	double n = whole, p = part / n, centre, half;
+
+	centre = (p + z * z / (2 * n)) / (1 + z * z / n);
+	half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n));
+	return (struct estimate) { .ns = ns * p + 0.5,
+				   .low_ns = part ? ns * (centre - half) + 0.5 : 0,
+				   .high_ns = part < whole ? ns * (centre + half) + 0.5 : ns };
+}
+
 /* Results and their arithmetic */
 
 struct event {
@@ -655,6 +1971,7 @@ struct result {
 	uint64_t recursion_misses;
 	bool has_recursion_misses;
 	uint64_t user_ns, kernel_ns; /* CPU time of this process */
+	struct profile profile;
 };
 
 static void describe_events(const struct session *s, struct event events[EV_MAX])
@@ -685,6 +2002,7 @@ static void add_times(struct times *into, const struct times *t, int sign)
 	into->wall_ns += sign * t->wall_ns;
 	into->lost += sign * t->lost;
 	into->unseen_ns += sign * t->unseen_ns;
+	into->missed += sign * t->missed;
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		into->ns[e] += sign * t->ns[e];
 		into->count[e] += sign * t->count[e];
@@ -721,6 +2039,8 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 		add_times(t, &a->cpu[cpu], -1);
 		if (!t->wall_ns)
 			continue;
+		if ((int64_t)t->missed < 0) /* a sample that was late at mark `a` */
+			t->missed = 0;
 		residual = t->wall_ns;
 		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 			if ((int64_t)t->ns[e] < 0) /* a mark came between a clock and its use */
@@ -783,14 +2103,177 @@ static void print_table_row(FILE *f, const struct result *r, const char *name,
 	fputc('\n', f);
 }
 
+/* Adds to a text what fits; returns its length. */
+static size_t append(char *text, size_t size, size_t length, const char *more)
+{
+	int added = snprintf(text + length, size - length, "%s", more);
+
+	return length + added < size ? length + added : length;
+}
+
+/* A stack as flamegraph.pl takes it: the event first, then from the root to the leaf. */
+static void fold_stack(const struct result *r, const struct stack *stack, char *text, size_t size)
+{
+	const struct raw *raw = &r->profile.raws[stack->first];
+	struct sorted s;
+	size_t length = append(text, size, 0, r->events[raw_event(raw)].name);
+
+	sort_raw(&r->profile, raw, &s);
+	for (int i = s.depth - 1; i >= 0; i--) {
+		length = append(text, size, length, ";");
+		length = append(text, size, length, name_of(&r->profile.symbols, s.frames[i]));
+	}
+}
+
+/* Each stack that was sampled, on a line, with its samples. */
+static void print_folded(FILE *f, const struct result *r)
+{
+	static char name[MAX_DEPTH * 520];
+
+	for (size_t i = 0; i < r->profile.stack_count; i++) {
+		fold_stack(r, &r->profile.stacks[i], name, sizeof(name));
+		fprintf(f, "%s %" PRIu64 "\n", name, r->profile.stacks[i].count);
+	}
+}
+
+/*
+ * Within which other stage each one lies in most cases, among those that are less deep on average:
+ * so that there is no circle.
+ */
+static void find_parents(const struct profile *p, int event, int parents[STAGES])
+{
+	double depth[STAGES] = {};
+
+	for (int i = 0; i < STAGES; i++)
+		if (p->all.stages[event][i].total)
+			depth[i] = (double)p->depth[event][i] / p->all.stages[event][i].total;
+	for (int i = 0; i < STAGES; i++) {
+		uint32_t most = p->within[event][i][STAGE_NONE];
+
+		parents[i] = STAGE_NONE;
+		for (int j = STAGE_NONE + 1; j < STAGES; j++) {
+			if (depth[j] < depth[i] && p->within[event][i][j] > most) {
+				most = p->within[event][i][j];
+				parents[i] = j;
+			}
+		}
+	}
+}
+
+/* A stage and those within it, those with more samples first. */
+static void print_stage(FILE *f, const struct profile *p, int event, const int parents[STAGES],
+			int stage, int depth)
+{
+	uint32_t samples = p->all.samples[event];
+	uint32_t self = p->all.stages[event][stage].self, total = p->all.stages[event][stage].total;
+	struct estimate e = estimate(1000000000, self, samples);
+	bool printed[STAGES] = {};
+
+	fprintf(f, "  %6.2f %6.2f %6.2f  %*s%s\n", 100.0 * self / samples, 100.0 * total / samples,
+		(e.high_ns - e.low_ns) / 2e7, 2 * depth, "", stages[stage].name);
+	for (;;) {
+		int next = STAGE_NONE;
+
+		for (int i = STAGE_NONE + 1; i < STAGES; i++)
+			if (!printed[i] && parents[i] == stage && p->all.stages[event][i].total &&
+			    (!next || p->all.stages[event][i].total > p->all.stages[event][next].total))
+				next = i;
+		if (!next)
+			break;
+		printed[next] = true;
+		print_stage(f, p, event, parents, next, depth + 1);
+	}
+}
+
+/* The stages of each event that was sampled, in percent of the event's samples. */
+static void print_stages(FILE *f, const struct result *r)
+{
+	const struct profile *p = &r->profile;
+
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		int parents[STAGES];
+		uint32_t samples = p->all.samples[e];
+
+		if (!samples)
+			continue;
+		fprintf(f, "\n%s: %.2f %% of all CPUs, %u samples, of which in percent\n  %6s %6s %6s\n",
+			r->events[e].name, percent(r->all.ns[e], r->all.wall_ns), samples, "self", "total",
+			"±");
+		find_parents(p, e, parents);
+		for (int i = STAGE_NONE + 1; i < STAGES; i++)
+			if (parents[i] == STAGE_NONE && p->all.stages[e][i].total)
+				print_stage(f, p, e, parents, i, 0);
+		for (int i = ACTIVITY_NONE + 1; i < ACTIVITIES; i++)
+			if (p->all.activities[e][i])
+				fprintf(f, "  %6.2f %13s  (%s)\n", 100.0 * p->all.activities[e][i] / samples,
+					"", activities[i].name);
+	}
+}
+
+/* The CPUs of a stack, as in "0-2,5". */
+static void list_cpus(const struct profile *p, const struct stack *stack, char *text, size_t size)
+{
+	bool seen[MAX_CPUS + 1] = {};
+	size_t length = 0;
+	char number[32];
+
+	text[0] = 0;
+	for (uint32_t i = stack->first; i; i = p->raws[i].next)
+		seen[p->raws[i].cpu] = true;
+	for (int first = 0, last; first < MAX_CPUS; first = last + 1) {
+		last = first;
+		if (!seen[first])
+			continue;
+		while (seen[last + 1])
+			last++;
+		snprintf(number, sizeof(number), first == last ? "%s%d" : "%s%d-%d",
+			 length ? "," : "", first, last);
+		length = append(text, size, length, number);
+	}
+}
+
+/* The most sampled stacks, leaf first. */
+static void print_stacks(FILE *f, const struct result *r)
+{
+	const struct profile *p = &r->profile;
+	char cpus[256];
+
+	for (size_t i = 0; i < p->stack_count && i < opt.stacks; i++) {
+		const struct stack *stack = &p->stacks[i];
+		const struct raw *raw = &p->raws[stack->first];
+		struct sorted s;
+		size_t column = 4;
+
+		sort_raw(p, raw, &s);
+		list_cpus(p, stack, cpus, sizeof(cpus));
+		fprintf(f, "\n%.2f %% of the samples, %" PRIu64 ", in %s on CPU %s\n   ",
+			100.0 * stack->count / p->samples, stack->count, r->events[raw_event(raw)].name, cpus);
+		for (int j = 0; j < s.depth; j++) {
+			const char *name = name_of(&p->symbols, s.frames[j]);
+
+			if (column + strlen(name) > 96) {
+				fputs("\n   ", f);
+				column = 4;
+			}
+			column += fprintf(f, " %s%s", name, j + 1 < s.depth ? " <" : "");
+		}
+		fputc('\n', f);
+	}
+}
+
 /* Percent of each CPU's time, the row of all CPUs first. */
 static void print_table(FILE *f, const struct result *r)
 {
 	char name[12];
 
-	fprintf(f, "netto: %s, %s %s %s, %d CPU%s, %.3f s, traced\n\n", r->host.nodename,
+	fprintf(f, "netto: %s, %s %s %s, %d CPU%s, %.3f s, traced, ", r->host.nodename,
 		r->host.sysname, r->host.release, r->host.machine, r->cpus, r->cpus == 1 ? "" : "s",
 		r->elapsed_ns / 1e9);
+	if (r->profile.hz)
+		fprintf(f, "%" PRIu64 " samples at %u Hz (%s)\n\n", r->profile.samples, r->profile.hz,
+			r->profile.clock);
+	else
+		fputs("no samples\n\n", f);
 	fprintf(f, "%4s %6s", "CPU", "net");
 	for (unsigned i = 0; i < ARRAY_SIZE(columns); i++)
 		fprintf(f, " %6s", columns[i].header);
@@ -802,11 +2285,16 @@ static void print_table(FILE *f, const struct result *r)
 		snprintf(name, sizeof(name), "%d", cpu);
 		print_table_row(f, r, name, &r->cpu[cpu]);
 	}
+	print_stages(f, r);
+	print_stacks(f, r);
 	fprintf(f,
 		"\nnetto itself: %.3f s user, %.3f s kernel; residual %" PRIu64
 		" ns; lost: %.3f s unseen, %" PRIu64 " operations",
 		r->user_ns / 1e9, r->kernel_ns / 1e9, r->residual_ns, r->all.unseen_ns / 1e9,
 		r->all.lost);
+	if (r->profile.hz)
+		fprintf(f, ", %" PRIu64 " samples (%" PRIu64 " missed, %" PRIu64 " unknown)",
+			r->profile.lost, r->all.missed, r->profile.unknown);
 	if (r->has_recursion_misses)
 		fprintf(f, ", %" PRIu64 " recursions", r->recursion_misses);
 	fputc('\n', f);
@@ -831,7 +2319,7 @@ static void print_csv_field(FILE *f, const char *text)
 /* A CSV row; what is NULL or negative is not known, and its field empty. */
 struct csv_row {
 	const char *record, *cpu, *name;
-	const uint64_t *ns, *count;
+	const uint64_t *ns, *count, *low_ns, *high_ns, *total_ns;
 	double percent;
 	const char *source;
 };
@@ -841,22 +2329,28 @@ static void print_csv_header(FILE *f)
 	fputs("time,host,record,cpu,name,ns,percent,count,low_ns,high_ns,total_ns,source\n", f);
 }
 
+static void print_csv_number(FILE *f, const uint64_t *number)
+{
+	fputc(',', f);
+	if (number)
+		fprintf(f, "%" PRIu64, *number);
+}
+
 static void print_csv_row(FILE *f, const struct result *r, const struct csv_row *row)
 {
 	fprintf(f, "%.3f,", r->time);
 	print_csv_field(f, r->host.nodename);
 	fprintf(f, ",%s,%s,", row->record, row->cpu);
 	print_csv_field(f, row->name);
-	fputc(',', f);
-	if (row->ns)
-		fprintf(f, "%" PRIu64, *row->ns);
+	print_csv_number(f, row->ns);
 	fputc(',', f);
 	if (row->percent >= 0)
 		fprintf(f, "%.4f", row->percent);
-	fputc(',', f);
-	if (row->count)
-		fprintf(f, "%" PRIu64, *row->count);
-	fprintf(f, ",,,,%s\n", row->source ? row->source : "");
+	print_csv_number(f, row->count);
+	print_csv_number(f, row->low_ns);
+	print_csv_number(f, row->high_ns);
+	print_csv_number(f, row->total_ns);
+	fprintf(f, ",%s\n", row->source ? row->source : "");
 }
 
 static void print_csv_events(FILE *f, const struct result *r, const char *cpu,
@@ -869,27 +2363,117 @@ static void print_csv_events(FILE *f, const struct result *r, const char *cpu,
 			continue;
 		/* `other` is what no hook claims: it has no entries to count */
 		print_csv_row(f, r,
-			      &(struct csv_row) { "event", cpu, r->events[e].name, &t->ns[e],
-						  e == EV_OTHER ? NULL : &t->count[e],
-						  percent(t->ns[e], t->wall_ns), "traced" });
+			      &(struct csv_row) { .record = "event",
+						  .cpu = cpu,
+						  .name = r->events[e].name,
+						  .ns = &t->ns[e],
+						  .percent = percent(t->ns[e], t->wall_ns),
+						  .count = e == EV_OTHER ? NULL : &t->count[e],
+						  .source = "traced" });
 	}
 	print_csv_row(f, r,
-		      &(struct csv_row) { "event", cpu, "net", &ns, &count, percent(ns, t->wall_ns),
-					  "traced" });
+		      &(struct csv_row) { .record = "event",
+					  .cpu = cpu,
+					  .name = "net",
+					  .ns = &ns,
+					  .percent = percent(ns, t->wall_ns),
+					  .count = &count,
+					  .source = "traced" });
+}
+
+static void print_csv_share(FILE *f, const struct result *r, const char *record, const char *cpu,
+			    const struct times *t, int event, const char *what, uint32_t samples,
+			    uint32_t part, const uint32_t *total)
+{
+	struct estimate e = estimate(t->ns[event], part, samples);
+	uint64_t count = part, total_ns = total ? estimate(t->ns[event], *total, samples).ns : 0;
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s/%s", r->events[event].name, what);
+	print_csv_row(f, r,
+		      &(struct csv_row) { .record = record,
+					  .cpu = cpu,
+					  .name = name,
+					  .ns = &e.ns,
+					  .percent = percent(e.ns, t->wall_ns),
+					  .count = &count,
+					  .low_ns = &e.low_ns,
+					  .high_ns = &e.high_ns,
+					  .total_ns = total ? &total_ns : NULL,
+					  .source = "sampled" });
+}
+
+/* Rows of stages and activities, of a CPU or of all; of what no sample was in, there is none. */
+static void print_csv_shares(FILE *f, const struct result *r, const char *cpu,
+			     const struct times *t, const struct shares *s)
+{
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		for (int i = 0; i < STAGES; i++)
+			if (s->stages[e][i].total)
+				print_csv_share(f, r, "stage", cpu, t, e, stages[i].name, s->samples[e],
+						s->stages[e][i].self, &s->stages[e][i].total);
+		for (int i = ACTIVITY_NONE + 1; i < ACTIVITIES; i++)
+			if (s->activities[e][i])
+				print_csv_share(f, r, "activity", cpu, t, e, activities[i].name,
+						s->samples[e], s->activities[e][i], NULL);
+	}
+}
+
+static void print_csv_stacks(FILE *f, const struct result *r)
+{
+	static char name[MAX_DEPTH * 520];
+	const struct profile *p = &r->profile;
+
+	for (size_t i = 0; i < p->stack_count && i < opt.stacks; i++) {
+		int event = raw_event(&p->raws[p->stacks[i].first]);
+		struct estimate e = estimate(r->all.ns[event], p->stacks[i].count, p->all.samples[event]);
+
+		fold_stack(r, &p->stacks[i], name, sizeof(name));
+		print_csv_row(f, r,
+			      &(struct csv_row) { .record = "stack",
+						  .cpu = "all",
+						  .name = name,
+						  .ns = &e.ns,
+						  .percent = percent(e.ns, r->all.wall_ns),
+						  .count = &p->stacks[i].count,
+						  .low_ns = &e.low_ns,
+						  .high_ns = &e.high_ns,
+						  .source = "sampled" });
+	}
+}
+
+static void print_csv_run(FILE *f, const struct result *r, const char *name, const uint64_t *ns,
+			  const uint64_t *count)
+{
+	print_csv_row(f, r,
+		      &(struct csv_row) { .record = "run",
+					  .cpu = "all",
+					  .name = name,
+					  .ns = ns,
+					  .percent = -1,
+					  .count = count });
 }
 
 /* The rows of one interval; the header is printed apart. */
 static void print_csv(FILE *f, const struct result *r)
 {
-	const struct csv_row run[] = {
-		{ "run", "all", "elapsed", &r->elapsed_ns, NULL, -1, NULL },
-		{ "run", "all", "residual", &r->residual_ns, NULL,
-		  percent(r->residual_ns, r->all.wall_ns), NULL },
-		{ "run", "all", "unseen", &r->all.unseen_ns, NULL, -1, NULL },
-		{ "run", "all", "operations_lost", NULL, &r->all.lost, -1, NULL },
-		{ "run", "all", "self_user", &r->user_ns, NULL, -1, NULL },
-		{ "run", "all", "self_kernel", &r->kernel_ns, NULL, -1, NULL },
-		{ "run", "all", "recursion_misses", NULL, &r->recursion_misses, -1, NULL },
+	const struct profile *p = &r->profile;
+	const struct {
+		const char *name;
+		const uint64_t *ns, *count;
+		bool known;
+	} run[] = {
+		{ "elapsed", &r->elapsed_ns, NULL, true },
+		{ "residual", &r->residual_ns, NULL, true },
+		{ "unseen", &r->all.unseen_ns, NULL, true },
+		{ "operations_lost", NULL, &r->all.lost, true },
+		{ "samples", NULL, &p->samples, p->hz },
+		{ "samples_lost", NULL, &p->lost, p->hz },
+		{ "samples_missed", NULL, &r->all.missed, p->hz },
+		{ "samples_unknown", NULL, &p->unknown, p->hz },
+		{ "self_user", &r->user_ns, NULL, true },
+		{ "self_kernel", &r->kernel_ns, NULL, true },
+		{ "recursion_misses", NULL, &r->recursion_misses, r->has_recursion_misses },
 	};
 	char name[300];
 
@@ -900,11 +2484,22 @@ static void print_csv(FILE *f, const struct result *r)
 		snprintf(name, sizeof(name), "%d", cpu);
 		print_csv_events(f, r, name, &r->cpu[cpu]);
 	}
-	for (unsigned i = 0; i < ARRAY_SIZE(run) - !r->has_recursion_misses; i++)
-		print_csv_row(f, r, &run[i]);
+	print_csv_shares(f, r, "all", &r->all, &p->all);
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
+		snprintf(name, sizeof(name), "%d", cpu);
+		if (r->cpu[cpu].wall_ns)
+			print_csv_shares(f, r, name, &r->cpu[cpu], &p->cpu[cpu]);
+	}
+	print_csv_stacks(f, r);
+	for (unsigned i = 0; i < ARRAY_SIZE(run); i++)
+		if (run[i].known)
+			print_csv_run(f, r, run[i].name, run[i].ns, run[i].count);
+	snprintf(name, sizeof(name), "hook/samples=%s:%s", p->hz ? "perf_event" : "none",
+		 p->hz ? p->clock : "");
+	print_csv_run(f, r, name, NULL, NULL);
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		snprintf(name, sizeof(name), "hook/%s=%s", r->events[e].name, r->events[e].hook);
-		print_csv_row(f, r, &(struct csv_row) { "run", "all", name, NULL, NULL, -1, NULL });
+		print_csv_run(f, r, name, NULL, NULL);
 	}
 }
 
@@ -915,6 +2510,8 @@ static int print_report(const struct result *r, bool first)
 		if (first)
 			print_csv_header(stdout);
 		print_csv(stdout, r);
+	} else if (opt.folded) {
+		print_folded(stdout, r);
 	} else {
 		if (!first)
 			putchar('\n');
@@ -931,13 +2528,19 @@ static int print_report(const struct result *r, bool first)
 
 static const struct {
 	struct option option;
-	const char *help;
+	const char *argument, *help;
 } options[] = {
-	{ { "csv", no_argument, NULL, 'c' }, "CSV on stdout instead of text" },
-	{ { "verbose", no_argument, NULL, 'v' },
-	  "say on stderr what measures each event, and why not more" },
-	{ { "help", no_argument, NULL, 'h' }, "print this and exit" },
-	{ { "version", no_argument, NULL, 'V' }, "print the version and exit" },
+	{ { "csv", no_argument, NULL, 'c' }, NULL, "CSV on stdout instead of text" },
+	{ { "folded", no_argument, NULL, 'f' }, NULL, "folded stacks on stdout, for flamegraph.pl" },
+	{ { "freq", required_argument, NULL, 'F' },
+	  "HZ",
+	  "stack samples per second and CPU (997); 0: none" },
+	{ { "stacks", required_argument, NULL, 's' },
+	  "N",
+	  "how many of the most-sampled stacks to print (10)" },
+	{ { "verbose", no_argument, NULL, 'v' }, NULL, "say on stderr what measures each event, and why not more" },
+	{ { "help", no_argument, NULL, 'h' }, NULL, "print this and exit" },
+	{ { "version", no_argument, NULL, 'V' }, NULL, "print the version and exit" },
 };
 
 static void print_usage(FILE *f)
@@ -946,9 +2549,12 @@ static void print_usage(FILE *f)
 	      "Measures how much of each CPU the kernel's network stack takes: for 10 seconds, or for\n"
 	      "SECONDS (a fraction is fine), COUNT times (0: until interrupted).\n\n",
 	      f);
-	for (unsigned i = 0; i < ARRAY_SIZE(options); i++)
-		fprintf(f, "  -%c, --%-10s %s\n", options[i].option.val, options[i].option.name,
-			options[i].help);
+	for (unsigned i = 0; i < ARRAY_SIZE(options); i++) {
+		const char *argument = options[i].argument ? options[i].argument : "";
+
+		fprintf(f, "  -%c, --%s %-*s %s\n", options[i].option.val, options[i].option.name,
+			(int)(10 - strlen(options[i].option.name)), argument, options[i].help);
+	}
 	fputs("\nExit status: 0 measured, 1 failed, 2 bad usage, 3 this kernel lets nothing be measured.\n"
 	      "SIGINT, SIGTERM and SIGHUP end the run early: what was measured so far is reported.\n",
 	      f);
@@ -966,6 +2572,19 @@ static int print_and_exit(bool version)
 		return EXIT_FAILED;
 	}
 	return EXIT_MEASURED;
+}
+
+/* The value of an option. Returns -1 to go on, or the exit status. */
+static int parse_value(const char *name, double max, unsigned *value)
+{
+	double number;
+
+	if (!parse_number(optarg, 0, max, true, &number)) {
+		message("%s is '%s': it must be a whole number from 0 to %.0f", name, optarg, max);
+		return EXIT_USAGE;
+	}
+	*value = number;
+	return -1;
 }
 
 static int parse_arguments(int argc, char **argv)
@@ -995,17 +2614,28 @@ static int parse_options(int argc, char **argv)
 {
 	struct option longs[ARRAY_SIZE(options) + 1] = {};
 	char shorts[2 * ARRAY_SIZE(options) + 2] = ":";
-	int c;
+	int c, status = -1;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(options); i++) {
 		longs[i] = options[i].option;
 		shorts[strlen(shorts)] = longs[i].val;
+		if (longs[i].has_arg)
+			shorts[strlen(shorts)] = ':';
 	}
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+	while (status < 0 && (c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			opt.csv = true;
+			break;
+		case 'f':
+			opt.folded = true;
+			break;
+		case 'F':
+			status = parse_value("HZ", MAX_HZ, &opt.freq);
+			break;
+		case 's':
+			status = parse_value("N", MAX_STACKS, &opt.stacks);
 			break;
 		case 'v':
 			opt.verbose = true;
@@ -1013,6 +2643,9 @@ static int parse_options(int argc, char **argv)
 		case 'h':
 		case 'V':
 			return print_and_exit(c == 'V');
+		case ':':
+			message("option '%s' needs a value: --help says more", argv[optind - 1]);
+			return EXIT_USAGE;
 		default:
 			if (strncmp(argv[optind - 1], "--", 2) && optopt)
 				message("unknown option '-%c': --help says more", optopt);
@@ -1021,7 +2654,11 @@ static int parse_options(int argc, char **argv)
 			return EXIT_USAGE;
 		}
 	}
-	return parse_arguments(argc - optind, argv + optind);
+	if (status < 0 && opt.csv && opt.folded) {
+		message("-c and -f exclude each other");
+		return EXIT_USAGE;
+	}
+	return status < 0 ? parse_arguments(argc - optind, argv + optind) : status;
 }
 
 /* Measures and reports interval after interval. Returns the exit status. */
@@ -1034,17 +2671,21 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 
 	uname(&r.host);
 	describe_events(s, r.events);
+	s->skel->bss->window = 1;
 	if (mark_all(s, &marks[0]))
 		return EXIT_FAILED;
 	deadline_ns = now_ns(CLOCK_MONOTONIC);
 	if (opt.verbose)
 		message("measuring");
-	for (long i = 0; !ended && (i < opt.count || !opt.count); i++) {
+	for (long i = 0; !ended; i++) {
 		deadline_ns += opt.seconds * NSEC_PER_SEC;
-		ended = wait_until(deadline_ns, ends);
+		ended = wait_until(deadline_ns, ends) || i + 1 == opt.count;
+		s->skel->bss->window = ended ? 0 : i + 2;
 		if (mark_all(s, &marks[(i + 1) % 2]))
 			return EXIT_FAILED;
 		subtract_marks(&marks[(i + 1) % 2], &marks[i % 2], &r);
+		if (make_profile(&r.profile, &s->sampler, i + 1))
+			return EXIT_FAILED;
 		if (print_report(&r, i == 0))
 			return EXIT_FAILED;
 	}
