@@ -176,8 +176,9 @@ build_libraries() {
 	ln -sfn "$LIBBPF_SRC/src" "$B/include/bpf"
 
 	echo "build.sh: building zlib, libelf and libbpf"
-	# NO_GZCOMPRESS: gzclose of files that are read; libbpf writes none, and deflate is left out
-	flags="-DHAVE_UNISTD_H -D_LARGEFILE64_SOURCE=1 -DNO_GZCOMPRESS"
+	# NO_GZCOMPRESS: gzclose of files that are read; libbpf writes none, and deflate is left out.
+	# DYNAMIC_CRC_TABLE: tables of 9 kB are made when they are needed, which is never
+	flags="-DHAVE_UNISTD_H -D_LARGEFILE64_SOURCE=1 -DNO_GZCOMPRESS -DDYNAMIC_CRC_TABLE"
 	archive "$B/lib/libz.a" "$ZLIB_SRC"/*.c
 
 	# What elfutils' configure would find with musl; elf.h of elfutils expects glibc's two macros.
@@ -226,6 +227,11 @@ build_netto() {
 	# shellcheck disable=SC2086 # a list of flags
 	"$CLANG" --target=bpf -mcpu=v3 -O2 -g -gno-column-info -Wall -Wextra -Wno-unused-parameter -Werror -D"__TARGET_ARCH_$(bpf_arch)" ${BPF_CFLAGS:-} \
 		-I"$B/include/bpf/../include/uapi" -I"$B/include" -c netto.bpf.c -o "$B/netto.full.o"
+	# Line numbers, which only make the verifier's log easier to read, are 20 kB: their length in the header of .BTF.ext
+	# (struct btf_ext_header in the kernel's Documentation/bpf/btf.rst) becomes 0, and bpftool drops them.
+	at=$(readelf -SW "$B/netto.full.o" | sed -n 's/.* \.BTF\.ext *PROGBITS *[0-9a-f]* *\([0-9a-f]*\).*/\1/p')
+	[ -n "$at" ] || die "netto.bpf.c gives no .BTF.ext"
+	printf '\0\0\0\0' | dd of="$B/netto.full.o" bs=1 seek=$((0x$at + 20)) conv=notrunc status=none
 	"$BPFTOOL" gen object "$B/netto.bpf.o" "$B/netto.full.o" # drops DWARF, keeps BTF
 	"$BPFTOOL" gen skeleton "$B/netto.bpf.o" name netto >"$B/netto.skel.h"
 	# noseparate-code: segments share pages of the file

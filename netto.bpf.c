@@ -592,6 +592,22 @@ static __always_inline void count_stack(half_t *h, __u64 *stack, __u32 depth, __
 	h->full++;
 }
 
+/*
+ * There are functions from which the kernel cannot unwind: those through which it makes indirect
+ * calls on CPUs that need retpolines. Their caller is among the first words on the stack: what looks
+ * like an address of code is taken down, behind a 0. Returns the depth.
+ */
+static __always_inline __u32 scan_stack(struct bpf_perf_event_data *ctx, __u64 *stack)
+{
+	stack[2] = 0;
+	if (bpf_probe_read_kernel(&stack[3], 2 * sizeof(__u64), (void *)PT_REGS_SP(&ctx->regs)))
+		return 1;
+	for (int i = 3; i < 5; i++)
+		if ((stack[i] ^ stack[1]) >> 31) /* the kernel's code and modules lie within 2 GB */
+			stack[i] = 0;
+	return 4;
+}
+
 SEC("perf_event")
 int netto_sample(struct bpf_perf_event_data *ctx)
 {
@@ -619,10 +635,12 @@ int netto_sample(struct bpf_perf_event_data *ctx)
 		return 0;
 	stack = (__u64 *)&h->slots[slots] + used;
 	size = bpf_get_stack(ctx, stack + 1, MAX_DEPTH * sizeof(__u64), 0);
-	if (size > 0)
-		count_stack(h, stack, size / sizeof(__u64), event, now);
-	else
+	if (size <= 0)
 		h->failed++;
+	else if (size == sizeof(__u64))
+		count_stack(h, stack, scan_stack(ctx, stack), event, now);
+	else
+		count_stack(h, stack, size / sizeof(__u64), event, now);
 	return 0;
 }
 

@@ -174,12 +174,16 @@ struct symbol {
 	uint32_t hash;	 /* of the name */
 	struct class class;
 	bool classified;
-	bool own;  /* of netto's own probes, or a trampoline */
-	bool glue; /* between a tracepoint and its probes */
 	bool bpf;
+	bool trampoline; /* between a function and the programs attached to it */
 };
 
-/* The kernel's functions; the first one stands for all that is not known. */
+/*
+ * The kernel's functions. The first one stands for all that is not known, the second one for all of
+ * tracing: see resolve_frames().
+ */
+enum { UNKNOWN_SYMBOL, TRACING_SYMBOL };
+
 struct symbols {
 	struct symbol *list; /* by address */
 	size_t count, room;
@@ -315,6 +319,8 @@ static int read_symbols(struct symbols *s, int fd)
 		return -errno;
 	add_name(s, "", 0);
 	err = add_symbol(s, 0, "[unknown]", 9, NULL, 0);
+	if (!err)
+		err = add_symbol(s, TRACING_SYMBOL, "[tracing]", 9, NULL, 0);
 	while (!err && (got = read(fd, buffer + have, sizeof(buffer) - have)) > 0) {
 		const char *line = buffer, *end = buffer + have + got, *newline;
 
@@ -323,7 +329,7 @@ static int read_symbols(struct symbols *s, int fd)
 		have = end - line == sizeof(buffer) ? 0 : end - line; /* no line is that long */
 		memmove(buffer, line, have);
 	}
-	if (!err && s->count == 1)
+	if (!err && s->count == 2)
 		err = -EACCES;
 	qsort(s->list, s->count, sizeof(*s->list), compare_symbols);
 	return err;
@@ -348,9 +354,9 @@ static struct symbol *search_symbol(const struct symbols *s, uint64_t address)
 		else
 			high = middle;
 	}
-	size = s->list[low].module ? MAX_MODULE_FUNCTION : MAX_CORE_FUNCTION;
+	size = low <= TRACING_SYMBOL ? 0 : s->list[low].module ? MAX_MODULE_FUNCTION : MAX_CORE_FUNCTION;
 	if (address - s->list[low].address >= size)
-		low = 0;
+		low = UNKNOWN_SYMBOL;
 	while (low && s->list[low - 1].address == s->list[low].address)
 		low--;
 	return &s->list[low];
@@ -438,6 +444,7 @@ enum {
 	STAGE_GSO,
 	STAGE_DRIVER_TX,
 	STAGE_INTERRUPT,
+	STAGE_TRACING,
 	STAGE_UNKNOWN,
 	STAGES
 };
@@ -614,6 +621,9 @@ static const struct {
 	/* top halves */
 	[STAGE_INTERRUPT] = { "interrupt", "asm_common_interrupt common_interrupt __common_interrupt asm_sysvec_* sysvec_* "
 		"handle_irq_event handle_edge_irq handle_fasteoi_irq el1_interrupt el1h_64_irq gic_handle_irq do_IRQ" },
+	/* netto's own programs, and what the kernel does to run them: see resolve_frames() */
+	[STAGE_TRACING] = { "tracing", "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* __bpf_trace_* __traceiter_* "
+		"ktime_get_mono_fast_ns" },
 	[STAGE_UNKNOWN] = { "unknown", "" },
 };
 
@@ -654,10 +664,10 @@ static const struct {
 		"receiver_wake_function pollwake sock_def_wakeup wake_up_process ttwu_*" },
 	[ACTIVITY_CHECKSUM] = { "checksum", "csum_partial __skb_checksum skb_checksum __skb_checksum_complete __skb_checksum_complete_head "
 		"csum_partial_copy_nocheck nf_ip_checksum nf_ip6_checksum nf_checksum inet_proto_csum_replace* do_csum ip_fast_csum ip_compute_csum" },
-	[ACTIVITY_LOCK] = { "lock", "_raw_spin_lock _raw_spin_lock_bh _raw_spin_lock_irqsave _raw_spin_unlock_bh _raw_spin_unlock_irqrestore "
-		"_raw_spin_lock_irq _raw_read_lock _raw_read_lock_bh _raw_write_lock_bh queued_spin_lock_slowpath native_queued_spin_lock_slowpath "
-		"__pv_queued_spin_lock_slowpath queued_read_lock_slowpath queued_write_lock_slowpath rt_spin_lock rt_spin_unlock lock_sock_nested "
-		"release_sock __lock_sock __lock_sock_fast mutex_lock mutex_unlock __mutex_lock rtlock_slowlock* rt_mutex_*" },
+	/* not the unlocking, where the samples of cpu-clock gather that were due while interrupts were off */
+	[ACTIVITY_LOCK] = { "lock", "_raw_spin_lock _raw_spin_lock_bh _raw_spin_lock_irqsave _raw_spin_lock_irq _raw_read_lock _raw_read_lock_bh _raw_write_lock_bh queued_spin_lock_slowpath native_queued_spin_lock_slowpath "
+		"__pv_queued_spin_lock_slowpath queued_read_lock_slowpath queued_write_lock_slowpath rt_spin_lock lock_sock_nested "
+		"__lock_sock __lock_sock_fast mutex_lock __mutex_lock rtlock_slowlock* rt_mutex_*" },
 	[ACTIVITY_SCHEDULE] = { "schedule", "schedule __schedule schedule_timeout preempt_schedule preempt_schedule_common preempt_schedule_irq "
 		"preempt_schedule_notrace __cond_resched finish_task_switch wait_woken schedule_rtlock" },
 };
@@ -788,10 +798,9 @@ static void classify(struct rules *r, const struct symbols *symbols, struct symb
 	if (!s->class.stage && !s->class.activity && by_star)
 		s->class = by_star->class;
 	s->bpf = !strcmp(module, "bpf");
-	s->own = s->bpf && (!strncmp(name, "bpf_trampoline_", 15) ||
-			    (!strncmp(name, "bpf_prog_", 9) && strstr(name, "_netto_")));
-	s->glue = !strncmp(name, "__traceiter_", 12) || !strncmp(name, "__bpf_trace_", 12) ||
-		  !strncmp(name, "bpf_trace_run", 13);
+	s->trampoline = s->bpf && !strncmp(name, "bpf_trampoline_", 15);
+	if (s->bpf && !strncmp(name, "bpf_prog_", 9) && strstr(name, "_netto_"))
+		s->class.stage = STAGE_TRACING;
 	s->classified = true;
 }
 
@@ -830,17 +839,33 @@ struct sorted {
 	int path_length;
 };
 
-/* Looks up the frames: leaves out netto's own, and at the leaf what called them. */
+/*
+ * Looks up the frames. One that is pushed for all of tracing stands for netto's programs, what they
+ * call and what calls them, a trampoline at the leaf included. Other trampolines are left out, and
+ * what is above them, since there a traced function is called by itself.
+ */
 static void resolve_frames(struct symbols *symbols, struct rules *rules, const uint64_t *addresses,
 			   int depth, struct sorted *out)
 {
+	const struct symbol *traced = NULL; /* the function that a trampoline has called */
+
 	out->depth = 0;
 	for (int i = 0; i < depth; i++) {
 		/* above the leaf they are return addresses: the call is before them */
 		const struct symbol *s = find_symbol(symbols, rules, addresses[i] - (i > 0));
 
-		if (!s->own && !(s->glue && !out->depth))
+		if (!addresses[i]) /* what the kernel side did not take for an address */
+			continue;
+		if (s->class.stage == STAGE_TRACING || (s->trampoline && !out->depth)) {
+			out->frames[0] = &symbols->list[TRACING_SYMBOL];
+			out->depth = 1;
+		} else if (s->trampoline) {
+			traced = out->frames[out->depth - 1];
+			continue;
+		} else if (s != traced) {
 			out->frames[out->depth++] = s;
+		}
+		traced = NULL;
 	}
 }
 
