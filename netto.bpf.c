@@ -183,15 +183,13 @@ struct {
 	} irq[2];	     /* SOFT, HARD */
 	__u64 start;	     /* when this CPU began to count */
 	__u64 unseen;	     /* time since then that nothing is known of: see unseen() */
-	__u32 lost;	     /* operations that could not be parked: their rest is `other` */
-	__u32 samples;	     /* by netto_sample, those of no interest included; it wraps */
+	__u64 lost;	     /* operations that could not be parked: their rest is `other` */
 	__u64 mark_wall;   /* at the last mark: time since start, without unseen */
 	__u64 mark_unseen; /* at the last mark: unseen with what was still open */
 	__u64 mark_ns[16]; /* at the last mark: ns[] with what was still open */
 	__u64 ns[16];	   /* exclusive time */
 	__u64 count[16];   /* entries; for idle: switches to the idle task */
-	__u64 sampled;	   /* sum of the periods of these samples, in the unit of the perf event */
-	/* half a kB, so that indexing is a shift, and CPUs share no cache line */
+	__u64 pad[1]; /* to half a kB, so that indexing is a shift, and CPUs share no cache line */
 } cpus[MAX_CPUS] __attribute__((aligned(64)));
 _Static_assert(sizeof(cpus[0]) == 512, "a power of two");
 
@@ -613,13 +611,10 @@ int netto_sample(struct bpf_perf_event_data *ctx)
 {
 	cpu_t *c = this_cpu();
 	__u32 now = window, key;
-	__u64 event, used, *stack;
+	__u64 event = current_event(c), used, *stack;
 	half_t *h;
 	long size;
 
-	c->samples++;
-	c->sampled += ctx->sample_period;
-	event = current_event(c);
 	if (!now || event == EV_NONE || event >= EV_OTHER)
 		return 0;
 	key = bpf_get_smp_processor_id() * halves + (now & (halves - 1));

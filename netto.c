@@ -189,6 +189,7 @@ struct symbols {
 	size_t count, room;
 	char *names; /* 0-terminated, one after the other; the first one is empty */
 	size_t used, size;
+	bool has_napi_poll; /* from 5.12 on: before, net_rx_action() itself calls the drivers */
 	const struct symbol *cache[4096]; /* by address: what was found last */
 	uint64_t cached[4096];
 };
@@ -265,6 +266,7 @@ static int add_symbol(struct symbols *s, uint64_t address, const char *name, siz
 	if (!new.name || (module_length && !new.module))
 		return -ENOMEM;
 	s->list[s->count++] = new;
+	s->has_napi_poll |= !strcmp(s->names + new.name, "__napi_poll");
 	return 0;
 }
 
@@ -443,6 +445,7 @@ enum {
 	STAGE_QDISC,
 	STAGE_GSO,
 	STAGE_DRIVER_TX,
+	STAGE_LSM,
 	STAGE_INTERRUPT,
 	STAGE_TRACING,
 	STAGE_UNKNOWN,
@@ -616,8 +619,9 @@ static const struct {
 	[STAGE_GSO] = { "gso", "validate_xmit_skb validate_xmit_skb_list __skb_gso_segment skb_gso_segment skb_segment tcp_gso_segment "
 		"skb_mac_gso_segment inet_gso_segment ipv6_gso_segment tcp4_gso_segment tcp6_gso_segment udp4_ufo_fragment "
 		"__udp_gso_segment netif_skb_features skb_checksum_help skb_csum_hwoffload_help tcp_gso_tstamp" },
-	[STAGE_DRIVER_TX] = { "driver_tx", "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit packet_xmit", NULL,
+	[STAGE_DRIVER_TX] = { "driver_tx", "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit packet_xmit loopback_xmit veth_xmit", NULL,
 		"dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit bq_xmit_all", DRIVER },
+	[STAGE_LSM] = { "lsm", "security_* selinux_* apparmor_* aa_* smack_* bpf_lsm_* tomoyo_*" },
 	/* top halves */
 	[STAGE_INTERRUPT] = { "interrupt", "asm_common_interrupt common_interrupt __common_interrupt asm_sysvec_* sysvec_* "
 		"handle_irq_event handle_edge_irq handle_fasteoi_irq el1_interrupt el1h_64_irq gic_handle_irq do_IRQ" },
@@ -797,6 +801,8 @@ static void classify(struct rules *r, const struct symbols *symbols, struct symb
 		s->class.stage = by_module->class.stage;
 	if (!s->class.stage && !s->class.activity && by_star)
 		s->class = by_star->class;
+	if (symbols->has_napi_poll && !strcmp(name, "net_rx_action"))
+		s->class.calls = STAGE_NONE;
 	s->bpf = !strcmp(module, "bpf");
 	s->trampoline = s->bpf && !strncmp(name, "bpf_trampoline_", 15);
 	if (s->bpf && !strncmp(name, "bpf_prog_", 9) && strstr(name, "_netto_"))
@@ -826,6 +832,18 @@ static const struct symbol *find_symbol(struct symbols *s, struct rules *r, uint
 	s->cached[at] = address;
 	s->cache[at] = best;
 	return best;
+}
+
+/* Reads kallsyms and the tables. Returns 0 or -errno. */
+static int prepare_sorting(struct symbols *s, struct rules *r, int kallsyms)
+{
+	int err = read_symbols(s, kallsyms);
+
+	if (err)
+		return err;
+	make_rules(r);
+	classify(r, s, &s->list[TRACING_SYMBOL]);
+	return 0;
 }
 
 /* A stack, sorted. */
@@ -1026,10 +1044,8 @@ struct sampler {
 	int cpus;		       /* ids of the CPUs that have a table are below */
 	size_t half_size;	       /* bytes */
 	const char *tables;	       /* mapped: halves of CPU 0, of CPU 1, ... */
-	struct bpf_link *links[MAX_CPUS];
-	int fds[MAX_CPUS];	     /* perf events, owned by the links */
-	uint64_t began_ns[MAX_CPUS]; /* CLOCK_MONOTONIC */
-	int kallsyms;		     /* file descriptor, opened while it may be */
+	struct bpf_link *links[MAX_CPUS]; /* each holds its perf event */
+	int kallsyms; /* file descriptor, opened while it may be */
 };
 
 struct session {
@@ -1207,13 +1223,11 @@ static int sample_cpu(struct sampler *s, struct bpf_program *program, struct per
 	if (fd < 0)
 		return -errno;
 	s->links[cpu] = bpf_program__attach_perf_event(program, fd);
-	s->began_ns[cpu] = now_ns(CLOCK_MONOTONIC);
 	if (!s->links[cpu]) {
 		err = -errno;
 		close(fd);
 		return err;
 	}
-	s->fds[cpu] = fd;
 	return 0;
 }
 
@@ -1289,18 +1303,6 @@ static void start_samples(struct sampler *s, struct netto *skel)
 	}
 	if (err)
 		refuse_samples(s, "cannot open perf events: %s", strerror(-err));
-}
-
-/* What the clock of a CPU's perf event shows, in the unit of cpus[].sampled; 0: there is none. */
-static uint64_t sample_clock(const struct sampler *s, int cpu)
-{
-	uint64_t count = 0;
-
-	if (!s->links[cpu])
-		return 0;
-	if (!strcmp(s->clock, "cpu-clock"))
-		return now_ns(CLOCK_MONOTONIC) - s->began_ns[cpu];
-	return read(s->fds[cpu], &count, sizeof(count)) == sizeof(count) ? count : 0;
 }
 
 /*
@@ -1537,7 +1539,6 @@ struct times {
 	uint64_t count[EV_MAX];
 	uint64_t lost;	    /* operations that could not be parked */
 	uint64_t unseen_ns; /* not in wall_ns: what it did is not known */
-	uint64_t missed;    /* samples that the kernel did not take, whatever ran */
 };
 
 /* All CPUs at a mark, and what belongs to that moment. */
@@ -1590,19 +1591,6 @@ static int run_mark(struct session *s, int cpu)
 }
 
 /*
- * How many samples the kernel has left out on a CPU so far: those whose periods the clock has seen,
- * and netto_sample has not. The period under way is not yet one.
- */
-static uint64_t count_missed(const struct sampler *s, int cpu, uint64_t samples, uint64_t sampled)
-{
-	uint64_t passed = cpu < s->cpus ? sample_clock(s, cpu) : 0;
-
-	if (!samples || passed < sampled)
-		return 0;
-	return (passed - sampled) / (sampled / samples);
-}
-
-/*
  * Marks a CPU and reads it. A mark that met a program halfway shows a residual that the mark before
  * did not have: then it is made again. An offline CPU cannot be marked, and changes no more: it is
  * measured up to its last change.
@@ -1631,7 +1619,6 @@ static int mark_cpu(struct session *s, int cpu, struct times *t)
 		return err;
 	}
 	s->residual[cpu] = residual;
-	t->missed = count_missed(&s->sampler, cpu, c->samples, c->sampled);
 	t->wall_ns = sum_ns(ns) + residual;
 	for (int e = 0; e < EV_MAX; e++) {
 		t->ns[e] = ns[e];
@@ -1750,8 +1737,9 @@ struct profile {
 	const char *clock;
 	uint64_t samples;     /* that were taken */
 	uint64_t lost;	      /* for want of room in the table, or of a stack */
+	uint64_t missed;      /* fewer than the traced time gives at this frequency */
 	uint64_t unknown;     /* of those taken: no rule knows their stage */
-	bool symbols_failed;  /* nothing could be sorted */
+	double fullest;	      /* part of the room that is used on the CPU that uses most of it */
 	struct shares all, cpu[MAX_CPUS];
 	/* how often each stage came directly within another one, and how deep it was on the whole */
 	uint32_t within[EV_MAX][STAGES][STAGES];
@@ -1785,15 +1773,16 @@ static void sort_raw(const struct profile *p, const struct raw *raw, struct sort
 
 /* Finds the stacks that the kernel side has counted on a CPU in the interval. False: no memory. */
 static bool read_half(struct profile *p, const typeof(((struct netto__bss *)0)->layout) *half,
-		      unsigned slots, int cpu)
+		      const struct sampler *s, int cpu)
 {
-	const uint64_t *words = (const uint64_t *)&half->slots[slots];
+	const uint64_t *words = (const uint64_t *)&half->slots[s->slots];
 
 	p->lost += half->full + half->failed;
+	p->fullest = fmax(p->fullest, (double)half->used / s->words);
 	for (uint64_t i = 0; i < half->used;) {
 		struct raw raw = { .words = words + i, .cpu = cpu };
 
-		raw.count = half->slots[words[i] >> 32 & (slots - 1)].count;
+		raw.count = half->slots[words[i] >> 32 & (s->slots - 1)].count;
 		if (!grow((void **)&p->raws, &p->raw_room, p->raw_count, sizeof(raw)))
 			return false;
 		p->raws[p->raw_count++] = raw;
@@ -1813,7 +1802,7 @@ static bool read_tables(struct profile *p, const struct sampler *s, uint32_t win
 		const typeof(((struct netto__bss *)0)->layout) *h =
 			(const void *)(s->tables + half * s->half_size);
 
-		if (h->window == window && !read_half(p, h, s->slots, cpu))
+		if (h->window == window && !read_half(p, h, s, cpu))
 			return false;
 	}
 	return true;
@@ -1920,7 +1909,8 @@ static void clear_profile(struct profile *p)
 	free(p->stacks);
 	p->stacks = NULL;
 	p->stack_count = 0;
-	p->samples = p->lost = p->unknown = 0;
+	p->samples = p->lost = p->missed = p->unknown = 0;
+	p->fullest = 0;
 	memset(&p->all, 0, sizeof(p->all));
 	for (size_t i = 1; i < p->raw_count; i++)
 		memset(&p->cpu[p->raws[i].cpu], 0, sizeof(p->cpu[0]));
@@ -1929,9 +1919,14 @@ static void clear_profile(struct profile *p)
 	p->raw_count = 0;
 }
 
-/* The samples of an interval that is over. Returns 0, or -1 after a message. */
-static int make_profile(struct profile *p, struct sampler *s, uint32_t window)
+/*
+ * The samples of an interval that is over, in which network events took `net_ns`. Returns 0, or -1
+ * after a message.
+ */
+static int make_profile(struct profile *p, struct sampler *s, uint32_t window, uint64_t net_ns)
 {
+	uint64_t began_ns = now_ns(CLOCK_MONOTONIC);
+	double due = (double)net_ns * s->hz / NSEC_PER_SEC;
 	int err;
 
 	clear_profile(p);
@@ -1940,8 +1935,7 @@ static int make_profile(struct profile *p, struct sampler *s, uint32_t window)
 	if (!s->hz)
 		return 0;
 	if (!p->symbols.count) {
-		make_rules(&p->rules);
-		err = read_symbols(&p->symbols, s->kallsyms);
+		err = prepare_sorting(&p->symbols, &p->rules, s->kallsyms);
 		if (err) {
 			message("cannot read /proc/kallsyms: %s", strerror(-err));
 			return -1;
@@ -1951,6 +1945,11 @@ static int make_profile(struct profile *p, struct sampler *s, uint32_t window)
 		message("cannot sort the stacks: %s", strerror(ENOMEM));
 		return -1;
 	}
+	p->missed = fdim(due, p->samples + p->lost);
+	if (opt.verbose)
+		message("%zu different stacks, %zu by address, sorted in %.3f s; %.0f %% of the room for them is used on a CPU",
+			p->stack_count, p->raw_count - 1,
+			(now_ns(CLOCK_MONOTONIC) - began_ns) / 1e9, 100 * p->fullest);
 	return 0;
 }
 
@@ -2027,7 +2026,6 @@ static void add_times(struct times *into, const struct times *t, int sign)
 	into->wall_ns += sign * t->wall_ns;
 	into->lost += sign * t->lost;
 	into->unseen_ns += sign * t->unseen_ns;
-	into->missed += sign * t->missed;
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		into->ns[e] += sign * t->ns[e];
 		into->count[e] += sign * t->count[e];
@@ -2064,8 +2062,6 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 		add_times(t, &a->cpu[cpu], -1);
 		if (!t->wall_ns)
 			continue;
-		if ((int64_t)t->missed < 0) /* a sample that was late at mark `a` */
-			t->missed = 0;
 		residual = t->wall_ns;
 		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 			if ((int64_t)t->ns[e] < 0) /* a mark came between a clock and its use */
@@ -2194,7 +2190,7 @@ static void print_stage(FILE *f, const struct profile *p, int event, const int p
 	struct estimate e = estimate(1000000000, self, samples);
 	bool printed[STAGES] = {};
 
-	fprintf(f, "  %6.2f %6.2f %6.2f  %*s%s\n", 100.0 * self / samples, 100.0 * total / samples,
+	fprintf(f, "%7.2f %6.2f %6.2f  %*s%s\n", 100.0 * self / samples, 100.0 * total / samples,
 		(e.high_ns - e.low_ns) / 2e7, 2 * depth, "", stages[stage].name);
 	for (;;) {
 		int next = STAGE_NONE;
@@ -2210,28 +2206,40 @@ static void print_stage(FILE *f, const struct profile *p, int event, const int p
 	}
 }
 
-/* The stages of each event that was sampled, in percent of the event's samples. */
+/* The activities of an event on a line, in percent of its samples. */
+static void print_activities(FILE *f, const struct profile *p, int event)
+{
+	const char *before = "  activity: ";
+
+	for (int i = ACTIVITY_NONE + 1; i < ACTIVITIES; i++) {
+		if (!p->all.activities[event][i])
+			continue;
+		fprintf(f, "%s%s %.2f", before, activities[i].name,
+			100.0 * p->all.activities[event][i] / p->all.samples[event]);
+		before = ", ";
+	}
+	if (*before == ',')
+		fputc('\n', f);
+}
+
+/* The stages of each event that was sampled, in percent of its samples. */
 static void print_stages(FILE *f, const struct result *r)
 {
 	const struct profile *p = &r->profile;
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		int parents[STAGES];
-		uint32_t samples = p->all.samples[e];
 
-		if (!samples)
+		if (!p->all.samples[e])
 			continue;
-		fprintf(f, "\n%s: %.2f %% of all CPUs, %u samples, of which in percent\n  %6s %6s %6s\n",
-			r->events[e].name, percent(r->all.ns[e], r->all.wall_ns), samples, "self", "total",
-			"±");
+		fprintf(f, "\n%s: %.2f %% of all CPUs; in percent of its %u samples\n",
+			r->events[e].name, percent(r->all.ns[e], r->all.wall_ns), p->all.samples[e]);
+		fprintf(f, "%7s %6s %6s  stage\n", "self", "total", "+/-");
 		find_parents(p, e, parents);
 		for (int i = STAGE_NONE + 1; i < STAGES; i++)
 			if (parents[i] == STAGE_NONE && p->all.stages[e][i].total)
 				print_stage(f, p, e, parents, i, 0);
-		for (int i = ACTIVITY_NONE + 1; i < ACTIVITIES; i++)
-			if (p->all.activities[e][i])
-				fprintf(f, "  %6.2f %13s  (%s)\n", 100.0 * p->all.activities[e][i] / samples,
-					"", activities[i].name);
+		print_activities(f, p, e);
 	}
 }
 
@@ -2271,7 +2279,7 @@ static void print_stacks(FILE *f, const struct result *r)
 
 		sort_raw(p, raw, &s);
 		list_cpus(p, stack, cpus, sizeof(cpus));
-		fprintf(f, "\n%.2f %% of the samples, %" PRIu64 ", in %s on CPU %s\n   ",
+		fprintf(f, "\n%.2f %%, %" PRIu64 " of the samples, in %s on CPU %s\n   ",
 			100.0 * stack->count / p->samples, stack->count, r->events[raw_event(raw)].name, cpus);
 		for (int j = 0; j < s.depth; j++) {
 			const char *name = name_of(&p->symbols, s.frames[j]);
@@ -2319,7 +2327,7 @@ static void print_table(FILE *f, const struct result *r)
 		r->all.lost);
 	if (r->profile.hz)
 		fprintf(f, ", %" PRIu64 " samples (%" PRIu64 " missed, %" PRIu64 " unknown)",
-			r->profile.lost, r->all.missed, r->profile.unknown);
+			r->profile.lost, r->profile.missed, r->profile.unknown);
 	if (r->has_recursion_misses)
 		fprintf(f, ", %" PRIu64 " recursions", r->recursion_misses);
 	fputc('\n', f);
@@ -2494,7 +2502,7 @@ static void print_csv(FILE *f, const struct result *r)
 		{ "operations_lost", NULL, &r->all.lost, true },
 		{ "samples", NULL, &p->samples, p->hz },
 		{ "samples_lost", NULL, &p->lost, p->hz },
-		{ "samples_missed", NULL, &r->all.missed, p->hz },
+		{ "samples_missed", NULL, &p->missed, p->hz },
 		{ "samples_unknown", NULL, &p->unknown, p->hz },
 		{ "self_user", &r->user_ns, NULL, true },
 		{ "self_kernel", &r->kernel_ns, NULL, true },
@@ -2709,7 +2717,7 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 		if (mark_all(s, &marks[(i + 1) % 2]))
 			return EXIT_FAILED;
 		subtract_marks(&marks[(i + 1) % 2], &marks[i % 2], &r);
-		if (make_profile(&r.profile, &s->sampler, i + 1))
+		if (make_profile(&r.profile, &s->sampler, i + 1, sum_net(&r, r.all.ns)))
 			return EXIT_FAILED;
 		if (print_report(&r, i == 0))
 			return EXIT_FAILED;
