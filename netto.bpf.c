@@ -48,9 +48,9 @@
  * and reads once after the interval. While `window` is not 0, samples are taken, for the interval
  * that has that number; two halves of the table take turns. User space changes `window` and then
  * marks all CPUs: when a CPU's mark is made, no sample of the old interval is under way there any
- * more (neither an NMI nor the timer's interrupt is interrupted by an IPI), and its half is at rest.
- * netto_sample alone writes the table, on its own CPU, and is never interrupted by itself: so no
- * atomics.
+ * more (neither an NMI nor the timer's interrupt is interrupted by an IPI), and its half is at
+ * rest. netto_sample alone writes the table, on its own CPU, and is never interrupted by itself: so
+ * no atomics.
  *
  * Blind spots. An operation that began before netto attached is not seen until the next one of that
  * task. When another tracer attaches to the same functions, the kernel skips the exit programs of
@@ -184,11 +184,11 @@ struct {
 	__u64 start;	     /* when this CPU began to count */
 	__u64 unseen;	     /* time since then that nothing is known of: see unseen() */
 	__u64 lost;	     /* operations that could not be parked: their rest is `other` */
-	__u64 mark_wall;   /* at the last mark: time since start, without unseen */
-	__u64 mark_unseen; /* at the last mark: unseen with what was still open */
-	__u64 mark_ns[16]; /* at the last mark: ns[] with what was still open */
-	__u64 ns[16];	   /* exclusive time */
-	__u64 count[16];   /* entries; for idle: switches to the idle task */
+	__u64 mark_wall;     /* at the last mark: time since start, without unseen */
+	__u64 mark_unseen;   /* at the last mark: unseen with what was still open */
+	__u64 mark_ns[16];   /* at the last mark: ns[] with what was still open */
+	__u64 ns[16];	     /* exclusive time */
+	__u64 count[16];     /* entries; for idle: switches to the idle task */
 	__u64 pad[1]; /* to half a kB, so that indexing is a shift, and CPUs share no cache line */
 } cpus[MAX_CPUS] __attribute__((aligned(64)));
 _Static_assert(sizeof(cpus[0]) == 512, "a power of two");
@@ -200,10 +200,10 @@ __u32 window;
 
 /*
  * The stacks of an interval on a CPU: half `window % halves` of the CPU's table. Slots hash the
- * stacks, which lie one after the other: a word that tells event | depth << 8 | slot << 32, then the
- * addresses, leaf first. What is of an older interval is void. Written by netto_sample on that CPU
- * alone; read by user space when it is at rest. Of this variable only the type is used, here and in
- * user space: a half has more slots and words, as configured.
+ * stacks, which lie one after the other: a word that tells event | depth << 8 | slot << 32, then
+ * the addresses, leaf first. What is of an older interval is void. Written by netto_sample on that
+ * CPU alone; read by user space when it is at rest. Of this variable only the type is used, here
+ * and in user space: a half has more slots and words, as configured.
  */
 struct {
 	__u64 window; /* the interval that this is of */
@@ -592,8 +592,8 @@ static __always_inline void count_stack(half_t *h, __u64 *stack, __u32 depth, __
 
 /*
  * There are functions from which the kernel cannot unwind: those through which it makes indirect
- * calls on CPUs that need retpolines. Their caller is among the first words on the stack: what looks
- * like an address of code is taken down, behind a 0. Returns the depth.
+ * calls on CPUs that need retpolines. Their caller is among the first words on the stack: what
+ * looks like an address of code is taken down, behind a 0. Returns the depth.
  */
 static __always_inline __u32 scan_stack(struct bpf_perf_event_data *ctx, __u64 *stack)
 {

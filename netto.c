@@ -161,7 +161,8 @@ static bool without(const char *word)
  * What the tables below say of a kernel function; 0: nothing. Indices of stages[], activities[] and
  * events.
  */
-struct class {
+struct class
+{
 	uint8_t stage, activity;
 	uint8_t calls; /* the stage of what it calls by a pointer: a driver, or a netfilter hook */
 	uint8_t root;  /* the event that it is a root of */
@@ -356,7 +357,9 @@ static struct symbol *search_symbol(const struct symbols *s, uint64_t address)
 		else
 			high = middle;
 	}
-	size = low <= TRACING_SYMBOL ? 0 : s->list[low].module ? MAX_MODULE_FUNCTION : MAX_CORE_FUNCTION;
+	size = low <= TRACING_SYMBOL ? 0
+	       : s->list[low].module ? MAX_MODULE_FUNCTION
+				     : MAX_CORE_FUNCTION;
 	if (address - s->list[low].address >= size)
 		low = UNKNOWN_SYMBOL;
 	while (low && s->list[low - 1].address == s->list[low].address)
@@ -458,176 +461,250 @@ static const struct {
 	const char *symbols;
 	const char *modules;
 	/*
-	 * The direct callers of what the name cannot tell: of functions that no rule knows, which are
-	 * then a driver's; of nf_hook_slow(), by which the hooks of netfilter are told.
+	 * The direct callers of what the name cannot tell: of functions that no rule knows, which
+	 * are then a driver's; of nf_hook_slow(), by which the hooks of netfilter are told.
 	 */
 	const char *callers;
 	enum {
 		GENERIC = 1, /* says nothing of the unknown functions below */
-		LOCAL,	     /* the packet was delivered to this host: what it sends is no forwarding */
-		DRIVER,	     /* callers call a driver */
-		HOOK,	     /* callers call a hook */
+		LOCAL,	/* the packet was delivered to this host: what it sends is no forwarding */
+		DRIVER, /* callers call a driver */
+		HOOK,	/* callers call a hook */
 	} kind;
 } stages[STAGES] = {
 	/* the softirq core, and within a system call other softirqs that interrupted it */
-	[STAGE_SOFTIRQ] = { "softirq", "handle_softirqs __do_softirq __softirqentry_text_start do_softirq do_softirq_own_stack "
-		"__irq_exit_rcu irq_exit_rcu run_ksoftirqd tasklet_action* run_timer_softirq __run_timers rcu_core*" },
-	[STAGE_NAPI] = { "napi", "net_rx_action __napi_poll napi_poll napi_threaded_poll_loop napi_threaded_poll "
-		"__napi_busy_loop napi_busy_loop busy_poll_stop __napi_schedule napi_schedule_prep __napi_schedule_irqoff "
-		"net_tx_action __usecs_to_jiffies", NULL, NULL, GENERIC },
-	[STAGE_DRIVER] = { "driver", "", NULL, "__napi_poll napi_poll net_rx_action __napi_busy_loop busy_poll_stop", DRIVER },
-	[STAGE_VIRTUAL_POLL] = { "virtual_poll", "process_backlog gro_cell_poll veth_poll tun_napi_poll wg_packet_rx_poll "
-		"flush_backlog cpu_map_kthread_run cpu_map_bpf_prog_run*" },
-	[STAGE_GRO] = { "gro", "napi_gro_receive gro_receive_skb napi_gro_frags dev_gro_receive napi_gro_complete gro_complete "
-		"napi_gro_flush __gro_flush gro_flush napi_complete_done skb_gro_receive skb_gro_receive_list "
-		"inet_gro_receive ipv6_gro_receive tcp4_gro_receive tcp6_gro_receive tcp_gro_receive udp4_gro_receive "
-		"udp6_gro_receive udp_gro_receive vlan_gro_receive eth_gro_receive gre_gro_receive vxlan_gro_receive "
-		"inet_gro_complete ipv6_gro_complete tcp4_gro_complete tcp6_gro_complete udp4_gro_complete udp6_gro_complete "
-		"gro_cells_receive gro_normal_list gro_normal_one napi_skb_finish gro_pull_from_frag0 gro_try_pull_from_frag0" },
-	[STAGE_XDP] = { "xdp", "bpf_dispatcher_xdp_func bpf_dispatcher_xdp xdp_do_redirect xdp_do_redirect_frame xdp_do_flush "
-		"xdp_do_flush_map __dev_flush bq_enqueue bq_xmit_all __cpu_map_flush cpu_map_enqueue dev_map_enqueue "
-		"__xsk_map_redirect __xsk_map_flush xsk_rcv veth_xdp_rcv_one veth_xdp_rcv_skb" },
-	[STAGE_XDP_GENERIC] = { "xdp_generic", "do_xdp_generic netif_receive_generic_xdp bpf_prog_run_generic_xdp generic_xdp_tx "
-		"xdp_do_generic_redirect netif_skb_check_for_xdp" },
-	[STAGE_CORE] = { "core", "__netif_receive_skb_core __netif_receive_skb_one_core __netif_receive_skb "
-		"__netif_receive_skb_list_core __netif_receive_skb_list netif_receive_skb netif_receive_skb_core "
-		"netif_receive_skb_list netif_receive_skb_list_internal netif_receive_skb_internal deliver_skb skb_vlan_untag" },
-	[STAGE_RPS] = { "rps", "get_rps_cpu enqueue_to_backlog netif_rx __netif_rx netif_rx_internal netif_rx_ni net_rps_send_ipi "
-		"net_rps_action_and_irq_enable set_rps_cpu" },
-	[STAGE_TC] = { "tc", "tcf_classify tcf_classify_ingress __tcf_classify tc_run cls_bpf_classify fl_classify u32_classify "
-		"mall_classify tcf_action_exec tcf_mirred_act skb_do_redirect sch_handle_ingress tcf_* tcx_run*",
-		"cls_* act_* sch_ingress" },
-	[STAGE_TC_EGRESS] = { "tc_egress", "" },	/* the same below __dev_queue_xmit() */
+	[STAGE_SOFTIRQ] = { "softirq",
+			    "handle_softirqs __do_softirq __softirqentry_text_start do_softirq do_softirq_own_stack "
+			    "__irq_exit_rcu irq_exit_rcu run_ksoftirqd tasklet_action* run_timer_softirq __run_timers rcu_core*" },
+	[STAGE_NAPI] = { "napi",
+			 "net_rx_action __napi_poll napi_poll napi_threaded_poll_loop napi_threaded_poll "
+			 "__napi_busy_loop napi_busy_loop busy_poll_stop __napi_schedule napi_schedule_prep __napi_schedule_irqoff "
+			 "net_tx_action __usecs_to_jiffies",
+			 NULL, NULL, GENERIC },
+	[STAGE_DRIVER] = { "driver", "", NULL,
+			   "__napi_poll napi_poll net_rx_action __napi_busy_loop busy_poll_stop",
+			   DRIVER },
+	[STAGE_VIRTUAL_POLL] = { "virtual_poll",
+				 "process_backlog gro_cell_poll veth_poll tun_napi_poll wg_packet_rx_poll "
+				 "flush_backlog cpu_map_kthread_run cpu_map_bpf_prog_run*" },
+	[STAGE_GRO] = { "gro",
+			"napi_gro_receive gro_receive_skb napi_gro_frags dev_gro_receive napi_gro_complete gro_complete "
+			"napi_gro_flush __gro_flush gro_flush napi_complete_done skb_gro_receive skb_gro_receive_list "
+			"inet_gro_receive ipv6_gro_receive tcp4_gro_receive tcp6_gro_receive tcp_gro_receive udp4_gro_receive "
+			"udp6_gro_receive udp_gro_receive vlan_gro_receive eth_gro_receive gre_gro_receive vxlan_gro_receive "
+			"inet_gro_complete ipv6_gro_complete tcp4_gro_complete tcp6_gro_complete udp4_gro_complete udp6_gro_complete "
+			"gro_cells_receive gro_normal_list gro_normal_one napi_skb_finish gro_pull_from_frag0 gro_try_pull_from_frag0" },
+	[STAGE_XDP] = { "xdp",
+			"bpf_dispatcher_xdp_func bpf_dispatcher_xdp xdp_do_redirect xdp_do_redirect_frame xdp_do_flush "
+			"xdp_do_flush_map __dev_flush bq_enqueue bq_xmit_all __cpu_map_flush cpu_map_enqueue dev_map_enqueue "
+			"__xsk_map_redirect __xsk_map_flush xsk_rcv veth_xdp_rcv_one veth_xdp_rcv_skb" },
+	[STAGE_XDP_GENERIC] = { "xdp_generic",
+				"do_xdp_generic netif_receive_generic_xdp bpf_prog_run_generic_xdp generic_xdp_tx "
+				"xdp_do_generic_redirect netif_skb_check_for_xdp" },
+	[STAGE_CORE] = { "core",
+			 "__netif_receive_skb_core __netif_receive_skb_one_core __netif_receive_skb "
+			 "__netif_receive_skb_list_core __netif_receive_skb_list netif_receive_skb netif_receive_skb_core "
+			 "netif_receive_skb_list netif_receive_skb_list_internal netif_receive_skb_internal deliver_skb skb_vlan_untag" },
+	[STAGE_RPS] = { "rps",
+			"get_rps_cpu enqueue_to_backlog netif_rx __netif_rx netif_rx_internal netif_rx_ni net_rps_send_ipi "
+			"net_rps_action_and_irq_enable set_rps_cpu" },
+	[STAGE_TC] = { "tc",
+		       "tcf_classify tcf_classify_ingress __tcf_classify tc_run cls_bpf_classify fl_classify u32_classify "
+		       "mall_classify tcf_action_exec tcf_mirred_act skb_do_redirect sch_handle_ingress tcf_* tcx_run*",
+		       "cls_* act_* sch_ingress" },
+	[STAGE_TC_EGRESS] = { "tc_egress", "" }, /* the same below __dev_queue_xmit() */
 	[STAGE_NF_INGRESS] = { "nf_ingress", "nft_do_chain_netdev nft_do_chain_inet_ingress", NULL,
-		"__netif_receive_skb_core", HOOK },
+			       "__netif_receive_skb_core", HOOK },
 	[STAGE_NF_EGRESS] = { "nf_egress", "", NULL, "__dev_queue_xmit", HOOK },
-	[STAGE_FLOWTABLE] = { "flowtable", "nf_flow_offload_inet_hook nf_flow_offload_ip_hook nf_flow_offload_ipv6_hook "
-		"flow_offload_lookup nf_flow_queue_xmit nf_flow_*", "nf_flow_table nf_flow_table_inet nf_flow_table_ipv4 nf_flow_table_ipv6" },
+	[STAGE_FLOWTABLE] = { "flowtable",
+			      "nf_flow_offload_inet_hook nf_flow_offload_ip_hook nf_flow_offload_ipv6_hook "
+			      "flow_offload_lookup nf_flow_queue_xmit nf_flow_*",
+			      "nf_flow_table nf_flow_table_inet nf_flow_table_ipv4 nf_flow_table_ipv6" },
 	[STAGE_VLAN] = { "vlan", "vlan_do_receive vlan_dev_hard_start_xmit vlan_*", "8021q" },
 	[STAGE_BOND] = { "bond", "bond_handle_frame bond_dev_queue_xmit bond_*", "bonding" },
 	[STAGE_TEAM] = { "team", "team_handle_frame team_xmit", "team team_mode_*" },
 	[STAGE_MACVLAN] = { "macvlan", "macvlan_*", "macvlan macvtap" },
 	[STAGE_IPVLAN] = { "ipvlan", "ipvlan_*", "ipvlan ipvtap" },
-	[STAGE_BRIDGE] = { "bridge", "br_handle_frame br_handle_frame_finish br_forward __br_forward br_forward_finish "
-		"br_dev_queue_push_xmit br_pass_frame_up br_netif_receive_skb br_flood br_multicast_flood br_dev_xmit br_*", "bridge" },
+	[STAGE_BRIDGE] = { "bridge",
+			   "br_handle_frame br_handle_frame_finish br_forward __br_forward br_forward_finish "
+			   "br_dev_queue_push_xmit br_pass_frame_up br_netif_receive_skb br_flood br_multicast_flood br_dev_xmit br_*",
+			   "bridge" },
 	[STAGE_NF_BRIDGE] = { "nf_bridge", "nft_do_chain_bridge", NULL,
-		"br_pass_frame_up __br_forward br_forward_finish br_handle_frame br_handle_frame_finish br_netif_receive_skb", HOOK },
+			      "br_pass_frame_up __br_forward br_forward_finish br_handle_frame br_handle_frame_finish br_netif_receive_skb",
+			      HOOK },
 	[STAGE_BRIDGE_NF] = { "bridge_nf", "br_nf_*", "br_netfilter" },
 	[STAGE_OVS] = { "ovs", "netdev_frame_hook ovs_*", "openvswitch" },
-	[STAGE_TUNNEL_RX] = { "tunnel_rx", "vxlan_rcv geneve_udp_encap_recv gre_rcv __ipgre_rcv ipgre_rcv ip_tunnel_rcv ipip_rcv "
-		"ipip_tunnel_rcv ipip6_rcv ip6_tnl_rcv __ip6_tnl_rcv l2tp_udp_encap_recv pppoe_rcv ppp_input tunnel4_rcv "
-		"udp_tunnel_* gue_* fou_*", "vxlan geneve ip_gre ip6_gre gre ipip sit ip_tunnel ip6_tunnel tunnel4 tunnel6 l2tp_* pppoe ppp_* udp_tunnel" },
-	[STAGE_TUNNEL_TX] = { "tunnel_tx", "vxlan_xmit vxlan_xmit_one geneve_xmit ipgre_xmit gre_tap_xmit __gre_xmit ip_tunnel_xmit "
-		"iptunnel_xmit ip_md_tunnel_xmit ipip_tunnel_xmit sit_tunnel_xmit ip6_tnl_start_xmit ip6_tnl_xmit "
-		"udp_tunnel_xmit_skb udp_tunnel6_xmit_skb ppp_start_xmit pppoe_xmit l2tp_xmit_skb" },
+	[STAGE_TUNNEL_RX] = { "tunnel_rx",
+			      "vxlan_rcv geneve_udp_encap_recv gre_rcv __ipgre_rcv ipgre_rcv ip_tunnel_rcv ipip_rcv "
+			      "ipip_tunnel_rcv ipip6_rcv ip6_tnl_rcv __ip6_tnl_rcv l2tp_udp_encap_recv pppoe_rcv ppp_input tunnel4_rcv "
+			      "udp_tunnel_* gue_* fou_*",
+			      "vxlan geneve ip_gre ip6_gre gre ipip sit ip_tunnel ip6_tunnel tunnel4 tunnel6 l2tp_* pppoe ppp_* udp_tunnel" },
+	[STAGE_TUNNEL_TX] = { "tunnel_tx",
+			      "vxlan_xmit vxlan_xmit_one geneve_xmit ipgre_xmit gre_tap_xmit __gre_xmit ip_tunnel_xmit "
+			      "iptunnel_xmit ip_md_tunnel_xmit ipip_tunnel_xmit sit_tunnel_xmit ip6_tnl_start_xmit ip6_tnl_xmit "
+			      "udp_tunnel_xmit_skb udp_tunnel6_xmit_skb ppp_start_xmit pppoe_xmit l2tp_xmit_skb" },
 	[STAGE_WIREGUARD] = { "wireguard", "wg_*", "wireguard" },
 	[STAGE_XFRM] = { "xfrm", "esp_* esp4_* esp6_* ah_* xfrm*", "esp4 esp6 ah4 ah6 xfrm_*" },
-	[STAGE_IP_RX_V4] = { "ip_rx_v4", "ip_rcv ip_list_rcv ip_sublist_rcv ip_rcv_core ip_rcv_finish ip_rcv_finish_core "
-		"ip_sublist_rcv_finish ip_list_rcv_finish ip_rcv_options" },
-	[STAGE_IP_RX_V6] = { "ip_rx_v6", "ipv6_rcv ipv6_list_rcv ip6_sublist_rcv ip6_rcv_core ip6_rcv_finish ip6_rcv_finish_core "
-		"ip6_sublist_rcv_finish ip6_list_rcv_finish" },
+	[STAGE_IP_RX_V4] = { "ip_rx_v4",
+			     "ip_rcv ip_list_rcv ip_sublist_rcv ip_rcv_core ip_rcv_finish ip_rcv_finish_core "
+			     "ip_sublist_rcv_finish ip_list_rcv_finish ip_rcv_options" },
+	[STAGE_IP_RX_V6] = { "ip_rx_v6",
+			     "ipv6_rcv ipv6_list_rcv ip6_sublist_rcv ip6_rcv_core ip6_rcv_finish ip6_rcv_finish_core "
+			     "ip6_sublist_rcv_finish ip6_list_rcv_finish" },
 	[STAGE_NF_PREROUTING_V4] = { "nf_prerouting_v4", "", NULL, "ip_rcv ip_sublist_rcv", HOOK },
-	[STAGE_NF_PREROUTING_V6] = { "nf_prerouting_v6", "", NULL, "ipv6_rcv ip6_sublist_rcv", HOOK },
+	[STAGE_NF_PREROUTING_V6] = { "nf_prerouting_v6", "", NULL, "ipv6_rcv ip6_sublist_rcv",
+				     HOOK },
 	[STAGE_NF_INPUT_V4] = { "nf_input_v4", "", NULL, "ip_local_deliver", HOOK },
 	[STAGE_NF_INPUT_V6] = { "nf_input_v6", "", NULL, "ip6_input", HOOK },
 	[STAGE_NF_FORWARD_V4] = { "nf_forward_v4", "", NULL, "ip_forward", HOOK },
 	[STAGE_NF_FORWARD_V6] = { "nf_forward_v6", "", NULL, "ip6_forward", HOOK },
 	[STAGE_NF_OUTPUT_V4] = { "nf_output_v4", "", NULL, "__ip_local_out raw_sendmsg", HOOK },
-	[STAGE_NF_OUTPUT_V6] = { "nf_output_v6", "", NULL, "__ip6_local_out ip6_xmit rawv6_sendmsg", HOOK },
-	[STAGE_NF_POSTROUTING_V4] = { "nf_postrouting_v4", "", NULL, "ip_output ip_mc_output", HOOK },
-	[STAGE_NF_POSTROUTING_V6] = { "nf_postrouting_v6", "", NULL, "ip6_output ip6_finish_output2", HOOK },
-	[STAGE_NETFILTER] = { "netfilter", "nf_hook_slow nf_hook_slow_list nf_hook nf_queue nf_reinject nf_log_*",
-		"nfnetlink_queue nfnetlink_log nf_log_syslog" },	/* and where the hook's caller is not known */
-	[STAGE_CONNTRACK] = { "conntrack", "nf_conntrack_in ipv4_conntrack_in ipv6_conntrack_in ipv4_conntrack_local "
-		"ipv6_conntrack_local nf_confirm ipv4_confirm ipv6_confirm nf_ct_* nf_conntrack_* __nf_conntrack_* __nf_ct_*", "nf_conntrack nf_conntrack_*" },
-	[STAGE_NAT] = { "nat", "nft_nat_do_chain nf_nat_*", "nf_nat nf_nat_* nft_chain_nat iptable_nat ip6table_nat" },
+	[STAGE_NF_OUTPUT_V6] = { "nf_output_v6", "", NULL, "__ip6_local_out ip6_xmit rawv6_sendmsg",
+				 HOOK },
+	[STAGE_NF_POSTROUTING_V4] = { "nf_postrouting_v4", "", NULL, "ip_output ip_mc_output",
+				      HOOK },
+	[STAGE_NF_POSTROUTING_V6] = { "nf_postrouting_v6", "", NULL,
+				      "ip6_output ip6_finish_output2", HOOK },
+	[STAGE_NETFILTER] = { "netfilter",
+			      "nf_hook_slow nf_hook_slow_list nf_hook nf_queue nf_reinject nf_log_*",
+			      "nfnetlink_queue nfnetlink_log nf_log_syslog" }, /* and where the
+										  hook's caller is
+										  not known */
+	[STAGE_CONNTRACK] = { "conntrack",
+			      "nf_conntrack_in ipv4_conntrack_in ipv6_conntrack_in ipv4_conntrack_local "
+			      "ipv6_conntrack_local nf_confirm ipv4_confirm ipv6_confirm nf_ct_* nf_conntrack_* __nf_conntrack_* __nf_ct_*",
+			      "nf_conntrack nf_conntrack_*" },
+	[STAGE_NAT] = { "nat", "nft_nat_do_chain nf_nat_*",
+			"nf_nat nf_nat_* nft_chain_nat iptable_nat ip6table_nat" },
 	[STAGE_NFT] = { "nft", "nft_do_chain nft_* nf_tables_*", "nf_tables nft_*" },
-	[STAGE_IPTABLES] = { "iptables", "ipt_do_table ip6t_do_table ebt_do_table arpt_do_table ip_set_test iptable_* ip6table_*",
-		"x_tables ip_tables ip6_tables iptable_* ip6table_* arp_tables arptable_* ebtables ebtable_* xt_* ipt_* ip6t_* ip_set ip_set_*" },
+	[STAGE_IPTABLES] = { "iptables",
+			     "ipt_do_table ip6t_do_table ebt_do_table arpt_do_table ip_set_test iptable_* ip6table_*",
+			     "x_tables ip_tables ip6_tables iptable_* ip6table_* arp_tables arptable_* ebtables ebtable_* xt_* ipt_* ip6t_* ip_set ip_set_*" },
 	[STAGE_IPVS] = { "ipvs", "ip_vs_*", "ip_vs ip_vs_*" },
-	[STAGE_DEFRAG] = { "defrag", "ip_defrag ipv6_frag_rcv nf_ct_frag6_gather inet_frag_find ipv4_conntrack_defrag ipv6_defrag "
-		"ip_check_defrag", "nf_defrag_ipv4 nf_defrag_ipv6" },
-	[STAGE_EARLY_DEMUX] = { "early_demux", "tcp_v4_early_demux tcp_v6_early_demux udp_v4_early_demux udp_v6_early_demux "
-		"ip4_early_demux" },
-	[STAGE_ROUTE_V4] = { "route_v4", "ip_route_input_noref ip_route_input_rcu ip_route_input_slow ip_route_use_hint fib_table_lookup "
-		"__fib_lookup fib4_rule_action fib_validate_source __fib_validate_source ip_mkroute_input ip_route_output_flow "
-		"ip_route_output_key_hash ip_route_output_key_hash_rcu ip_route_output_* __mkroute_output fib_select_path "
-		"fib_lookup_good_nhc rt_dst_alloc find_exception ipv4_dst_check rt_cache_route ipv4_mtu ip_dst_mtu_maybe_forward fib_multipath_hash" },
-	[STAGE_ROUTE_V6] = { "route_v6", "ip6_route_input ip6_route_input_lookup ip6_route_output_flags ip6_route_output_flags_noref "
-		"ip6_pol_route ip6_pol_route_input ip6_pol_route_output fib6_table_lookup fib6_lookup fib6_rule_lookup "
-		"fib6_rule_action ip6_dst_check ip6_dst_lookup_tail ip6_dst_lookup_flow ip6_sk_dst_lookup_flow ip6_dst_lookup "
-		"fib6_select_path fib6_node_lookup rt6_* ip6_rt_* ip6_mtu ip6_dst_mtu_maybe_forward ip6_route_*" },
-	[STAGE_MULTICAST] = { "multicast", "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward ip6_mc_input" },
-	[STAGE_FORWARD_V4] = { "forward_v4", "ip_forward ip_forward_finish ip_forward_options" }, /* and see sort_stack() */
+	[STAGE_DEFRAG] = { "defrag",
+			   "ip_defrag ipv6_frag_rcv nf_ct_frag6_gather inet_frag_find ipv4_conntrack_defrag ipv6_defrag "
+			   "ip_check_defrag",
+			   "nf_defrag_ipv4 nf_defrag_ipv6" },
+	[STAGE_EARLY_DEMUX] = { "early_demux",
+				"tcp_v4_early_demux tcp_v6_early_demux udp_v4_early_demux udp_v6_early_demux "
+				"ip4_early_demux" },
+	[STAGE_ROUTE_V4] = { "route_v4",
+			     "ip_route_input_noref ip_route_input_rcu ip_route_input_slow ip_route_use_hint fib_table_lookup "
+			     "__fib_lookup fib4_rule_action fib_validate_source __fib_validate_source ip_mkroute_input ip_route_output_flow "
+			     "ip_route_output_key_hash ip_route_output_key_hash_rcu ip_route_output_* __mkroute_output fib_select_path "
+			     "fib_lookup_good_nhc rt_dst_alloc find_exception ipv4_dst_check rt_cache_route ipv4_mtu ip_dst_mtu_maybe_forward fib_multipath_hash" },
+	[STAGE_ROUTE_V6] = { "route_v6",
+			     "ip6_route_input ip6_route_input_lookup ip6_route_output_flags ip6_route_output_flags_noref "
+			     "ip6_pol_route ip6_pol_route_input ip6_pol_route_output fib6_table_lookup fib6_lookup fib6_rule_lookup "
+			     "fib6_rule_action ip6_dst_check ip6_dst_lookup_tail ip6_dst_lookup_flow ip6_sk_dst_lookup_flow ip6_dst_lookup "
+			     "fib6_select_path fib6_node_lookup rt6_* ip6_rt_* ip6_mtu ip6_dst_mtu_maybe_forward ip6_route_*" },
+	[STAGE_MULTICAST] = { "multicast",
+			      "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward ip6_mc_input" },
+	[STAGE_FORWARD_V4] = { "forward_v4",
+			       "ip_forward ip_forward_finish ip_forward_options" }, /* and see
+										       sort_stack()
+										     */
 	[STAGE_FORWARD_V6] = { "forward_v6", "ip6_forward ip6_forward_finish" },
-	[STAGE_LOCAL_V4] = { "local_v4", "ip_local_deliver ip_local_deliver_finish ip_protocol_deliver_rcu", NULL, NULL, LOCAL },
-	[STAGE_LOCAL_V6] = { "local_v6", "ip6_input ip6_input_finish ip6_protocol_deliver_rcu", NULL, NULL, LOCAL },
-	[STAGE_TCP_RX] = { "tcp_rx", "tcp_v4_rcv tcp_v6_rcv tcp_v4_do_rcv tcp_v6_do_rcv tcp_rcv_established tcp_rcv_state_process "
-		"tcp_data_queue tcp_ack tcp_add_backlog tcp_check_req tcp_conn_request tcp_child_process tcp_v4_syn_recv_sock "
-		"tcp_v6_syn_recv_sock tcp_v4_conn_request tcp_v6_conn_request tcp_clean_rtx_queue tcp_data_ready tcp_try_coalesce "
-		"tcp_queue_rcv tcp_validate_incoming tcp_rearm_rto tcp_fin tcp_time_wait tcp_timewait_state_process "
-		"__release_sock tcp_ack_update_rtt tcp_rate_* tcp_rack_* tcp_filter tcp_inbound_*", NULL, NULL, LOCAL },
-	[STAGE_UDP_RX] = { "udp_rx", "udp_rcv __udp4_lib_rcv udpv6_rcv __udp6_lib_rcv udp_queue_rcv_skb udp_queue_rcv_one_skb "
-		"udp_unicast_rcv_skb __udp_enqueue_schedule_skb udpv6_queue_rcv_skb udpv6_queue_rcv_one_skb udp6_unicast_rcv_skb "
-		"__udp4_lib_mcast_deliver udp4_csum_init udp6_csum_init udp4_rcv udp6_rcv", NULL, NULL, LOCAL },
-	[STAGE_SOCKET_LOOKUP] = { "socket_lookup", "__inet_lookup_established __inet6_lookup_established __inet_lookup_listener "
-		"inet6_lookup_listener __udp4_lib_lookup __udp6_lib_lookup udp4_lib_lookup2 udp6_lib_lookup2 udp4_lib_lookup "
-		"udp6_lib_lookup inet_lhash2_lookup inet6_lhash2_lookup inet_lookup_reuseport inet6_lookup_reuseport "
-		"reuseport_select_sock udp_ehashfn inet_ehashfn inet6_ehashfn compute_score __inet6_lookup __inet_lookup" },
-	[STAGE_ICMP] = { "icmp", "icmp_rcv icmpv6_rcv __icmp_send icmp_reply icmp_echo icmp_push_reply icmp_unreach icmpv6_echo_reply "
-		"icmp6_send ndisc_rcv igmp_rcv igmp6_event_query ping_rcv ndisc_*", NULL, NULL, LOCAL },
+	[STAGE_LOCAL_V4] = { "local_v4",
+			     "ip_local_deliver ip_local_deliver_finish ip_protocol_deliver_rcu",
+			     NULL, NULL, LOCAL },
+	[STAGE_LOCAL_V6] = { "local_v6", "ip6_input ip6_input_finish ip6_protocol_deliver_rcu",
+			     NULL, NULL, LOCAL },
+	[STAGE_TCP_RX] = { "tcp_rx",
+			   "tcp_v4_rcv tcp_v6_rcv tcp_v4_do_rcv tcp_v6_do_rcv tcp_rcv_established tcp_rcv_state_process "
+			   "tcp_data_queue tcp_ack tcp_add_backlog tcp_check_req tcp_conn_request tcp_child_process tcp_v4_syn_recv_sock "
+			   "tcp_v6_syn_recv_sock tcp_v4_conn_request tcp_v6_conn_request tcp_clean_rtx_queue tcp_data_ready tcp_try_coalesce "
+			   "tcp_queue_rcv tcp_validate_incoming tcp_rearm_rto tcp_fin tcp_time_wait tcp_timewait_state_process "
+			   "__release_sock tcp_ack_update_rtt tcp_rate_* tcp_rack_* tcp_filter tcp_inbound_*",
+			   NULL, NULL, LOCAL },
+	[STAGE_UDP_RX] = { "udp_rx",
+			   "udp_rcv __udp4_lib_rcv udpv6_rcv __udp6_lib_rcv udp_queue_rcv_skb udp_queue_rcv_one_skb "
+			   "udp_unicast_rcv_skb __udp_enqueue_schedule_skb udpv6_queue_rcv_skb udpv6_queue_rcv_one_skb udp6_unicast_rcv_skb "
+			   "__udp4_lib_mcast_deliver udp4_csum_init udp6_csum_init udp4_rcv udp6_rcv",
+			   NULL, NULL, LOCAL },
+	[STAGE_SOCKET_LOOKUP] = { "socket_lookup",
+				  "__inet_lookup_established __inet6_lookup_established __inet_lookup_listener "
+				  "inet6_lookup_listener __udp4_lib_lookup __udp6_lib_lookup udp4_lib_lookup2 udp6_lib_lookup2 udp4_lib_lookup "
+				  "udp6_lib_lookup inet_lhash2_lookup inet6_lhash2_lookup inet_lookup_reuseport inet6_lookup_reuseport "
+				  "reuseport_select_sock udp_ehashfn inet_ehashfn inet6_ehashfn compute_score __inet6_lookup __inet_lookup" },
+	[STAGE_ICMP] = { "icmp",
+			 "icmp_rcv icmpv6_rcv __icmp_send icmp_reply icmp_echo icmp_push_reply icmp_unreach icmpv6_echo_reply "
+			 "icmp6_send ndisc_rcv igmp_rcv igmp6_event_query ping_rcv ndisc_*",
+			 NULL, NULL, LOCAL },
 	[STAGE_ARP] = { "arp", "arp_rcv arp_process arp_*", NULL, NULL, LOCAL },
-	[STAGE_RAW] = { "raw", "raw_local_deliver raw_rcv raw_sendmsg raw_recvmsg rawv6_rcv rawv6_sendmsg rawv6_recvmsg raw6_local_deliver "
-		"raw_v4_input", NULL, NULL, LOCAL },
-	[STAGE_TAP] = { "tap", "packet_rcv tpacket_rcv dev_queue_xmit_nit packet_rcv_spkt packet_rcv_fanout packet_sendmsg packet_recvmsg "
-		"packet_snd tpacket_snd run_filter", "af_packet" },
+	[STAGE_RAW] = { "raw",
+			"raw_local_deliver raw_rcv raw_sendmsg raw_recvmsg rawv6_rcv rawv6_sendmsg rawv6_recvmsg raw6_local_deliver "
+			"raw_v4_input",
+			NULL, NULL, LOCAL },
+	[STAGE_TAP] = { "tap",
+			"packet_rcv tpacket_rcv dev_queue_xmit_nit packet_rcv_spkt packet_rcv_fanout packet_sendmsg packet_recvmsg "
+			"packet_snd tpacket_snd run_filter",
+			"af_packet" },
 	/* the socket layer above the protocols */
-	[STAGE_SOCKET] = { "socket", "inet_sendmsg inet6_sendmsg inet_recvmsg inet6_recvmsg inet_sendpage sock_common_recvmsg "
-		"inet_stream_connect inet_dgram_connect inet_accept inet_shutdown inet_release inet6_release __inet_stream_connect "
-		"__inet_accept sock_sendmsg __sock_sendmsg sock_recvmsg __sys_sendto __sys_recvfrom ____sys_sendmsg ____sys_recvmsg "
-		"sock_write_iter sock_read_iter sock_close __sock_release splice_to_socket inet_autobind inet_send_prepare", NULL, NULL, GENERIC },
-	[STAGE_TCP_RECV] = { "tcp_recv", "tcp_recvmsg tcp_recvmsg_locked tcp_cleanup_rbuf __tcp_cleanup_rbuf tcp_splice_read tcp_read_sock "
-		"sk_wait_data tcp_eat_recv_skb tcp_rcv_space_adjust tcp_zerocopy_receive tcp_update_recv_tstamps" },
-	[STAGE_UDP_RECV] = { "udp_recv", "udp_recvmsg udpv6_recvmsg __skb_recv_udp __skb_wait_for_more_packets __skb_try_recv_from_queue "
-		"skb_consume_udp udp_skb_destructor __udp_recv_*" },
-	[STAGE_TCP_CONN] = { "tcp_conn", "tcp_v4_connect tcp_v6_connect tcp_connect tcp_close __tcp_close tcp_shutdown tcp_disconnect "
-		"inet_csk_accept inet_hash_connect __inet_hash_connect inet_csk_destroy_sock inet_csk_listen_stop tcp_send_fin "
-		"tcp_v4_destroy_sock udp_destroy_sock udpv6_destroy_sock udp_lib_close sk_common_release inet_sock_destruct "
-		"inet6_sock_destruct __sk_destruct sk_destruct __sk_free ip4_datagram_connect ip6_datagram_connect "
-		"inet_csk_complete_hashdance inet_csk_wait_for_connect inet_csk_clone_lock" },
-	[STAGE_TCP_TX] = { "tcp_tx", "tcp_sendmsg tcp_sendmsg_locked tcp_push tcp_write_xmit __tcp_push_pending_frames __tcp_transmit_skb "
-		"__tcp_send_ack tcp_send_ack tcp_tsq_handler tcp_tasklet_func tcp_tsq_workfn tcp_stream_alloc_skb sk_stream_alloc_skb "
-		"tcp_wmem_schedule sk_stream_wait_memory tcp_sendpage tcp_sendpage_locked do_tcp_sendpages tcp_push_one "
-		"tcp_release_cb tcp_retransmit_skb __tcp_retransmit_skb tcp_xmit_retransmit_queue tcp_send_mss tcp_current_mss "
-		"tcp_established_options tcp_options_write tcp_v4_send_check tcp_write_timer tcp_delack_timer tcp_keepalive_timer "
-		"tcp_v4_send_synack tcp_make_synack tcp_event_new_data_sent tcp_schedule_loss_probe tcp_chrono_* tcp_mtu_probe "
-		"tcp_send_active_reset tcp_v4_send_reset tcp_v4_send_ack" },
-	[STAGE_UDP_TX] = { "udp_tx", "udp_sendmsg udpv6_sendmsg ip_make_skb ip6_make_skb __ip_append_data __ip6_append_data udp_send_skb "
-		"udp_v6_send_skb ip_setup_cork ip6_setup_cork __ip_make_skb __ip6_make_skb ip_generic_getfrag ip_append_data udp_sendpage "
-		"udp_push_pending_frames ip_append_page" },
-	[STAGE_OUTPUT_V4] = { "output_v4", "ip_local_out __ip_local_out ip_queue_xmit __ip_queue_xmit ip_output ip_finish_output "
-		"__ip_finish_output ip_finish_output2 ip_do_fragment ip_fragment ip_send_skb ip_mc_output ip_send_unicast_reply "
-		"ip_build_and_send_pkt ip_push_pending_frames" },
-	[STAGE_OUTPUT_V6] = { "output_v6", "ip6_xmit ip6_output ip6_finish_output __ip6_finish_output ip6_finish_output2 ip6_fragment "
-		"ip6_local_out __ip6_local_out ip6_send_skb inet6_csk_xmit ip6_push_pending_frames" },
-	[STAGE_NEIGHBOUR] = { "neighbour", "neigh_resolve_output neigh_connected_output neigh_direct_output neigh_hh_output "
-		"__neigh_event_send neigh_timer_handler neigh_lookup __neigh_create neigh_update __neigh_update ___neigh_create "
-		"ip_neigh_* neigh_*" },
-	[STAGE_QDISC] = { "qdisc", "__dev_queue_xmit dev_queue_xmit dev_qdisc_enqueue __qdisc_run qdisc_run_end sch_direct_xmit "
-		"pfifo_fast_enqueue pfifo_fast_dequeue fq_codel_enqueue fq_codel_dequeue fq_enqueue fq_dequeue qdisc_dequeue_head "
-		"netdev_core_pick_tx netdev_pick_tx dequeue_skb qdisc_restart noqueue_enqueue qdisc_watchdog*", "sch_*" },
-	[STAGE_GSO] = { "gso", "validate_xmit_skb validate_xmit_skb_list __skb_gso_segment skb_gso_segment skb_segment tcp_gso_segment "
-		"skb_mac_gso_segment inet_gso_segment ipv6_gso_segment tcp4_gso_segment tcp6_gso_segment udp4_ufo_fragment "
-		"__udp_gso_segment netif_skb_features skb_checksum_help skb_csum_hwoffload_help tcp_gso_tstamp" },
-	[STAGE_DRIVER_TX] = { "driver_tx", "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit packet_xmit loopback_xmit veth_xmit", NULL,
-		"dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit bq_xmit_all", DRIVER },
+	[STAGE_SOCKET] = { "socket",
+			   "inet_sendmsg inet6_sendmsg inet_recvmsg inet6_recvmsg inet_sendpage sock_common_recvmsg "
+			   "inet_stream_connect inet_dgram_connect inet_accept inet_shutdown inet_release inet6_release __inet_stream_connect "
+			   "__inet_accept sock_sendmsg __sock_sendmsg sock_recvmsg __sys_sendto __sys_recvfrom ____sys_sendmsg ____sys_recvmsg "
+			   "sock_write_iter sock_read_iter sock_close __sock_release splice_to_socket inet_autobind inet_send_prepare",
+			   NULL, NULL, GENERIC },
+	[STAGE_TCP_RECV] = { "tcp_recv",
+			     "tcp_recvmsg tcp_recvmsg_locked tcp_cleanup_rbuf __tcp_cleanup_rbuf tcp_splice_read tcp_read_sock "
+			     "sk_wait_data tcp_eat_recv_skb tcp_rcv_space_adjust tcp_zerocopy_receive tcp_update_recv_tstamps" },
+	[STAGE_UDP_RECV] = { "udp_recv",
+			     "udp_recvmsg udpv6_recvmsg __skb_recv_udp __skb_wait_for_more_packets __skb_try_recv_from_queue "
+			     "skb_consume_udp udp_skb_destructor __udp_recv_*" },
+	[STAGE_TCP_CONN] = { "tcp_conn",
+			     "tcp_v4_connect tcp_v6_connect tcp_connect tcp_close __tcp_close tcp_shutdown tcp_disconnect "
+			     "inet_csk_accept inet_hash_connect __inet_hash_connect inet_csk_destroy_sock inet_csk_listen_stop tcp_send_fin "
+			     "tcp_v4_destroy_sock udp_destroy_sock udpv6_destroy_sock udp_lib_close sk_common_release inet_sock_destruct "
+			     "inet6_sock_destruct __sk_destruct sk_destruct __sk_free ip4_datagram_connect ip6_datagram_connect "
+			     "inet_csk_complete_hashdance inet_csk_wait_for_connect inet_csk_clone_lock" },
+	[STAGE_TCP_TX] = { "tcp_tx",
+			   "tcp_sendmsg tcp_sendmsg_locked tcp_push tcp_write_xmit __tcp_push_pending_frames __tcp_transmit_skb "
+			   "__tcp_send_ack tcp_send_ack tcp_tsq_handler tcp_tasklet_func tcp_tsq_workfn tcp_stream_alloc_skb sk_stream_alloc_skb "
+			   "tcp_wmem_schedule sk_stream_wait_memory tcp_sendpage tcp_sendpage_locked do_tcp_sendpages tcp_push_one "
+			   "tcp_release_cb tcp_retransmit_skb __tcp_retransmit_skb tcp_xmit_retransmit_queue tcp_send_mss tcp_current_mss "
+			   "tcp_established_options tcp_options_write tcp_v4_send_check tcp_write_timer tcp_delack_timer tcp_keepalive_timer "
+			   "tcp_v4_send_synack tcp_make_synack tcp_event_new_data_sent tcp_schedule_loss_probe tcp_chrono_* tcp_mtu_probe "
+			   "tcp_send_active_reset tcp_v4_send_reset tcp_v4_send_ack" },
+	[STAGE_UDP_TX] = { "udp_tx",
+			   "udp_sendmsg udpv6_sendmsg ip_make_skb ip6_make_skb __ip_append_data __ip6_append_data udp_send_skb "
+			   "udp_v6_send_skb ip_setup_cork ip6_setup_cork __ip_make_skb __ip6_make_skb ip_generic_getfrag ip_append_data udp_sendpage "
+			   "udp_push_pending_frames ip_append_page" },
+	[STAGE_OUTPUT_V4] = { "output_v4",
+			      "ip_local_out __ip_local_out ip_queue_xmit __ip_queue_xmit ip_output ip_finish_output "
+			      "__ip_finish_output ip_finish_output2 ip_do_fragment ip_fragment ip_send_skb ip_mc_output ip_send_unicast_reply "
+			      "ip_build_and_send_pkt ip_push_pending_frames" },
+	[STAGE_OUTPUT_V6] = { "output_v6",
+			      "ip6_xmit ip6_output ip6_finish_output __ip6_finish_output ip6_finish_output2 ip6_fragment "
+			      "ip6_local_out __ip6_local_out ip6_send_skb inet6_csk_xmit ip6_push_pending_frames" },
+	[STAGE_NEIGHBOUR] = { "neighbour",
+			      "neigh_resolve_output neigh_connected_output neigh_direct_output neigh_hh_output "
+			      "__neigh_event_send neigh_timer_handler neigh_lookup __neigh_create neigh_update __neigh_update ___neigh_create "
+			      "ip_neigh_* neigh_*" },
+	[STAGE_QDISC] = { "qdisc",
+			  "__dev_queue_xmit dev_queue_xmit dev_qdisc_enqueue __qdisc_run qdisc_run_end sch_direct_xmit "
+			  "pfifo_fast_enqueue pfifo_fast_dequeue fq_codel_enqueue fq_codel_dequeue fq_enqueue fq_dequeue qdisc_dequeue_head "
+			  "netdev_core_pick_tx netdev_pick_tx dequeue_skb qdisc_restart noqueue_enqueue qdisc_watchdog*",
+			  "sch_*" },
+	[STAGE_GSO] = { "gso",
+			"validate_xmit_skb validate_xmit_skb_list __skb_gso_segment skb_gso_segment skb_segment tcp_gso_segment "
+			"skb_mac_gso_segment inet_gso_segment ipv6_gso_segment tcp4_gso_segment tcp6_gso_segment udp4_ufo_fragment "
+			"__udp_gso_segment netif_skb_features skb_checksum_help skb_csum_hwoffload_help tcp_gso_tstamp" },
+	[STAGE_DRIVER_TX] = { "driver_tx",
+			      "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit packet_xmit loopback_xmit veth_xmit",
+			      NULL,
+			      "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit bq_xmit_all",
+			      DRIVER },
 	[STAGE_LSM] = { "lsm", "security_* selinux_* apparmor_* aa_* smack_* bpf_lsm_* tomoyo_*" },
 	/* top halves */
-	[STAGE_INTERRUPT] = { "interrupt", "asm_common_interrupt common_interrupt __common_interrupt asm_sysvec_* sysvec_* "
-		"handle_irq_event handle_edge_irq handle_fasteoi_irq el1_interrupt el1h_64_irq gic_handle_irq do_IRQ" },
+	[STAGE_INTERRUPT] = { "interrupt",
+			      "asm_common_interrupt common_interrupt __common_interrupt asm_sysvec_* sysvec_* "
+			      "handle_irq_event handle_edge_irq handle_fasteoi_irq el1_interrupt el1h_64_irq gic_handle_irq do_IRQ" },
 	/* netto's own programs, and what the kernel does to run them: see resolve_frames() */
-	[STAGE_TRACING] = { "tracing", "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* __bpf_trace_* __traceiter_* "
-		"ktime_get_mono_fast_ns" },
+	[STAGE_TRACING] = { "tracing",
+			    "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* __bpf_trace_* __traceiter_* "
+			    "ktime_get_mono_fast_ns" },
 	[STAGE_UNKNOWN] = { "unknown", "" },
 };
 
@@ -648,54 +725,67 @@ static const struct {
 	const char *name;
 	const char *symbols;
 } activities[ACTIVITIES] = {
-	[ACTIVITY_SKB_ALLOC] = { "skb_alloc", "__alloc_skb napi_alloc_skb __napi_alloc_skb __netdev_alloc_skb build_skb napi_build_skb "
-		"__build_skb __build_skb_around kmalloc_reserve page_pool_alloc_* sock_alloc_send_pskb alloc_skb_with_frags "
-		"skb_clone pskb_expand_head skb_copy __pskb_copy_fclone skb_page_frag_refill sk_page_frag_refill "
-		"sock_alloc_send_skb sock_wmalloc napi_get_frags" },
-	[ACTIVITY_SKB_FREE] = { "skb_free", "kfree_skb kfree_skb_reason sk_skb_reason_drop consume_skb napi_consume_skb __kfree_skb "
-		"skb_release_data skb_release_head_state skb_release_all __kfree_skb_defer __napi_kfree_skb napi_skb_cache_put "
-		"skb_defer_free_flush skb_attempt_defer_free page_pool_put_* __xdp_return tcp_wfree sock_wfree sock_rfree "
-		"skb_free_head kfree_skbmem kfree_skb_list_reason __consume_stateless_skb kfree_skb_list kfree_skb_partial "
-		"skb_free_datagram __dev_kfree_skb_any dev_kfree_skb_any_reason __sk_defer_free_flush sk_defer_free_flush tcp_eat_skb "
-		"napi_skb_free_stolen_head" },
-	[ACTIVITY_COPY] = { "copy", "_copy_to_iter _copy_from_iter copy_from_user copy_to_user skb_copy_datagram_iter __skb_datagram_iter "
-		"skb_copy_bits skb_copy_datagram_from_iter copyin copyout _copy_from_iter_full copy_user_generic* "
-		"copy_user_enhanced_fast_string rep_movs_alternative skb_copy_and_csum_* csum_and_copy_* "
-		"skb_zerocopy_iter_* __copy_skb_header copy_page_to_iter copy_page_from_iter simple_copy_to_iter __arch_copy_* "
-		"_copy_from_user _copy_to_user" },
-	[ACTIVITY_WAKE_UP] = { "wake_up", "sock_def_readable sk_stream_write_space sock_def_write_space __wake_up_sync_key "
-		"__wake_up __wake_up_common __wake_up_common_lock ep_poll_callback try_to_wake_up default_wake_function autoremove_wake_function "
-		"receiver_wake_function pollwake sock_def_wakeup wake_up_process ttwu_*" },
-	[ACTIVITY_CHECKSUM] = { "checksum", "csum_partial __skb_checksum skb_checksum __skb_checksum_complete __skb_checksum_complete_head "
-		"csum_partial_copy_nocheck nf_ip_checksum nf_ip6_checksum nf_checksum inet_proto_csum_replace* do_csum ip_fast_csum ip_compute_csum" },
-	/* not the unlocking, where the samples of cpu-clock gather that were due while interrupts were off */
-	[ACTIVITY_LOCK] = { "lock", "_raw_spin_lock _raw_spin_lock_bh _raw_spin_lock_irqsave _raw_spin_lock_irq _raw_read_lock _raw_read_lock_bh _raw_write_lock_bh queued_spin_lock_slowpath native_queued_spin_lock_slowpath "
-		"__pv_queued_spin_lock_slowpath queued_read_lock_slowpath queued_write_lock_slowpath rt_spin_lock lock_sock_nested "
-		"__lock_sock __lock_sock_fast mutex_lock __mutex_lock rtlock_slowlock* rt_mutex_*" },
-	[ACTIVITY_SCHEDULE] = { "schedule", "schedule __schedule schedule_timeout preempt_schedule preempt_schedule_common preempt_schedule_irq "
-		"preempt_schedule_notrace __cond_resched finish_task_switch wait_woken schedule_rtlock" },
+	[ACTIVITY_SKB_ALLOC] = { "skb_alloc",
+				 "__alloc_skb napi_alloc_skb __napi_alloc_skb __netdev_alloc_skb build_skb napi_build_skb "
+				 "__build_skb __build_skb_around kmalloc_reserve page_pool_alloc_* sock_alloc_send_pskb alloc_skb_with_frags "
+				 "skb_clone pskb_expand_head skb_copy __pskb_copy_fclone skb_page_frag_refill sk_page_frag_refill "
+				 "sock_alloc_send_skb sock_wmalloc napi_get_frags" },
+	[ACTIVITY_SKB_FREE] = { "skb_free",
+				"kfree_skb kfree_skb_reason sk_skb_reason_drop consume_skb napi_consume_skb __kfree_skb "
+				"skb_release_data skb_release_head_state skb_release_all __kfree_skb_defer __napi_kfree_skb napi_skb_cache_put "
+				"skb_defer_free_flush skb_attempt_defer_free page_pool_put_* __xdp_return tcp_wfree sock_wfree sock_rfree "
+				"skb_free_head kfree_skbmem kfree_skb_list_reason __consume_stateless_skb kfree_skb_list kfree_skb_partial "
+				"skb_free_datagram __dev_kfree_skb_any dev_kfree_skb_any_reason __sk_defer_free_flush sk_defer_free_flush tcp_eat_skb "
+				"napi_skb_free_stolen_head" },
+	[ACTIVITY_COPY] = { "copy",
+			    "_copy_to_iter _copy_from_iter copy_from_user copy_to_user skb_copy_datagram_iter __skb_datagram_iter "
+			    "skb_copy_bits skb_copy_datagram_from_iter copyin copyout _copy_from_iter_full copy_user_generic* "
+			    "copy_user_enhanced_fast_string rep_movs_alternative skb_copy_and_csum_* csum_and_copy_* "
+			    "skb_zerocopy_iter_* __copy_skb_header copy_page_to_iter copy_page_from_iter simple_copy_to_iter __arch_copy_* "
+			    "_copy_from_user _copy_to_user" },
+	[ACTIVITY_WAKE_UP] = { "wake_up",
+			       "sock_def_readable sk_stream_write_space sock_def_write_space __wake_up_sync_key "
+			       "__wake_up __wake_up_common __wake_up_common_lock ep_poll_callback try_to_wake_up default_wake_function autoremove_wake_function "
+			       "receiver_wake_function pollwake sock_def_wakeup wake_up_process ttwu_*" },
+	[ACTIVITY_CHECKSUM] = { "checksum",
+				"csum_partial __skb_checksum skb_checksum __skb_checksum_complete __skb_checksum_complete_head "
+				"csum_partial_copy_nocheck nf_ip_checksum nf_ip6_checksum nf_checksum inet_proto_csum_replace* do_csum ip_fast_csum ip_compute_csum" },
+	/* not the unlocking, where the samples of cpu-clock gather that were due while interrupts
+	   were off */
+	[ACTIVITY_LOCK] = { "lock",
+			    "_raw_spin_lock _raw_spin_lock_bh _raw_spin_lock_irqsave _raw_spin_lock_irq _raw_read_lock _raw_read_lock_bh _raw_write_lock_bh queued_spin_lock_slowpath native_queued_spin_lock_slowpath "
+			    "__pv_queued_spin_lock_slowpath queued_read_lock_slowpath queued_write_lock_slowpath rt_spin_lock lock_sock_nested "
+			    "__lock_sock __lock_sock_fast mutex_lock __mutex_lock rtlock_slowlock* rt_mutex_*" },
+	[ACTIVITY_SCHEDULE] = { "schedule",
+				"schedule __schedule schedule_timeout preempt_schedule preempt_schedule_common preempt_schedule_irq "
+				"preempt_schedule_notrace __cond_resched finish_task_switch wait_woken schedule_rtlock" },
 };
 
 /*
- * Where the frames of an event end, by which the event is known. A function that a tail call puts in
- * the place of the one before it is a root too; of roots of one event in a row the outermost counts.
- * EV_OTHER: another softirq, or work that is none of the events.
+ * Where the frames of an event end, by which the event is known. A function that a tail call puts
+ * in the place of the one before it is a root too; of roots of one event in a row the outermost
+ * counts. EV_OTHER: another softirq, or work that is none of the events.
  */
 static const struct {
 	int event;
 	const char *symbols;
 } roots[] = {
-	{ EV_RX_SOFTIRQ, "net_rx_action napi_threaded_poll_loop napi_threaded_poll __napi_busy_loop napi_busy_loop busy_poll_stop "
-		"cpu_map_kthread_run" },
+	{ EV_RX_SOFTIRQ,
+	  "net_rx_action napi_threaded_poll_loop napi_threaded_poll __napi_busy_loop napi_busy_loop busy_poll_stop "
+	  "cpu_map_kthread_run" },
 	{ EV_TX_SOFTIRQ, "net_tx_action" },
-	{ EV_SEND, "inet_sendmsg inet6_sendmsg inet_sendpage packet_sendmsg xsk_sendmsg tcp_sendmsg udp_sendmsg udpv6_sendmsg "
-		"raw_sendmsg rawv6_sendmsg ping_v4_sendmsg ping_v6_sendmsg tcp_sendpage udp_sendpage" },
-	{ EV_RECV, "inet_recvmsg inet6_recvmsg tcp_splice_read sock_common_recvmsg packet_recvmsg xsk_recvmsg tcp_recvmsg udp_recvmsg "
-		"udpv6_recvmsg raw_recvmsg rawv6_recvmsg ping_recvmsg" },
-	{ EV_CONN, "inet_stream_connect inet_dgram_connect inet_accept inet_shutdown inet_release" },
-	{ EV_OTHER, "handle_softirqs __do_softirq __softirqentry_text_start tcp_tasklet_func tcp_tsq_workfn tcp_write_timer "
-		"tcp_delack_timer tcp_keepalive_timer tcp_pace_kick wg_packet_encrypt_worker wg_packet_decrypt_worker "
-		"wg_packet_tx_worker wg_packet_handshake_send_worker wg_packet_handshake_receive_worker handle_tx handle_rx" },
+	{ EV_SEND,
+	  "inet_sendmsg inet6_sendmsg inet_sendpage packet_sendmsg xsk_sendmsg tcp_sendmsg udp_sendmsg udpv6_sendmsg "
+	  "raw_sendmsg rawv6_sendmsg ping_v4_sendmsg ping_v6_sendmsg tcp_sendpage udp_sendpage" },
+	{ EV_RECV,
+	  "inet_recvmsg inet6_recvmsg tcp_splice_read sock_common_recvmsg packet_recvmsg xsk_recvmsg tcp_recvmsg udp_recvmsg "
+	  "udpv6_recvmsg raw_recvmsg rawv6_recvmsg ping_recvmsg" },
+	{ EV_CONN,
+	  "inet_stream_connect inet_dgram_connect inet_accept inet_shutdown inet_release" },
+	{ EV_OTHER,
+	  "handle_softirqs __do_softirq __softirqentry_text_start tcp_tasklet_func tcp_tsq_workfn tcp_write_timer "
+	  "tcp_delack_timer tcp_keepalive_timer tcp_pace_kick wg_packet_encrypt_worker wg_packet_decrypt_worker "
+	  "wg_packet_tx_worker wg_packet_handshake_send_worker wg_packet_handshake_receive_worker handle_tx handle_rx" },
 };
 /* clang-format on */
 
@@ -780,12 +870,14 @@ static bool matches(const struct pattern *p, const char *name, size_t length)
 }
 
 /* The longest of the patterns that match, or NULL. */
-static const struct pattern *best_match(const struct pattern *list, unsigned count, const char *name)
+static const struct pattern *best_match(const struct pattern *list, unsigned count,
+					const char *name)
 {
 	const struct pattern *best = NULL;
 
 	for (unsigned i = 0; i < count; i++)
-		if ((!best || list[i].length > best->length) && matches(&list[i], name, strlen(name)))
+		if ((!best || list[i].length > best->length) &&
+		    matches(&list[i], name, strlen(name)))
 			best = &list[i];
 	return best;
 }
@@ -822,11 +914,13 @@ static const struct symbol *find_symbol(struct symbols *s, struct rules *r, uint
 	if (s->cache[at] && s->cached[at] == address)
 		return s->cache[at];
 	first = best = search_symbol(s, address);
-	for (struct symbol *i = first; i < s->list + s->count && i->address == first->address; i++) {
+	for (struct symbol *i = first; i < s->list + s->count && i->address == first->address;
+	     i++) {
 		if (!i->classified)
 			classify(r, s, i);
 		if (!best->class.stage && !best->class.root &&
-		    (i->class.stage || i->class.root || (i->class.activity && !best->class.activity)))
+		    (i->class.stage || i->class.root ||
+		     (i->class.activity && !best->class.activity)))
 			best = i;
 	}
 	s->cached[at] = address;
@@ -848,10 +942,10 @@ static int prepare_sorting(struct symbols *s, struct rules *r, int kallsyms)
 
 /* A stack, sorted. */
 struct sorted {
-	int event;    /* that its root tells; EV_NONE: it has none */
-	int stage;    /* the innermost, or STAGE_UNKNOWN */
-	int activity; /* of the leaf */
-	int depth;    /* frames up to the root; without a root, all */
+	int event;				/* that its root tells; EV_NONE: it has none */
+	int stage;				/* the innermost, or STAGE_UNKNOWN */
+	int activity;				/* of the leaf */
+	int depth;				/* frames up to the root; without a root, all */
 	const struct symbol *frames[MAX_DEPTH]; /* leaf first, without netto's own */
 	uint8_t path[2 * MAX_DEPTH];		/* the stages passed, outermost first */
 	int path_length;
@@ -912,7 +1006,8 @@ struct context {
 	bool output;	/* being sent, and not received again since */
 };
 
-/* The stage that the caller of frame `i` gives to what it calls by a pointer, if it is of a kind. */
+/* The stage that the caller of frame `i` gives to what it calls by a pointer, if it is of a kind.
+ */
 static int stage_by_caller(const struct symbols *symbols, const struct sorted *s, int i,
 			   unsigned kind)
 {
@@ -958,8 +1053,8 @@ static void enter_stage(struct sorted *s, struct context *c, int stage)
 }
 
 /*
- * Walks from the root to the leaf and notes the stages. A tail call deletes frames: a packet that is
- * sent on where it was received, and was not delivered to this host, is forwarded, though
+ * Walks from the root to the leaf and notes the stages. A tail call deletes frames: a packet that
+ * is sent on where it was received, and was not delivered to this host, is forwarded, though
  * ip_forward() is not in the stack.
  */
 static void walk_stages(const struct symbols *symbols, struct sorted *s)
@@ -975,7 +1070,8 @@ static void walk_stages(const struct symbols *symbols, struct sorted *s)
 		if (!stage)
 			continue;
 		if (output && c.core && !c.local && !c.forwarded)
-			enter_stage(s, &c, stage == STAGE_OUTPUT_V4 ? STAGE_FORWARD_V4 : STAGE_FORWARD_V6);
+			enter_stage(s, &c,
+				    stage == STAGE_OUTPUT_V4 ? STAGE_FORWARD_V4 : STAGE_FORWARD_V6);
 		enter_stage(s, &c, stage);
 		known = i;
 	}
@@ -1040,12 +1136,12 @@ struct sampler {
 	unsigned hz;	   /* 0: they are not */
 	const char *clock; /* name of the perf event */
 	char why_not[128];
-	unsigned halves, slots, words; /* as in netto.bpf.c */
-	int cpus;		       /* ids of the CPUs that have a table are below */
-	size_t half_size;	       /* bytes */
-	const char *tables;	       /* mapped: halves of CPU 0, of CPU 1, ... */
+	unsigned halves, slots, words;	  /* as in netto.bpf.c */
+	int cpus;			  /* ids of the CPUs that have a table are below */
+	size_t half_size;		  /* bytes */
+	const char *tables;		  /* mapped: halves of CPU 0, of CPU 1, ... */
 	struct bpf_link *links[MAX_CPUS]; /* each holds its perf event */
-	int kallsyms; /* file descriptor, opened while it may be */
+	int kallsyms;			  /* file descriptor, opened while it may be */
 };
 
 struct session {
@@ -1057,7 +1153,7 @@ struct session {
 	int cpus;		    /* ids of CPUs are below this */
 	int64_t residual[MAX_CPUS]; /* ns, at the last mark: what later marks must agree with */
 	struct sampler sampler;
-	cpu_set_t affinity;	    /* our own, to go back to after marks by renaming */
+	cpu_set_t affinity; /* our own, to go back to after marks by renaming */
 };
 
 static void refuse(struct probe *p, const char *why)
@@ -1141,7 +1237,10 @@ static void refuse_samples(struct sampler *s, const char *format, ...)
  */
 static void size_table(struct sampler *s, double seconds)
 {
-	enum { FRAMES = 32, STACK_BYTES = 2 * sizeof(((struct netto__bss *)0)->layout.slots[0]) + 8 * FRAMES };
+	enum {
+		FRAMES = 32,
+		STACK_BYTES = 2 * sizeof(((struct netto__bss *)0)->layout.slots[0]) + 8 * FRAMES
+	};
 	double limit = s->hz <= 1000 ? 1 << 20 : s->hz < 3900 ? 1048.576 * s->hz : 3.9 * (1 << 20);
 	double memory = (double)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 16 / s->cpus;
 	double stacks = s->hz * seconds + 2;
@@ -1172,14 +1271,17 @@ static void open_kallsyms(struct sampler *s)
 	s->kallsyms = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
 	length = s->kallsyms < 0 ? -1 : read(s->kallsyms, start, sizeof(start) - 1);
 	if (length <= 0) {
-		refuse_samples(s, "cannot read /proc/kallsyms: %s", s->kallsyms < 0 ? strerror(errno) : "it is empty");
+		refuse_samples(s, "cannot read /proc/kallsyms: %s",
+			       s->kallsyms < 0 ? strerror(errno) : "it is empty");
 		return;
 	}
 	start[length] = 0;
 	for (char *line = start; line; line = (end = strchr(line, '\n')) ? end + 1 : NULL)
 		seen |= strtoull(line, NULL, 16);
 	if (!seen)
-		refuse_samples(s, "/proc/kallsyms hides its addresses: set kernel.kptr_restrict to 1 or 0, and have CAP_SYSLOG");
+		refuse_samples(
+			s,
+			"/proc/kallsyms hides its addresses: set kernel.kptr_restrict to 1 or 0, and have CAP_SYSLOG");
 }
 
 /* Decides on samples, as far as can be told before the object is loaded. */
@@ -1216,7 +1318,8 @@ static void configure_samples(struct sampler *s, struct netto *skel)
 }
 
 /* Opens the perf event on a CPU and starts its program. Returns 0 or -errno. */
-static int sample_cpu(struct sampler *s, struct bpf_program *program, struct perf_event_attr *attr, int cpu)
+static int sample_cpu(struct sampler *s, struct bpf_program *program, struct perf_event_attr *attr,
+		      int cpu)
 {
 	int fd = syscall(SYS_perf_event_open, attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC), err;
 
@@ -1240,7 +1343,8 @@ static void stop_samples(struct sampler *s)
 }
 
 /* Starts one kind of perf event on all CPUs that are there. Returns 0 or -errno. */
-static int sample_all(struct sampler *s, struct bpf_program *program, uint32_t type, uint64_t config)
+static int sample_all(struct sampler *s, struct bpf_program *program, uint32_t type,
+		      uint64_t config)
 {
 	struct perf_event_attr attr = { .type = type,
 					.size = sizeof(attr),
@@ -1292,14 +1396,18 @@ static void start_samples(struct sampler *s, struct netto *skel)
 		return;
 	}
 	if (max_hz > 0 && max_hz < s->hz) {
-		message("samples are taken at %ld Hz, not %u: more is not allowed by kernel.perf_event_max_sample_rate", max_hz, s->hz);
+		message("samples are taken at %ld Hz, not %u: more is not allowed by kernel.perf_event_max_sample_rate",
+			max_hz, s->hz);
 		s->hz = max_hz;
 	}
 	s->clock = "cycles";
-	err = without("cycles") ? -ENOENT : sample_all(s, skel->progs.netto_sample, PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES);
+	err = without("cycles") ? -ENOENT
+				: sample_all(s, skel->progs.netto_sample, PERF_TYPE_HARDWARE,
+					     PERF_COUNT_HW_CPU_CYCLES);
 	if (err) {
 		s->clock = "cpu-clock";
-		err = sample_all(s, skel->progs.netto_sample, PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK);
+		err = sample_all(s, skel->progs.netto_sample, PERF_TYPE_SOFTWARE,
+				 PERF_COUNT_SW_CPU_CLOCK);
 	}
 	if (err)
 		refuse_samples(s, "cannot open perf events: %s", strerror(-err));
@@ -1468,7 +1576,8 @@ static void explain_probes(const struct session *s)
 	if (s->sampler.hz)
 		message("samples: %s at %u Hz; room for %u stacks of 30 frames on each CPU, %zu kB on %d CPUs",
 			s->sampler.clock, s->sampler.hz, s->sampler.words / 31,
-			s->sampler.half_size * s->sampler.halves * s->sampler.cpus / 1024, s->sampler.cpus);
+			s->sampler.half_size * s->sampler.halves * s->sampler.cpus / 1024,
+			s->sampler.cpus);
 	else
 		message("samples: none: %s", s->sampler.why_not);
 	for (int i = 0; i < MAX_PROBES; i++) {
@@ -1735,13 +1844,14 @@ struct stack {
 struct profile {
 	unsigned hz; /* 0: there are no samples */
 	const char *clock;
-	uint64_t samples;     /* that were taken */
-	uint64_t lost;	      /* for want of room in the table, or of a stack */
-	uint64_t missed;      /* fewer than the traced time gives at this frequency */
-	uint64_t unknown;     /* of those taken: no rule knows their stage */
-	double fullest;	      /* part of the room that is used on the CPU that uses most of it */
+	uint64_t samples; /* that were taken */
+	uint64_t lost;	  /* for want of room in the table, or of a stack */
+	uint64_t missed;  /* fewer than the traced time gives at this frequency */
+	uint64_t unknown; /* of those taken: no rule knows their stage */
+	double fullest;	  /* part of the room that is used on the CPU that uses most of it */
 	struct shares all, cpu[MAX_CPUS];
-	/* how often each stage came directly within another one, and how deep it was on the whole */
+	/* how often each stage came directly within another one, and how deep it was on the whole
+	 */
 	uint32_t within[EV_MAX][STAGES][STAGES];
 	uint64_t depth[EV_MAX][STAGES];
 	struct raw *raws; /* from 1 on */
@@ -1839,7 +1949,8 @@ static void count_nesting(struct profile *p, const struct sorted *s, int event, 
 }
 
 /* Adds a raw stack to the one that it is the same as. */
-static void merge_raw(struct profile *p, uint32_t *table, size_t size, uint32_t raw, const struct sorted *s)
+static void merge_raw(struct profile *p, uint32_t *table, size_t size, uint32_t raw,
+		      const struct sorted *s)
 {
 	uint64_t hash = raw_event(&p->raws[raw]);
 	size_t at;
@@ -2197,7 +2308,8 @@ static void print_stage(FILE *f, const struct profile *p, int event, const int p
 
 		for (int i = STAGE_NONE + 1; i < STAGES; i++)
 			if (!printed[i] && parents[i] == stage && p->all.stages[event][i].total &&
-			    (!next || p->all.stages[event][i].total > p->all.stages[event][next].total))
+			    (!next ||
+			     p->all.stages[event][i].total > p->all.stages[event][next].total))
 				next = i;
 		if (!next)
 			break;
@@ -2233,7 +2345,8 @@ static void print_stages(FILE *f, const struct result *r)
 		if (!p->all.samples[e])
 			continue;
 		fprintf(f, "\n%s: %.2f %% of all CPUs; in percent of its %u samples\n",
-			r->events[e].name, percent(r->all.ns[e], r->all.wall_ns), p->all.samples[e]);
+			r->events[e].name, percent(r->all.ns[e], r->all.wall_ns),
+			p->all.samples[e]);
 		fprintf(f, "%7s %6s %6s  stage\n", "self", "total", "+/-");
 		find_parents(p, e, parents);
 		for (int i = STAGE_NONE + 1; i < STAGES; i++)
@@ -2280,7 +2393,8 @@ static void print_stacks(FILE *f, const struct result *r)
 		sort_raw(p, raw, &s);
 		list_cpus(p, stack, cpus, sizeof(cpus));
 		fprintf(f, "\n%.2f %%, %" PRIu64 " of the samples, in %s on CPU %s\n   ",
-			100.0 * stack->count / p->samples, stack->count, r->events[raw_event(raw)].name, cpus);
+			100.0 * stack->count / p->samples, stack->count,
+			r->events[raw_event(raw)].name, cpus);
 		for (int j = 0; j < s.depth; j++) {
 			const char *name = name_of(&p->symbols, s.frames[j]);
 
@@ -2303,8 +2417,8 @@ static void print_table(FILE *f, const struct result *r)
 		r->host.sysname, r->host.release, r->host.machine, r->cpus, r->cpus == 1 ? "" : "s",
 		r->elapsed_ns / 1e9);
 	if (r->profile.hz)
-		fprintf(f, "%" PRIu64 " samples at %u Hz (%s)\n\n", r->profile.samples, r->profile.hz,
-			r->profile.clock);
+		fprintf(f, "%" PRIu64 " samples at %u Hz (%s)\n\n", r->profile.samples,
+			r->profile.hz, r->profile.clock);
 	else
 		fputs("no samples\n\n", f);
 	fprintf(f, "%4s %6s", "CPU", "net");
@@ -2443,8 +2557,9 @@ static void print_csv_shares(FILE *f, const struct result *r, const char *cpu,
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		for (int i = 0; i < STAGES; i++)
 			if (s->stages[e][i].total)
-				print_csv_share(f, r, "stage", cpu, t, e, stages[i].name, s->samples[e],
-						s->stages[e][i].self, &s->stages[e][i].total);
+				print_csv_share(f, r, "stage", cpu, t, e, stages[i].name,
+						s->samples[e], s->stages[e][i].self,
+						&s->stages[e][i].total);
 		for (int i = ACTIVITY_NONE + 1; i < ACTIVITIES; i++)
 			if (s->activities[e][i])
 				print_csv_share(f, r, "activity", cpu, t, e, activities[i].name,
@@ -2459,7 +2574,8 @@ static void print_csv_stacks(FILE *f, const struct result *r)
 
 	for (size_t i = 0; i < p->stack_count && i < opt.stacks; i++) {
 		int event = raw_event(&p->raws[p->stacks[i].first]);
-		struct estimate e = estimate(r->all.ns[event], p->stacks[i].count, p->all.samples[event]);
+		struct estimate e =
+			estimate(r->all.ns[event], p->stacks[i].count, p->all.samples[event]);
 
 		fold_stack(r, &p->stacks[i], name, sizeof(name));
 		print_csv_row(f, r,
@@ -2564,14 +2680,18 @@ static const struct {
 	const char *argument, *help;
 } options[] = {
 	{ { "csv", no_argument, NULL, 'c' }, NULL, "CSV on stdout instead of text" },
-	{ { "folded", no_argument, NULL, 'f' }, NULL, "folded stacks on stdout, for flamegraph.pl" },
+	{ { "folded", no_argument, NULL, 'f' },
+	  NULL,
+	  "folded stacks on stdout, for flamegraph.pl" },
 	{ { "freq", required_argument, NULL, 'F' },
 	  "HZ",
 	  "stack samples per second and CPU (997); 0: none" },
 	{ { "stacks", required_argument, NULL, 's' },
 	  "N",
 	  "how many of the most-sampled stacks to print (10)" },
-	{ { "verbose", no_argument, NULL, 'v' }, NULL, "say on stderr what measures each event, and why not more" },
+	{ { "verbose", no_argument, NULL, 'v' },
+	  NULL,
+	  "say on stderr what measures each event, and why not more" },
 	{ { "help", no_argument, NULL, 'h' }, NULL, "print this and exit" },
 	{ { "version", no_argument, NULL, 'V' }, NULL, "print the version and exit" },
 };

@@ -5,6 +5,7 @@
 # shellcheck disable=SC2034 # for lib.sh
 part=$1
 . /lib.sh
+. /samples.sh
 
 # Operations and primes: calls of each one over udp4, udp6, tcp4, tcp6. A dash: not in that protocol.
 counts() { # RECORD OPERATION PRIMES...
@@ -283,10 +284,6 @@ expect() {
 }
 
 test_refusals() {
-	echo 2 >/proc/sys/kernel/kptr_restrict
-	measure load sendto udp4 103
-	check "kptr_restrict of 2 changes nothing" "$(count all send) == 103" "$(cat "$T/err")"
-	echo 0 >/proc/sys/kernel/kptr_restrict
 	expect 1 "run it as root, or with CAP_BPF and CAP_PERFMON" "no capabilities" load uncap all netto 1
 	measure load uncap 24 load sendto udp4 107 # 24: CAP_SYS_RESOURCE
 	mount -t tmpfs none /sys/kernel/btf
@@ -305,7 +302,7 @@ test_refusals() {
 	fi
 }
 
-names="counts other_families truths softirq_counts intervals two_at_once rt fallbacks overflow refusals hotplug"
+names="counts other_families truths samples softirq_counts intervals two_at_once rt fallbacks overflow refusals hotplug"
 shift
 [ $# = 0 ] || names=$*
 for name in $names; do

@@ -3,6 +3,7 @@
 # shellcheck disable=SC2034 # for lib.sh
 part=host
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/samples.sh"
 UNSEEN=1
 
 A=netto-a B=netto-b
@@ -190,7 +191,58 @@ test_costs() {
 	check "capabilities are dropped but CAP_BPF ($caps)" "$((0x$caps)) == $((1 << 39))"
 }
 
+# The same load seen by perf at the same time, in the same window: as large a share of all CPU time lies below
+# net_rx_action. netto takes the samples that are due while rx_softirq owns a CPU. (Not every kernel takes samples of idle
+# CPUs: so the share is of those that were due.) The 95 % intervals of both must overlap. perf's frequency is another one:
+# of two timers in step one would see what the other's interrupt leaves behind.
+test_perf() {
+	command -v perf >/dev/null || {
+		skip "samples against those of perf" "there is no perf here"
+		return
+	}
+	start_flood
+	# -m: with less room perf loses samples on busy CPUs
+	perf record -q -a -g -m 4096 -e cpu-clock -F 887 -k CLOCK_REALTIME -o "$T/perf" -- \
+		"$NETTO" -c -s 1000000 8 >"$T/csv" 2>"$T/load"
+	stop_flood
+	theirs=$(perf script -i "$T/perf" -F time,ip,sym 2>>"$T/load" |
+		awk -v end="$(tail -n 1 "$T/csv" | cut -d, -f1)" -v elapsed="$(run_row elapsed 6)" '
+			$1 ~ /^[0-9]+[.][0-9]+:$/ { count = $1 + 0 >= end - elapsed / 1e9 && $1 + 0 <= end }
+			/net_rx_action/ && count { n++; count = 0 }
+			END { print n + 0 }')
+	mine=$(awk -F, '$3 == "stack" && $5 ~ "net_rx_action" { s += $8 } END { print s + 0 }' "$T/csv")
+	seen=$(awk "BEGIN {
+		n = $(wall all) * 997e-9
+		m = $(wall all) * 887e-9
+		p = $mine / n
+		q = $theirs / m
+		print p, q, 1.96 * (sqrt(p * (1 - p) / n) + sqrt(q * (1 - q) / m))
+	}")
+	check "as large a share of samples in net_rx_action as perf has: $seen" \
+		"$(echo "$seen" | awk '{ print ($1 > $2 ? $1 - $2 : $2 - $1) " < " $3 " && " $1 " > 0.05" }')" "$(cat "$T/load")"
+	rm -f "$T/perf"
+}
+
+# The report opens in a browser: flamegraph.pl takes it, and makes a picture of it.
+test_flamegraph() {
+	flamegraph=/usr/share/perl5/Devel/NYTProf/flamegraph.pl
+	[ -e $flamegraph ] || {
+		skip "flame graph" "there is no $flamegraph here"
+		return
+	}
+	start_flood
+	"$NETTO" -f 1 2>"$T/err" | perl $flamegraph >"$T/svg" 2>"$T/load"
+	stop_flood
+	check "flamegraph.pl makes a picture of it" \
+		"$(grep -c '</svg>' "$T/svg") == 1 && $(grep -c 'rx_softirq (' "$T/svg") >= 1 && $(wc -c <"$T/load") == 0" \
+		"$(cat "$T/err" "$T/load")"
+}
+
 trap net_down EXIT
+test_samples
+test_sample_options
+test_perf
+test_flamegraph
 test_traffic
 test_softirq_counts
 test_two_at_once

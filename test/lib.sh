@@ -2,7 +2,7 @@
 # What the tests of this machine (host.sh) and of a virtual machine (guest.sh) share. POSIX sh: busybox runs it.
 #
 # NETTO_WITHOUT=WORDS makes netto act as if the host lacked something, so that both branches are tested:
-# fentry (no probes of functions), storage (no task storage: the hash), room (a hash for 8 tasks), test_run (no
+# fentry (no probes of functions), storage (no task storage: the hash), room (a hash for 8 tasks, and few stacks), test_run (no
 # BPF_PROG_TEST_RUN: marks by renaming itself).
 
 NETTO=${NETTO:-netto}
@@ -109,6 +109,9 @@ ns() { # CPU EVENT
 
 count() { # CPU EVENT
 	awk -F, -v cpu="$1" -v name="$2" '$3 == "event" && $4 == cpu && $5 == name { s += $8 } END { printf "%.0f", s }' "$T/csv"
+}
+stage_total() { # EVENT/STAGE: ns, of all CPUs
+	awk -F, -v name="$1" '$3 == "stage" && $4 == "all" && $5 == name { s += $11 } END { printf "%.0f", s }' "$T/csv"
 }
 
 run_row() { # NAME FIELD
