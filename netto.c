@@ -172,9 +172,9 @@ struct symbol {
 	uint64_t address;
 	uint32_t name;	 /* in symbols.names: up to the first dot */
 	uint32_t module; /* likewise; 0: the kernel itself */
+	bool classified; /* what follows is known */
 	uint32_t hash;	 /* of the name */
 	struct class class;
-	bool classified;
 	bool bpf;
 	bool trampoline; /* between a function and the programs attached to it */
 };
@@ -190,6 +190,7 @@ struct symbols {
 	size_t count, room;
 	char *names; /* 0-terminated, one after the other; the first one is empty */
 	size_t used, size;
+	uint64_t padding, padded; /* the last padding, and the function behind it */
 	bool has_napi_poll; /* from 5.12 on: before, net_rx_action() itself calls the drivers */
 	const struct symbol *cache[4096]; /* by address: what was found last */
 	uint64_t cached[4096];
@@ -199,6 +200,7 @@ enum {
 	MAX_SYMBOLS = 1 << 22,
 	MAX_CORE_FUNCTION = 1 << 20,   /* bytes after which a symbol ends, where no other follows */
 	MAX_MODULE_FUNCTION = 1 << 16, /* the same in a module */
+	MAX_PADDING = 64,	       /* bytes before a function */
 };
 
 /* Doubles an array when it is full; false if there is no memory. */
@@ -217,7 +219,10 @@ static bool grow(void **array, size_t *room, size_t used, size_t element)
 	return true;
 }
 
-/* Puts a string behind the others. Returns where it is, or 0 if there is no memory. */
+/*
+ * Puts a string, up to its first dot, behind the others. Returns where it is, or 0 if there is no
+ * memory.
+ */
 static uint32_t add_name(struct symbols *s, const char *name, size_t length)
 {
 	uint32_t at = s->used;
@@ -225,9 +230,9 @@ static uint32_t add_name(struct symbols *s, const char *name, size_t length)
 	while (s->used + length + 1 > s->size)
 		if (!grow((void **)&s->names, &s->size, s->size, 1))
 			return 0;
-	memcpy(s->names + at, name, length);
-	s->names[at + length] = 0;
-	s->used += length + 1;
+	for (size_t i = 0; i < length && (name[i] != '.' || i == 0); i++)
+		s->names[s->used++] = name[i];
+	s->names[s->used++] = 0;
 	return at;
 }
 
@@ -240,27 +245,31 @@ static uint32_t hash_name(const char *name, size_t length)
 	return hash;
 }
 
-/* Returns -ENOMEM, or 0. */
+/*
+ * The padding before a function, which has a symbol of its own, is the function's, and that of all
+ * its names; the suffix of a clone or a part is left out. Returns -ENOMEM, or 0.
+ */
 static int add_symbol(struct symbols *s, uint64_t address, const char *name, size_t length,
 		      const char *module, size_t module_length)
 {
 	const struct symbol *last = s->count ? &s->list[s->count - 1] : NULL;
-	struct symbol new = { .address = address };
+	struct symbol new = {};
 
-	/* the suffix of a clone or a part, and the padding before a function, are the function's */
 	if (length > 6 && (!memcmp(name, "__pfx_", 6) || !memcmp(name, "__cfi_", 6))) {
-		name += 6;
-		length -= 6;
+		s->padding = address;
+		s->padded = 0;
+		return 0;
 	}
-	if (memchr(name + 1, '.', length - 1))
-		length = (const char *)memchr(name + 1, '.', length - 1) - name;
+	if (s->padding && !s->padded && address - s->padding <= MAX_PADDING)
+		s->padded = address;
+	new.address = address == s->padded ? s->padding : address;
 	if (!grow((void **)&s->list, &s->room, s->count, sizeof(*s->list)))
 		return -ENOMEM;
 	new.name = add_name(s, name, length);
-	new.hash = hash_name(name, length);
 	/* modules come one after the other */
-	if (module_length && last && last->module && !s->names[last->module + module_length] &&
-	    !memcmp(&s->names[last->module], module, module_length))
+	if (module_length && last && last->module &&
+	    strlen(s->names + last->module) == module_length &&
+	    !memcmp(s->names + last->module, module, module_length))
 		new.module = last->module;
 	else if (module_length)
 		new.module = add_name(s, module, module_length);
@@ -888,6 +897,7 @@ static void classify(struct rules *r, const struct symbols *symbols, struct symb
 	const struct pattern *by_module = best_match(r->modules, r->module_count, module),
 			     *by_star = best_match(r->starred, r->starred_count, name);
 
+	s->hash = hash_name(name, strlen(name));
 	s->class = find_function(r, name, strlen(name), s->hash)->class;
 	if (!s->class.stage && by_module)
 		s->class.stage = by_module->class.stage;
