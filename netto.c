@@ -252,8 +252,8 @@ static uint32_t hash_name(const char *name, size_t length)
 static int add_symbol(struct symbols *s, uint64_t address, const char *name, size_t length,
 		      const char *module, size_t module_length)
 {
-	const struct symbol *last = s->count ? &s->list[s->count - 1] : NULL;
 	struct symbol new = {};
+	uint32_t last;
 
 	if (length > 6 && (!memcmp(name, "__pfx_", 6) || !memcmp(name, "__cfi_", 6))) {
 		s->padding = address;
@@ -266,11 +266,10 @@ static int add_symbol(struct symbols *s, uint64_t address, const char *name, siz
 	if (!grow((void **)&s->list, &s->room, s->count, sizeof(*s->list)))
 		return -ENOMEM;
 	new.name = add_name(s, name, length);
-	/* modules come one after the other */
-	if (module_length && last && last->module &&
-	    strlen(s->names + last->module) == module_length &&
-	    !memcmp(s->names + last->module, module, module_length))
-		new.module = last->module;
+	last = s->count ? s->list[s->count - 1].module : 0; /* modules come one after the other */
+	if (module_length && last && strlen(s->names + last) == module_length &&
+	    !memcmp(s->names + last, module, module_length))
+		new.module = last;
 	else if (module_length)
 		new.module = add_name(s, module, module_length);
 	if (!new.name || (module_length && !new.module))
@@ -1265,7 +1264,7 @@ static void size_table(struct sampler *s, double seconds)
 	s->slots = 16;
 	while (s->slots < stacks)
 		s->slots *= 2;
-	s->words = stacks * FRAMES;
+	s->words = fmax(stacks * FRAMES, 2 * (1 + MAX_DEPTH));
 	s->half_size = sizeof(((struct netto__bss *)0)->layout) +
 		       (s->slots - 1) * sizeof(((struct netto__bss *)0)->layout.slots[0]) +
 		       s->words * sizeof(__u64);
@@ -2245,12 +2244,13 @@ static void print_table_row(FILE *f, const struct result *r, const char *name,
 	fputc('\n', f);
 }
 
-/* Adds to a text what fits; returns its length. */
+/* Adds to a text of `length`, if it fits. Returns the length. */
 static size_t append(char *text, size_t size, size_t length, const char *more)
 {
-	int added = snprintf(text + length, size - length, "%s", more);
-
-	return length + added < size ? length + added : length;
+	if (length + strlen(more) >= size)
+		return length;
+	strcpy(text + length, more);
+	return length + strlen(more);
 }
 
 /* A stack as flamegraph.pl takes it: the event first, then from the root to the leaf. */

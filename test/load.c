@@ -3,11 +3,11 @@
  * load - networking of known amounts, for the tests of netto
  *
  * Each load does what its name says, a number of times or for a time that is given, over the
- * loopback inside one process (a second one where the help says so), and prints what it really
- * did as key=value pairs on one line: sends, recvs: messages handed to or taken from the kernel;
- * calls: system calls that did it; cpu_ns: CPU time of the calling thread; wall_ns: time passed.
- * Any call that fails or is short ends it with a message and status 1. Status 77: this kernel
- * cannot do it.
+ * loopback (udppath: between network namespaces) inside one process (a second one where the help
+ * says so), and prints what it really did as key=value pairs on one line: sends, recvs: messages
+ * handed to or taken from the kernel; calls: system calls that did it; cpu_ns: CPU time of the
+ * calling thread; wall_ns: time passed. Any call that fails or is short ends it with a message and
+ * status 1. Status 77: this kernel cannot do it.
  *
  * All messages of the counted loads are SIZE bytes. The libc's wrappers are used where they are
  * the plain system call; musl's sendmmsg() is not (a loop of sendmsg), nor its sched_setscheduler.
@@ -49,6 +49,7 @@
 #define BUFFER		(64 << 20)	/* socket buffers: room for all that a load sends */
 #define PATIENCE	60		/* seconds until a call that blocks has failed */
 #define ETHERTYPE	0x88b5		/* "local experimental 1": of no protocol */
+#define PORT		9		/* "discard": where udppath sends to */
 #define RAW_PROTOCOL	253		/* "experimentation": of no protocol */
 #define MOVE_NS		100000000	/* bigsend: time between two moves */
 #define BIGSEND		(1LL << 31)	/* bigsend: bytes; a call takes this less a page */
@@ -794,26 +795,25 @@ static void receiver(struct shared *s, int fd)
 	exit(0);
 }
 
-static void run_udpflood(char **argv)
+/* One process sends from io->tx, another receives from io->rx. argv: SECONDS CPU_TX CPU_RX [SIZE]. */
+static void flood(struct io *io, char **argv)
 {
 	static char buf[1 << 16];
 	long size = argv[3] ? parse_number(argv[3], 0, 65507) : SIZE, done = 0;
 	struct shared *s = share();
-	struct io io = {};
 	long long end, wall, cpu;
 	pid_t child;
 
-	open_pair(&io, "udp4", false);
 	child = start_child();
 	pin(0, parse_cpu(argv[child ? 1 : 2]));
 	if (!child)
-		receiver(s, io.rx);
+		receiver(s, io->rx);
 	wall = wall_now();
 	cpu = cpu_now();
 	end = wall + parse_seconds(argv[0]);
 	while (wall_now() < end)
 		for (int i = 0; i < 16; i++, done++)
-			if (must(send(io.tx, buf, size, 0), "send") != size)
+			if (must(send(io->tx, buf, size, 0), "send") != size)
 				die("send", "short");
 	cpu = cpu_now() - cpu;
 	wall = wall_now() - wall;
@@ -821,6 +821,49 @@ static void run_udpflood(char **argv)
 	end_child(child);
 	printf("sends=%ld recvs=%ld tx_cpu_ns=%lld rx_cpu_ns=%lld wall_ns=%lld\n", done, s->recvs,
 	       cpu, s->rx_cpu_ns, wall);
+}
+
+static void run_udpflood(char **argv)
+{
+	struct io io = {};
+
+	open_pair(&io, "udp4", false);
+	flood(&io, argv);
+}
+
+/* A UDP socket in the namespace, one of `ip netns`: sockets stay where they were made. */
+static int socket_in(const char *netns, int family)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "/run/netns/%s", netns);
+	fd = must(open(path, O_RDONLY | O_CLOEXEC), path);
+	must(setns(fd, CLONE_NEWNET), "setns");
+	close(fd);
+	return must(socket(family, SOCK_DGRAM, 0), "socket");
+}
+
+static void run_udppath(char **argv)
+{
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(PORT) };
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+	bool six = inet_pton(AF_INET6, argv[2], &v6.sin6_addr) == 1;
+	struct sockaddr_storage any = { .ss_family = six ? AF_INET6 : AF_INET };
+	struct sockaddr *to = six ? (void *)&v6 : (void *)&v4;
+	socklen_t len = six ? sizeof(v6) : sizeof(v4);
+	struct io io = {};
+
+	if (!six && inet_pton(AF_INET, argv[2], &v4.sin_addr) != 1)
+		die(argv[2], "not an address");
+	((struct sockaddr_in *)&any)->sin_port = htons(PORT);	/* where sin6_port is, too */
+	io.rx = socket_in(argv[1], any.ss_family);
+	/* What is sent while the receiver's CPU is held up is not to be lost. */
+	buffer(io.rx, SO_RCVBUF, SO_RCVBUFFORCE);
+	must(bind(io.rx, (struct sockaddr *)&any, len), "bind");
+	io.tx = socket_in(argv[0], any.ss_family);
+	must(connect(io.tx, to, len), "connect");
+	flood(&io, argv + 3);
 }
 
 static void run_unixflood(char **argv)
@@ -979,6 +1022,8 @@ static const struct load loads[] = {
 	  "one TCP sendmsg, moved between two CPUs; a process receives", .run = run_bigsend },
 	{ "udpflood", "SECONDS CPU_TX CPU_RX [SIZE]", "a process sends, another receives",
 	  .run = run_udpflood },
+	{ "udppath", "NETNS_TX NETNS_RX ADDRESS SECONDS CPU_TX CPU_RX [SIZE]",
+	  "the same between two namespaces", .run = run_udppath },
 	{ "unixflood", "SECONDS CPU", "unix as often as it goes", .run = run_unixflood },
 	{ "switches", "SECONDS CPU", "two processes, two pipes", .run = run_switches },
 	{ "uncap", "CAP|all COMMAND [ARG]...", "run it without a capability", .run = run_uncap },

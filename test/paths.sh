@@ -1,0 +1,394 @@
+# shellcheck shell=sh
+# Real traffic through many paths of the stack: each must show in its stages, and in none once it is switched off. For a
+# virtual machine, in busybox's sh, and for this machine as far as its kernel has the paths. Runs as root; $1 = the name
+# of the test, $2... = some of the functions below, without their path_; all without.
+#
+# Three namespaces: netto-a sends to netto-b, through the router netto-r (a0 - ra, rb - b0) or over a link that the two
+# have besides (a1 - b1). Each path is taken away before the next one, whose measurement shows that it is gone.
+# shellcheck disable=SC2034 # for lib.sh
+part=$1
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/samples.sh"
+[ "$part" != paths-host ] || UNSEEN=1
+
+A=netto-a R=netto-r B=netto-b
+ROUTED=203.0.113.1 ROUTED6=2001:db8:b::1
+DIRECT=192.0.2.2 DIRECT6=2001:db8:1::2
+XDP=${XDP:-/xdp.o}
+
+# Where a measurement does not name one of these, it must not be there.
+STAGES="bridge forward_v4 forward_v6 nft nf_forward_v4 conntrack nat iptables tc xdp_generic vlan tunnel_rx tunnel_tx \
+wireguard flowtable udp_rx local_v4 local_v6"
+
+# Not the shell's own, which busybox's prefers.
+IP=$(which ip) TC=$(which tc)
+
+ip() {
+	"$IP" "$@"
+}
+
+router() { # COMMAND...
+	"$IP" netns exec $R "$@"
+}
+
+net_up() {
+	net_down
+	for ns in $A $R $B; do
+		ip netns add "$ns"
+	done
+	ip -batch - <<-END
+		link add a0 netns $A type veth peer name ra netns $R
+		link add b0 netns $B type veth peer name rb netns $R
+		link add a1 netns $A type veth peer name b1 netns $B
+	END
+	ip -n $A -batch - <<-END
+		addr add 198.51.100.1/24 dev a0
+		addr add 2001:db8:a::1/64 dev a0 nodad
+		addr add 192.0.2.1/24 dev a1
+		addr add 2001:db8:1::1/64 dev a1 nodad
+		link set a0 up
+		link set a1 up
+		route add $ROUTED via 198.51.100.254
+		route add $ROUTED6 via 2001:db8:a::ff
+	END
+	ip -n $R -batch - <<-END
+		addr add 198.51.100.254/24 dev ra
+		addr add 2001:db8:a::ff/64 dev ra nodad
+		addr add 203.0.113.254/24 dev rb
+		addr add 2001:db8:b::ff/64 dev rb nodad
+		link set ra up
+		link set rb up
+	END
+	ip -n $B -batch - <<-END
+		addr add $ROUTED/24 dev b0
+		addr add $ROUTED6/64 dev b0 nodad
+		addr add $DIRECT/24 dev b1
+		addr add $DIRECT6/64 dev b1 nodad
+		link set b0 up
+		link set b1 up
+		route add 198.51.100.0/24 via 203.0.113.254
+		route add 2001:db8:a::/64 via 2001:db8:b::ff
+	END
+	router sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
+}
+
+net_down() {
+	for ns in $A $R $B; do
+		ip netns del "$ns" 2>/dev/null
+	done
+	return 0
+}
+
+# try PATH COMMAND...: something that a kernel may lack; without it the path is skipped.
+try() {
+	path=$1
+	shift
+	"$@" >"$T/try" 2>&1 && return
+	skip "$path" "$*: $(head -n 1 "$T/try")"
+	return 1
+}
+
+# The counters of the kernel that a path is checked with.
+packets() { # NETNS DEVICE rx|tx
+	ip netns exec "$1" cat "/sys/class/net/$2/statistics/$3_packets"
+}
+
+forwarded() { # 4|6
+	case $1 in
+	4) router cat /proc/net/snmp | awk '/^Ip: [0-9]/ { print $7 }' ;;
+	6) router cat /proc/net/snmp6 | awk '/^Ip6OutForwDatagrams/ { print $2 }' ;;
+	esac
+}
+
+nft_counter() {
+	router nft list ruleset | sed -n 's/.*counter packets \([0-9]*\).*/\1/p' | awk '{ s += $1 } END { print s + 0 }'
+}
+
+# --- measuring ------------------------------------------------------------------------------
+
+# The stages of the last measurement, over all CPUs and events: "name samples ns", with what it calls, in $T/stages.
+add_up_stages() {
+	awk -F, '
+		$3 == "stage" && $4 == "all" {
+			split($5, n, "/")
+			ns[n[1]] += $6
+			samples[n[1]] += $8
+			total[n[1], n[2]] = $11
+		}
+		END {
+			for (i in total) {
+				split(i, n, SUBSEP)
+				sum[n[2]] += total[i]
+				if (total[i])
+					count[n[2]] += total[i] / ns[n[1]] * samples[n[1]]
+			}
+			for (stage in sum)
+				printf "%s %.0f %.0f\n", stage, count[stage], sum[stage]
+		}' "$T/csv" >"$T/stages"
+}
+
+field() { # EVENT/STAGE FIELD
+	awk -F, -v name="$1" -v field="$2" '
+		$3 == "stage" && $4 == "all" && $5 == name { n = $field } END { printf "%.0f", n }' "$T/csv"
+}
+
+# shows PATH STAGE PERCENT: of net's time, at least
+shows() {
+	seen=$(awk -v name="$2" '$1 == name { count = $2; ns = $3 } END { printf "%.0f %.0f", count, ns }' "$T/stages")
+	check "$1: $2 is there, with at least $3 % of net" \
+		"${seen% *} >= 20 && ${seen#* } >= $3 / 100 * $(ns all net)" "${seen% *} samples, ${seen#* } of $(ns all net) ns"
+}
+
+reached() { # ADDRESS
+	load udppath $A $B "$1" 0.01 0 1 >"$T/load" 2>&1 && [ "$(load_value sends)" = "$(load_value recvs)" ]
+}
+
+# through PATH ADDRESS STAGES [OTHERS]: measures traffic from a to an address of b. STAGES are those that must show, each
+# with the percentage of net's time that it must have at least, about half of what was seen; OTHERS may show. All others
+# of the list above must be in no sample; but local_v6 may be in a few, since IPv6 looks for neighbours and groups by
+# itself, and on this machine what its own traffic needs. LEAST: the part of the packets that must come through; where
+# it is not 0, no measurement begins before packets do. TIME, SIZE: seconds, and bytes
+# of a packet.
+through() {
+	path=$1 stages=$3 others=${4-} sends=0 recvs=0
+	[ "${LEAST:-1}" = 0 ] || wait_for reached "$2" || fail "$path: reaches $2" "$(cat "$T/load")"
+	measure load udppath $A $B "$2" "${TIME:-1.5}" 0 1 "${SIZE:-64}" || return
+	sends=$(load_value sends) recvs=$(load_value recvs)
+	check "$path: the load did as told" "$recvs >= ${LEAST:-0.99} * $sends && $sends > 500" "$(cat "$T/load")"
+	shared_out "$path"
+	add_up_stages
+	for stage in $stages; do
+		shows "$path" "${stage%:*}" "${stage#*:}"
+		others="$others ${stage%:*}"
+	done
+	wrong=
+	while read -r stage count _; do
+		few=0
+		case $part,$stage in
+		*,local_v6 | paths-host,local_v4 | paths-host,udp_rx) few=10 ;;
+		esac
+		case " $others " in
+		*" $stage "*) continue ;;
+		esac
+		case " $STAGES " in
+		*" $stage "*) [ "$count" -le $few ] || wrong="$wrong $stage: $count samples" ;;
+		esac
+	done <"$T/stages"
+	check "$path: none of the other paths' stages" "$(echo "$wrong" | wc -w) == 0" "$wrong"
+}
+
+# --- paths ----------------------------------------------------------------------------------
+
+path_udp4() {
+	through udp4 $DIRECT "udp_rx:2 local_v4:2"
+}
+
+path_udp6() {
+	through udp6 $DIRECT6 "udp_rx:2 local_v6:2"
+}
+
+# Frames to another host's address: IPv4 throws them away.
+path_drop() {
+	ip -n $A neigh replace $DIRECT dev a1 lladdr 02:00:00:00:00:01 nud permanent
+	LEAST=0
+	through drop $DIRECT ""
+	LEAST=
+	check "drop: nothing came through" "$recvs == 0" "$(cat "$T/load")"
+	ip -n $A neigh del $DIRECT dev a1
+}
+
+path_route4() {
+	before=$(forwarded 4)
+	through route4 $ROUTED "forward_v4:2 udp_rx:1 local_v4:1"
+	check "route4: the router forwarded them" "$(forwarded 4) - $before >= $recvs"
+}
+
+path_route6() {
+	before=$(forwarded 6)
+	through route6 $ROUTED6 "forward_v6:2 udp_rx:1 local_v6:1"
+	check "route6: the router forwarded them" "$(forwarded 6) - $before >= $recvs"
+}
+
+# 2,000 rules, of which short packets pass half. They are 20 rules that are passed often: more would push all else out of
+# the caches, and the rest of a packet's way would take longer as well. They are the same for short and long packets:
+# under emulation the cost of a rule depends on where in memory it is. Packets are dropped at the end, since a receiver
+# takes more or less time to be woken up.
+rules() {
+	echo "table ip netto {"
+	echo "chain twenty {"
+	seq 20 | sed 's/.*/udp dport 100 drop/'
+	echo "}"
+	echo "chain forward { type filter hook forward priority 0;"
+	seq 50 | sed 's/.*/jump twenty/'
+	echo "udp length $((8 + SHORT)) counter drop"
+	seq 50 | sed 's/.*/jump twenty/'
+	printf '%s\n' "counter drop" "}" "}"
+}
+
+# With twice the rules the stage's time for each packet rises by what the softirq's traced time rises by.
+path_nft() {
+	SHORT=60
+	rules >"$T/rules"
+	try nft router nft -f "$T/rules" || return
+	: >"$T/twice"
+	passed=0 LEAST=0 TIME=2
+	for SIZE in $SHORT 64; do
+		through "nft, packets of $SIZE bytes" $ROUTED "nft:50 nf_forward_v4:50 forward_v4:50"
+		passed=$(($(nft_counter) - passed))
+		check "nft: the packets passed the rules" "$passed >= 0.99 * $sends" "$passed, $(cat "$T/load")"
+		echo "$passed $(ns all rx_softirq) $(field rx_softirq/nft 6) $(field rx_softirq/nft 9) $(field rx_softirq/nft 10)" \
+			>>"$T/twice"
+	done
+	LEAST='' TIME='' SIZE=''
+	router nft flush ruleset
+	rise=$(awk '{ n++; for (i = 2; i <= 5; i++) ns[n, i] = $i / $1 }
+		END { print ns[2, 2] - ns[1, 2], ns[2, 3] - ns[1, 3], ns[2, 4] - ns[1, 5], ns[2, 5] - ns[1, 4] }' "$T/twice")
+	# shellcheck disable=SC2086 # words
+	set -- $rise
+	check "nft: with twice the rules a packet takes $1 ns more, the stage $2 ($3 to $4)" \
+		"$1 > 0 && $1 >= 0.9 * $3 && $1 <= 1.1 * $4" "$(cat "$T/twice")"
+}
+
+path_nat() {
+	try nat router nft -f - <<-END || return
+		table ip netto {
+			chain forward { type filter hook forward priority 0; ct status snat counter; }
+			chain postrouting { type nat hook postrouting priority 100; oifname "rb" masquerade; }
+		}
+	END
+	through nat $ROUTED "conntrack:1 nat:1" "nft forward_v4 nf_forward_v4 udp_rx local_v4"
+	# The first packet is not known to be translated yet.
+	check "nat: the packets were translated" "$(nft_counter) >= $recvs - 1" "$(nft_counter), $(cat "$T/load")"
+	router nft flush ruleset
+}
+
+# The flow's first packets take the long way.
+path_flowtable() {
+	try flowtable router nft -f - <<-END || return
+		table ip netto {
+			flowtable fast { hook ingress priority 0; devices = { ra, rb }; }
+			chain forward { type filter hook forward priority 0; ip protocol udp flow add @fast; counter; }
+		}
+	END
+	before=$(packets $R rb tx)
+	through flowtable $ROUTED "flowtable:3" "forward_v4 nf_forward_v4 nft conntrack udp_rx local_v4"
+	check "flowtable: the packets went through it" \
+		"$(packets $R rb tx) - $before >= $recvs && $(nft_counter) < 0.01 * $recvs" "$(nft_counter), $(cat "$T/load")"
+	router nft flush ruleset
+}
+
+# Matches that nft has none of its own for: x_tables' modules. All of a rule's match but the last.
+path_iptables() {
+	{
+		echo "*filter"
+		seq 50 | sed 's/.*/-A FORWARD -p udp -m length --length 20:1500 -m comment --comment x -m u32 --u32 0\&0=0 -m multiport --dports 1,2,3 -j DROP/'
+		echo "-A FORWARD -p udp -m length --length 20:1500 -j ACCEPT"
+		echo "COMMIT"
+	} >"$T/rules"
+	try iptables router iptables-nft-restore "$T/rules" || return
+	through iptables $ROUTED "iptables:5 nft:20 nf_forward_v4:15" "forward_v4 udp_rx local_v4"
+	counted=$(router iptables-nft -nvxL FORWARD | awk '$3 == "ACCEPT" { print $1 }')
+	check "iptables: all packets passed the rules" "$counted >= $recvs" "$counted, $(cat "$T/load")"
+	router nft flush ruleset
+}
+
+path_tc() {
+	{
+		echo "qdisc add dev ra clsact"
+		seq 100 | sed 's/.*/filter add dev ra ingress protocol ip prio 1 u32 match udp dst 100 0xffff flowid 1:1/'
+	} >"$T/rules"
+	try tc "$TC" -n $R -batch "$T/rules" || return
+	for what in "action pass" "flowid 1:1"; do # not every kernel has the action
+		# shellcheck disable=SC2086 # words
+		"$TC" -n $R filter add dev ra ingress protocol ip prio 2 u32 match u32 0 0 $what 2>"$T/try" && break
+	done
+	through tc $ROUTED "tc:5" "forward_v4 udp_rx local_v4"
+	counted=$("$TC" -n $R -s qdisc show dev ra | sed -n 's/.*Sent [0-9]* bytes \([0-9]*\) pkt.*/\1/p' | tail -n 1)
+	check "tc: all packets came to the filters" "$counted >= $recvs" "$counted, $(cat "$T/load")"
+	"$TC" -n $R qdisc del dev ra clsact
+}
+
+path_xdp() {
+	try xdp ip -n $R link set dev ra xdpgeneric obj "$XDP" sec xdp || return
+	load udppath $A $B $ROUTED 0.1 0 1 1 >"$T/load" 2>&1
+	check "xdp: the program runs: it drops what has one byte" "$(load_value sends) > 10 && $(load_value recvs) == 0" \
+		"$(cat "$T/load")"
+	through xdp $ROUTED "xdp_generic:4" "forward_v4 udp_rx local_v4"
+	ip -n $R link set dev ra xdpgeneric off
+}
+
+path_bridge() {
+	try bridge ip -n $R link add br0 type bridge || return
+	ip -n $R -batch - <<-END
+		link set ra master br0
+		link set rb master br0
+		link set br0 up
+	END
+	ip -n $A addr add 198.18.0.1/24 dev a0
+	ip -n $B addr add 198.18.0.2/24 dev b0
+	before=$(packets $R rb tx)
+	through bridge 198.18.0.2 "bridge:3 udp_rx:1 local_v4:1"
+	check "bridge: the packets went over it" "$(packets $R rb tx) - $before >= $recvs"
+	ip -n $R link del br0
+}
+
+path_vlan() {
+	try vlan ip -n $A link add link a1 name a2 type vlan id 5 || return
+	ip -n $B link add link b1 name b2 type vlan id 5
+	ends_up
+	through vlan 198.18.2.2 "vlan:3 udp_rx:2 local_v4:2"
+	ends_down vlan
+}
+
+# The sender's part is in send, where that is measured.
+path_vxlan() {
+	try vxlan ip -n $A link add a2 type vxlan id 6 remote $DIRECT local 192.0.2.1 dstport 4789 dev a1 || return
+	ip -n $B link add b2 type vxlan id 6 remote 192.0.2.1 local $DIRECT dstport 4789 dev b1
+	ends_up
+	through vxlan 198.18.2.2 "tunnel_rx:2 udp_rx:2 local_v4:2" tunnel_tx
+	if grep -q hook/send=none "$T/csv"; then
+		skip "vxlan: tunnel_tx" "$(grep hook/send "$T/csv" | cut -d, -f5)"
+	else
+		shows vxlan tunnel_tx 5
+	fi
+	ends_down vxlan
+}
+
+path_wireguard() {
+	try wireguard ip -n $A link add a2 type wireguard || return
+	ip -n $B link add b2 type wireguard
+	(umask 077 && wg genkey >"$T/key_a" && wg genkey >"$T/key_b")
+	ip netns exec $A wg set a2 private-key "$T/key_a" listen-port 51820 peer "$(wg pubkey <"$T/key_b")" \
+		allowed-ips 198.18.2.0/24 endpoint $DIRECT:51820
+	ip netns exec $B wg set b2 private-key "$T/key_b" listen-port 51820 peer "$(wg pubkey <"$T/key_a")" \
+		allowed-ips 198.18.2.0/24 endpoint 192.0.2.1:51820
+	ends_up
+	LEAST=0.1
+	through wireguard 198.18.2.2 "wireguard:5 udp_rx:2 local_v4:2"
+	LEAST=
+	ends_down wireguard
+}
+
+# The devices a2 and b2, on top of the direct link.
+ends_up() {
+	ip -n $A addr add 198.18.2.1/24 dev a2
+	ip -n $B addr add 198.18.2.2/24 dev b2
+	ip -n $A link set a2 up
+	ip -n $B link set b2 up
+}
+
+ends_down() { # PATH
+	check "$1: the packets went over its devices" \
+		"$(packets $A a2 tx) >= $recvs && $(packets $B b2 rx) >= $recvs" "$(cat "$T/load")"
+	ip -n $A link del a2
+	ip -n $B link del b2
+}
+
+trap net_down EXIT
+net_up
+names="vlan vxlan wireguard udp4 udp6 drop bridge xdp tc iptables nat flowtable nft route4 route6"
+shift
+[ $# = 0 ] || names=$*
+for name in $names; do
+	path_"$name"
+done
