@@ -166,6 +166,7 @@ struct class
 	uint8_t stage, activity;
 	uint8_t calls; /* the stage of what it calls by a pointer: a driver, or a netfilter hook */
 	uint8_t root;  /* the event that it is a root of */
+	bool helper;   /* any stage's: tells nothing of it */
 };
 
 struct symbol {
@@ -447,7 +448,7 @@ enum {
 	STAGE_SOCKET,
 	STAGE_TCP_RECV,
 	STAGE_UDP_RECV,
-	STAGE_TCP_CONN,
+	STAGE_CONNECTION,
 	STAGE_TCP_TX,
 	STAGE_UDP_TX,
 	STAGE_OUTPUT_V4,
@@ -574,7 +575,7 @@ static const struct {
 	[STAGE_NF_POSTROUTING_V6] = { "nf_postrouting_v6", "", NULL,
 				      "ip6_output ip6_finish_output2", HOOK },
 	[STAGE_NETFILTER] = { "netfilter",
-			      "nf_hook_slow nf_hook_slow_list nf_hook nf_queue nf_reinject nf_log_*",
+			      "nf_hook_slow nf_hook_slow_list nf_hook NF_HOOK NF_HOOK_LIST nf_queue nf_reinject nf_log_*",
 			      "nfnetlink_queue nfnetlink_log nf_log_syslog" }, /* and where the
 										  hook's caller is
 										  not known */
@@ -622,8 +623,8 @@ static const struct {
 			   "tcp_v4_rcv tcp_v6_rcv tcp_v4_do_rcv tcp_v6_do_rcv tcp_rcv_established tcp_rcv_state_process "
 			   "tcp_data_queue tcp_ack tcp_add_backlog tcp_check_req tcp_conn_request tcp_child_process tcp_v4_syn_recv_sock "
 			   "tcp_v6_syn_recv_sock tcp_v4_conn_request tcp_v6_conn_request tcp_clean_rtx_queue tcp_data_ready tcp_try_coalesce "
-			   "tcp_queue_rcv tcp_validate_incoming tcp_rearm_rto tcp_fin tcp_time_wait tcp_timewait_state_process "
-			   "__release_sock tcp_ack_update_rtt tcp_rate_* tcp_rack_* tcp_filter tcp_inbound_*",
+			   "tcp_queue_rcv tcp_validate_incoming tcp_fin tcp_time_wait tcp_timewait_state_process "
+			   "__release_sock tcp_ack_update_rtt tcp_filter tcp_inbound_*",
 			   NULL, NULL, LOCAL },
 	[STAGE_UDP_RX] = { "udp_rx",
 			   "udp_rcv __udp4_lib_rcv udpv6_rcv __udp6_lib_rcv udp_queue_rcv_skb udp_queue_rcv_one_skb "
@@ -637,9 +638,11 @@ static const struct {
 				  "reuseport_select_sock udp_ehashfn inet_ehashfn inet6_ehashfn compute_score __inet6_lookup __inet_lookup" },
 	[STAGE_ICMP] = { "icmp",
 			 "icmp_rcv icmpv6_rcv __icmp_send icmp_reply icmp_echo icmp_push_reply icmp_unreach icmpv6_echo_reply "
-			 "icmp6_send ndisc_rcv igmp_rcv igmp6_event_query ping_rcv ndisc_*",
+			 "icmp6_send ndisc_rcv igmp_rcv igmp6_event_query ping_rcv ndisc_recv_* ndisc_send_* ndisc_router_discovery ndisc_redirect_rcv",
 			 NULL, NULL, LOCAL },
-	[STAGE_ARP] = { "arp", "arp_rcv arp_process arp_*", NULL, NULL, LOCAL },
+	[STAGE_ARP] = { "arp",
+			"arp_rcv arp_process arp_xmit arp_send arp_send_dst arp_create arp_fwd_proxy arp_ignore",
+			NULL, NULL, LOCAL },
 	[STAGE_RAW] = { "raw",
 			"raw_local_deliver raw_rcv raw_sendmsg raw_recvmsg rawv6_rcv rawv6_sendmsg rawv6_recvmsg raw6_local_deliver "
 			"raw_v4_input",
@@ -661,24 +664,23 @@ static const struct {
 	[STAGE_UDP_RECV] = { "udp_recv",
 			     "udp_recvmsg udpv6_recvmsg __skb_recv_udp __skb_wait_for_more_packets __skb_try_recv_from_queue "
 			     "skb_consume_udp udp_skb_destructor __udp_recv_*" },
-	[STAGE_TCP_CONN] = { "tcp_conn",
-			     "tcp_v4_connect tcp_v6_connect tcp_connect tcp_close __tcp_close tcp_shutdown tcp_disconnect "
-			     "inet_csk_accept inet_hash_connect __inet_hash_connect inet_csk_destroy_sock inet_csk_listen_stop tcp_send_fin "
-			     "tcp_v4_destroy_sock udp_destroy_sock udpv6_destroy_sock udp_lib_close sk_common_release inet_sock_destruct "
-			     "inet6_sock_destruct __sk_destruct sk_destruct __sk_free ip4_datagram_connect ip6_datagram_connect "
-			     "inet_csk_complete_hashdance inet_csk_wait_for_connect inet_csk_clone_lock" },
+	[STAGE_CONNECTION] = { "connection",
+			       "tcp_v4_connect tcp_v6_connect tcp_connect tcp_close __tcp_close tcp_shutdown tcp_disconnect "
+			       "inet_csk_accept inet_hash_connect __inet_hash_connect inet_csk_destroy_sock inet_csk_listen_stop tcp_send_fin "
+			       "tcp_v4_destroy_sock udp_destroy_sock udpv6_destroy_sock udp_lib_close sk_common_release inet_sock_destruct "
+			       "inet6_sock_destruct __sk_destruct sk_destruct __sk_free ip4_datagram_connect __ip4_datagram_connect ip6_datagram_connect __ip6_datagram_connect udp_connect udpv6_connect "
+			       "inet_csk_complete_hashdance inet_csk_wait_for_connect inet_csk_clone_lock" },
 	[STAGE_TCP_TX] = { "tcp_tx",
 			   "tcp_sendmsg tcp_sendmsg_locked tcp_push tcp_write_xmit __tcp_push_pending_frames __tcp_transmit_skb "
 			   "__tcp_send_ack tcp_send_ack tcp_tsq_handler tcp_tasklet_func tcp_tsq_workfn tcp_stream_alloc_skb sk_stream_alloc_skb "
 			   "tcp_wmem_schedule sk_stream_wait_memory tcp_sendpage tcp_sendpage_locked do_tcp_sendpages tcp_push_one "
 			   "tcp_release_cb tcp_retransmit_skb __tcp_retransmit_skb tcp_xmit_retransmit_queue tcp_send_mss tcp_current_mss "
 			   "tcp_established_options tcp_options_write tcp_v4_send_check tcp_write_timer tcp_delack_timer tcp_keepalive_timer "
-			   "tcp_v4_send_synack tcp_make_synack tcp_event_new_data_sent tcp_schedule_loss_probe tcp_chrono_* tcp_mtu_probe "
+			   "tcp_v4_send_synack tcp_v6_send_synack tcp_v6_send_response tcp_make_synack tcp_event_new_data_sent tcp_schedule_loss_probe tcp_mtu_probe "
 			   "tcp_send_active_reset tcp_v4_send_reset tcp_v4_send_ack" },
-	[STAGE_UDP_TX] = { "udp_tx",
-			   "udp_sendmsg udpv6_sendmsg ip_make_skb ip6_make_skb __ip_append_data __ip6_append_data udp_send_skb "
-			   "udp_v6_send_skb ip_setup_cork ip6_setup_cork __ip_make_skb __ip6_make_skb ip_generic_getfrag ip_append_data udp_sendpage "
-			   "udp_push_pending_frames ip_append_page" },
+	[STAGE_UDP_TX] = { "udp_tx", "udp_sendmsg udpv6_sendmsg udp_send_skb "
+				     "udp_v6_send_skb udp_sendpage "
+				     "udp_push_pending_frames " },
 	[STAGE_OUTPUT_V4] = { "output_v4",
 			      "ip_local_out __ip_local_out ip_queue_xmit __ip_queue_xmit ip_output ip_finish_output "
 			      "__ip_finish_output ip_finish_output2 ip_do_fragment ip_fragment ip_send_skb ip_mc_output ip_send_unicast_reply "
@@ -688,7 +690,7 @@ static const struct {
 			      "ip6_local_out __ip6_local_out ip6_send_skb inet6_csk_xmit ip6_push_pending_frames" },
 	[STAGE_NEIGHBOUR] = { "neighbour",
 			      "neigh_resolve_output neigh_connected_output neigh_direct_output neigh_hh_output "
-			      "__neigh_event_send neigh_timer_handler neigh_lookup __neigh_create neigh_update __neigh_update ___neigh_create "
+			      "__neigh_event_send neigh_timer_handler neigh_lookup __neigh_create arp_solicit ndisc_solicit neigh_update __neigh_update ___neigh_create "
 			      "ip_neigh_* neigh_*" },
 	[STAGE_QDISC] = { "qdisc",
 			  "__dev_queue_xmit dev_queue_xmit dev_qdisc_enqueue __qdisc_run qdisc_run_end sch_direct_xmit "
@@ -739,7 +741,7 @@ static const struct {
 				 "skb_clone pskb_expand_head skb_copy __pskb_copy_fclone skb_page_frag_refill sk_page_frag_refill "
 				 "sock_alloc_send_skb sock_wmalloc napi_get_frags" },
 	[ACTIVITY_SKB_FREE] = { "skb_free",
-				"kfree_skb kfree_skb_reason sk_skb_reason_drop consume_skb napi_consume_skb __kfree_skb "
+				"kfree_skb nf_conntrack_put __kfree_skb_flush kfree_skb_reason sk_skb_reason_drop consume_skb napi_consume_skb __kfree_skb "
 				"skb_release_data skb_release_head_state skb_release_all __kfree_skb_defer __napi_kfree_skb napi_skb_cache_put "
 				"skb_defer_free_flush skb_attempt_defer_free page_pool_put_* __xdp_return tcp_wfree sock_wfree sock_rfree "
 				"skb_free_head kfree_skbmem kfree_skb_list_reason __consume_stateless_skb kfree_skb_list kfree_skb_partial "
@@ -765,9 +767,15 @@ static const struct {
 			    "__pv_queued_spin_lock_slowpath queued_read_lock_slowpath queued_write_lock_slowpath rt_spin_lock lock_sock_nested "
 			    "__lock_sock __lock_sock_fast mutex_lock __mutex_lock rtlock_slowlock* rt_mutex_*" },
 	[ACTIVITY_SCHEDULE] = { "schedule",
-				"schedule __schedule schedule_timeout preempt_schedule preempt_schedule_common preempt_schedule_irq "
+				"schedule irqentry_exit irqentry_exit_cond_resched arm64_preempt_schedule_irq __schedule schedule_timeout preempt_schedule preempt_schedule_common preempt_schedule_irq "
 				"preempt_schedule_notrace __cond_resched finish_task_switch wait_woken schedule_rtlock" },
 };
+
+/* What anything calls: no driver's function, and nothing that a rule should know. */
+static const char helpers[] =
+	"__x86_indirect_* __x86_return_thunk __pi___x86_* srso_* retbleed_* __list_add_valid* "
+	"__list_del_entry_valid* __rcu_read_lock __rcu_read_unlock rcu_read_unlock_strict __local_bh_enable_ip __local_bh_disable_ip "
+	"_raw_spin_unlock* _raw_read_unlock* _raw_write_unlock* mem* __mem* migrate_enable migrate_disable";
 
 /*
  * Where the frames of an event end, by which the event is known. A function that a tail call puts
@@ -789,7 +797,8 @@ static const struct {
 	  "inet_recvmsg inet6_recvmsg tcp_splice_read sock_common_recvmsg packet_recvmsg xsk_recvmsg tcp_recvmsg udp_recvmsg "
 	  "udpv6_recvmsg raw_recvmsg rawv6_recvmsg ping_recvmsg" },
 	{ EV_CONN,
-	  "inet_stream_connect inet_dgram_connect inet_accept inet_shutdown inet_release" },
+	  "inet_stream_connect inet_dgram_connect inet_accept inet_shutdown inet_release udp_connect udpv6_connect "
+	  "ip4_datagram_connect ip6_datagram_connect" },
 	{ EV_OTHER,
 	  "handle_softirqs __do_softirq __softirqentry_text_start tcp_tasklet_func tcp_tsq_workfn tcp_write_timer "
 	  "tcp_delack_timer tcp_keepalive_timer tcp_pace_kick wg_packet_encrypt_worker wg_packet_decrypt_worker "
@@ -818,6 +827,7 @@ static void merge_class(struct class *into, const struct class *from)
 	into->activity |= from->activity;
 	into->calls |= from->calls;
 	into->root |= from->root;
+	into->helper |= from->helper;
 }
 
 /* The pattern of the name, or the free place for it. */
@@ -865,6 +875,7 @@ static void make_rules(struct rules *r)
 	}
 	for (unsigned i = 0; i < ACTIVITIES; i++)
 		add_rules(r, activities[i].symbols, false, (struct class) { .activity = i });
+	add_rules(r, helpers, false, (struct class) { .helper = true });
 	for (unsigned i = 0; i < ARRAY_SIZE(roots); i++)
 		add_rules(r, roots[i].symbols, false, (struct class) { .root = roots[i].event });
 }
@@ -901,7 +912,7 @@ static void classify(struct rules *r, const struct symbols *symbols, struct symb
 	if (!s->class.stage && by_module)
 		s->class.stage = by_module->class.stage;
 	if (!s->class.stage && !s->class.activity && by_star)
-		s->class = by_star->class;
+		merge_class(&s->class, &by_star->class);
 	if (symbols->has_napi_poll && !strcmp(name, "net_rx_action"))
 		s->class.calls = STAGE_NONE;
 	s->bpf = !strcmp(module, "bpf");
@@ -963,21 +974,29 @@ struct sorted {
 /*
  * Looks up the frames. One that is pushed for all of tracing stands for netto's programs, what they
  * call and what calls them, a trampoline at the leaf included. Other trampolines are left out, and
- * what is above them, since there a traced function is called by itself.
+ * what is above them, since there a traced function is called by itself. Of what the kernel side
+ * has found on a stack that it could not unwind, behind a 0, the first word that tells something is
+ * believed.
  */
 static void resolve_frames(struct symbols *symbols, struct rules *rules, const uint64_t *addresses,
 			   int depth, struct sorted *out)
 {
 	const struct symbol *traced = NULL; /* the function that a trampoline has called */
+	bool found = false;
 
 	out->depth = 0;
 	for (int i = 0; i < depth; i++) {
 		/* above the leaf they are return addresses: the call is before them */
 		const struct symbol *s = find_symbol(symbols, rules, addresses[i] - (i > 0));
 
-		if (!addresses[i]) /* what the kernel side did not take for an address */
-			continue;
-		if (s->class.stage == STAGE_TRACING || (s->trampoline && !out->depth)) {
+		if (!addresses[i]) {
+			found = true;
+		} else if (found) {
+			if (s->class.helper || s == symbols->list)
+				continue;
+			out->frames[out->depth++] = s;
+			return;
+		} else if (s->class.stage == STAGE_TRACING || (s->trampoline && !out->depth)) {
 			out->frames[0] = &symbols->list[TRACING_SYMBOL];
 			out->depth = 1;
 		} else if (s->trampoline) {
@@ -1015,37 +1034,41 @@ struct context {
 	bool output;	/* being sent, and not received again since */
 };
 
-/* The stage that the caller of frame `i` gives to what it calls by a pointer, if it is of a kind.
+/*
+ * The stage that the caller of frame `i` gives to what it calls by a pointer, if it is of a kind.
+ * What netfilter has between a hook and its caller is passed over.
  */
-static int stage_by_caller(const struct symbols *symbols, const struct sorted *s, int i,
-			   unsigned kind)
+static int stage_by_caller(const struct sorted *s, int i, unsigned kind)
 {
-	int caller = i + 1;
-	int stage;
+	int caller = i + 1, stage;
 
-	if (caller < s->depth && !strcmp(name_of(symbols, s->frames[caller]), "NF_HOOK"))
+	while (caller < s->depth && s->frames[caller]->class.stage == STAGE_NETFILTER)
 		caller++;
 	stage = caller < s->depth ? s->frames[caller]->class.calls : STAGE_NONE;
 	return stages[stage].kind == kind ? stage : STAGE_NONE;
 }
 
 /* The stage of frame `i`, or STAGE_NONE: it belongs to what called it. */
-static int stage_of_frame(const struct symbols *symbols, const struct sorted *s, int i,
-			  const struct context *c)
+static int stage_of_frame(const struct sorted *s, int i, const struct context *c)
 {
 	const struct symbol *frame = s->frames[i];
 	int stage = frame->class.stage, hook;
 
 	if (stage == STAGE_NETFILTER) {
-		hook = stage_by_caller(symbols, s, i, HOOK);
+		hook = stage_by_caller(s, i, HOOK);
 		return hook ? hook : stage;
 	}
-	if (stage == STAGE_TC && c->output)
-		return STAGE_TC_EGRESS;
+	/* a task that is preempted where an interrupt returns is in no top half any more */
+	if (stage == STAGE_INTERRUPT && i && s->frames[i - 1]->class.activity == ACTIVITY_SCHEDULE)
+		return STAGE_NONE;
 	if (frame->bpf && (c->stage == STAGE_DRIVER || c->stage == STAGE_VIRTUAL_POLL))
 		return STAGE_XDP;
-	if (!stage && !frame->bpf && !frame->class.activity)
-		return stage_by_caller(symbols, s, i, DRIVER);
+	if (frame->bpf && (c->stage == STAGE_CORE || c->stage == STAGE_QDISC))
+		stage = STAGE_TC; /* tcx, which is inlined there */
+	if (stage == STAGE_TC && c->output)
+		return STAGE_TC_EGRESS;
+	if (!stage && !frame->bpf && !frame->class.activity && !frame->class.helper)
+		return stage_by_caller(s, i, DRIVER);
 	return stage;
 }
 
@@ -1066,28 +1089,32 @@ static void enter_stage(struct sorted *s, struct context *c, int stage)
  * is sent on where it was received, and was not delivered to this host, is forwarded, though
  * ip_forward() is not in the stack.
  */
-static void walk_stages(const struct symbols *symbols, struct sorted *s)
+static void walk_stages(struct sorted *s)
 {
 	struct context c = {};
 	int known = s->depth; /* the innermost frame of which a stage is known */
+	bool unknown = false; /* a function below it that is not any stage's helper */
 
 	s->path_length = 0;
 	for (int i = s->depth - 1; i >= 0; i--) {
-		int stage = stage_of_frame(symbols, s, i, &c);
+		int stage = stage_of_frame(s, i, &c);
 		bool output = stage == STAGE_OUTPUT_V4 || stage == STAGE_OUTPUT_V6;
 
 		if (!stage)
 			continue;
-		if (output && c.core && !c.local && !c.forwarded)
+		if (output && c.core && !c.local && !c.output && !c.forwarded)
 			enter_stage(s, &c,
 				    stage == STAGE_OUTPUT_V4 ? STAGE_FORWARD_V4 : STAGE_FORWARD_V6);
 		enter_stage(s, &c, stage);
 		known = i;
 	}
 	s->activity = ACTIVITY_NONE;
-	for (int i = 0; i < known && !s->activity; i++)
-		s->activity = s->frames[i]->class.activity;
-	if (!c.stage || (stages[c.stage].kind == GENERIC && known > 0 && !s->activity))
+	for (int i = 0; i < known; i++) {
+		if (!s->activity)
+			s->activity = s->frames[i]->class.activity;
+		unknown |= !s->frames[i]->class.helper;
+	}
+	if (!c.stage || (stages[c.stage].kind == GENERIC && unknown && !s->activity))
 		enter_stage(s, &c, STAGE_UNKNOWN);
 	s->stage = c.stage;
 }
@@ -1098,7 +1125,7 @@ static void sort_stack(struct symbols *symbols, struct rules *rules, const uint6
 {
 	resolve_frames(symbols, rules, addresses, depth, out);
 	cut_at_root(out);
-	walk_stages(symbols, out);
+	walk_stages(out);
 }
 
 /* Capabilities */

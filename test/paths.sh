@@ -246,7 +246,7 @@ path_nft() {
 	# shellcheck disable=SC2086 # words
 	set -- $rise
 	check "nft: with twice the rules a packet takes $1 ns more, the stage $2 ($3 to $4)" \
-		"$1 > 0 && $1 >= 0.9 * $3 && $1 <= 1.1 * $4" "$(cat "$T/twice")"
+		"$1 > 0 && $1 >= 0.95 * $3 && $1 <= 1.05 * $4" "$(cat "$T/twice")"
 }
 
 path_nat() {
