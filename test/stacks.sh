@@ -46,10 +46,10 @@ plain() {
 	try load xsk 500
 }
 
-# The paths of paths.sh, with its measuring and checking left out.
+# What is in paths.sh alone; its measuring and checking are left out.
 paths() {
-	cat >$T/lib/lib.sh <<-'END'
-		. /lib.sh
+	cp /lib.sh /paths.sh $T/lib
+	cat >$T/lib/samples.sh <<-'END'
 		measure() { "$@" >"$T/load" 2>&1; }
 		sorted() { :; }
 		shows() { :; }
@@ -58,8 +58,7 @@ paths() {
 		fail() { :; }
 		skip() { echo "$@" >>/tmp/stacks/failed; }
 	END
-	cp /paths.sh $T/lib
-	sh $T/lib/paths.sh paths >>$T/log 2>&1
+	sh $T/lib/paths.sh paths wireguard flowtable iptables
 }
 
 # --- more paths: a - router - b, where the links are virtual ------------------------------------
@@ -107,13 +106,6 @@ address() { # NAMESPACE DEVICE IPV4 IPV6
 	ip -n "stack-$1" addr add "$3/24" dev "$2"
 	ip -n "stack-$1" addr add "$4/64" dev "$2" nodad
 	ip -n "stack-$1" link set "$2" up
-}
-
-net_down() {
-	for ns in a r b; do
-		ip netns pids stack-$ns | xargs -r kill 2>/dev/null
-		ip netns del stack-$ns 2>/dev/null
-	done
 }
 
 # All kinds of traffic between a and an address of b.
@@ -241,20 +233,22 @@ hooks() {
 	a nft flush ruleset
 	b nft flush ruleset
 	for iptables in iptables-legacy-restore ip6tables-legacy-restore; do
-		r which $iptables >/dev/null || continue
 		{
 			printf '%s\n' "*filter" "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 			seq 20 | sed 's/.*/-A FORWARD -p udp -m multiport --dports 1,2,3 -j DROP/'
-			printf '%s\n' "-A INPUT -p tcp -j ACCEPT" COMMIT
-			[ $iptables != iptables-legacy-restore ] ||
-				printf '%s\n' "*nat" "-A POSTROUTING -o rb -j MASQUERADE" COMMIT
+			echo COMMIT
 		} >$T/rules
 		try r $iptables $T/rules
 	done
+	printf '%s\n' "*nat" "-A POSTROUTING -o rb -j MASQUERADE" COMMIT >$T/rules
+	try r iptables-legacy-restore $T/rules
 	both
-	net_down
-	net_up
-	b iperf3 -sD
+	for iptables in iptables-legacy-restore ip6tables-legacy-restore; do
+		printf '%s\n' "*filter" COMMIT >$T/rules
+		r $iptables $T/rules
+	done
+	printf '%s\n' "*nat" COMMIT >$T/rules
+	r iptables-legacy-restore $T/rules
 }
 
 bridges() {
@@ -286,7 +280,8 @@ bridges() {
 		traffic 10.3.0.2
 		traffic fd03::2
 		r nft flush ruleset
-		rmmod br_netfilter
+		r sh -c 'echo 0 >/proc/sys/net/bridge/bridge-nf-call-iptables'
+		r sh -c 'echo 0 >/proc/sys/net/bridge/bridge-nf-call-ip6tables'
 	}
 	# a bridge with an end of a tunnel: what it forwards is encapsulated, and decapsulated in b
 	ip -n stack-r link set rb nomaster
@@ -328,38 +323,6 @@ queues() {
 	}
 }
 
-# A driver's poll, GRO and the lists that come of it: veth has them with a program of XDP.
-xdp() {
-	try ip -n stack-r link set dev ra xdpdrv obj /xdp.o sec xdp && {
-		ip -n stack-r link set dev rb xdpdrv obj /xdp.o sec xdp
-		ip -n stack-b link set dev b0 xdpdrv obj /xdp.o sec xdp
-		ip -n stack-a link set dev a0 xdpdrv obj /xdp.o sec xdp
-		both
-		r nft -f - <<-END
-			table inet stack {
-				chain prerouting { type filter hook prerouting priority 0; ct state established counter; }
-			}
-		END
-		both
-		r nft flush ruleset
-		r sh -c 'for f in /sys/class/net/*/threaded; do echo 1 >$f; done'
-		traffic 10.2.0.1
-		r sh -c 'for f in /sys/class/net/*/threaded; do echo 0 >$f; done'
-		for d in ra rb; do
-			ip -n stack-r link set dev $d xdpdrv off
-		done
-		ip -n stack-b link set dev b0 xdpdrv off
-		ip -n stack-a link set dev a0 xdpdrv off
-	}
-	try ip -n stack-r link set dev ra xdpgeneric obj /xdp.o sec xdp && {
-		traffic 10.2.0.1
-		ip -n stack-r link set dev ra xdpgeneric off
-	}
-	r sh -c 'echo 3 >/sys/class/net/ra/queues/rx-0/rps_cpus'
-	both
-	r sh -c 'echo 0 >/sys/class/net/ra/queues/rx-0/rps_cpus'
-}
-
 ipsec() {
 	key=0x0123456789abcdef0123456789abcdef01234567
 	for ns in a b; do
@@ -379,29 +342,42 @@ ipsec() {
 	done
 }
 
-more_paths() {
+# A driver's poll, GRO and the lists that come of it: veth has them with a program of XDP. Last, and left attached: when
+# the stacks are sorted, the programs must still be there.
+xdp() {
+	r sh -c 'echo 3 >/sys/class/net/ra/queues/rx-0/rps_cpus'
+	both
+	r sh -c 'echo 0 >/sys/class/net/ra/queues/rx-0/rps_cpus'
+	try ip -n stack-b link set b0 xdpgeneric obj /xdp.o sec xdp && both
+	try ip -n stack-r link set ra xdpdrv obj /xdp.o sec xdp || return
+	ip -n stack-r link set rb xdpdrv obj /xdp.o sec xdp
+	ip -n stack-a link set a0 xdpdrv obj /xdp.o sec xdp
+	both
+	r nft -f - <<-END && both
+		table inet stack {
+			chain prerouting { type filter hook prerouting priority 0; ct state established counter; }
+		}
+	END
+	r sh -c 'for f in /sys/class/net/r?/threaded; do echo 1 >$f; done'
+	both
+}
+
+plain
+paths >>$T/log 2>&1
+{
 	net_up
 	b iperf3 -sD
 	sleep 1
 	both
 	hooks
-	xdp
 	queues
 	bridges
 	tunnels
 	devices
 	ipsec transport
 	ipsec tunnel
-	net_down
-}
-
-plain
-if [ -e /paths.sh ]; then
-	paths
-fi
-if which iperf3 >/dev/null; then
-	more_paths >>$T/log 2>&1
-fi
+	xdp
+} >>$T/log 2>&1
 
 kill -INT $recorder
 wait $recorder
