@@ -476,9 +476,9 @@ static const struct {
 	const char *callers;
 	enum {
 		GENERIC = 1, /* says nothing of the unknown functions below */
-		LOCAL,	/* the packet was delivered to this host: what it sends is no forwarding */
-		DRIVER, /* callers call a driver */
-		HOOK,	/* callers call a hook */
+		LOCAL,	 /* the packet was delivered to this host: what it sends is no forwarding */
+		POINTER, /* callers call it by a pointer: what no rule knows is of this stage */
+		HOOK,	 /* callers call a hook */
 	} kind;
 } stages[STAGES] = {
 	/* the softirq core, and within a system call other softirqs that interrupted it */
@@ -492,7 +492,7 @@ static const struct {
 			 NULL, NULL, GENERIC },
 	[STAGE_DRIVER] = { "driver", "", NULL,
 			   "__napi_poll napi_poll net_rx_action __napi_busy_loop busy_poll_stop",
-			   DRIVER },
+			   POINTER },
 	[STAGE_VIRTUAL_POLL] = { "virtual_poll",
 				 "process_backlog gro_cell_poll veth_poll tun_napi_poll wg_packet_rx_poll "
 				 "flush_backlog cpu_map_kthread_run cpu_map_bpf_prog_run*" },
@@ -588,7 +588,9 @@ static const struct {
 	[STAGE_NFT] = { "nft", "nft_do_chain nft_* nf_tables_*", "nf_tables nft_*" },
 	[STAGE_IPTABLES] = { "iptables",
 			     "ipt_do_table ip6t_do_table ebt_do_table arpt_do_table ip_set_test iptable_* ip6table_*",
-			     "x_tables ip_tables ip6_tables iptable_* ip6table_* arp_tables arptable_* ebtables ebtable_* xt_* ipt_* ip6t_* ip_set ip_set_*" },
+			     "x_tables ip_tables ip6_tables iptable_* ip6table_* arp_tables arptable_* ebtables ebtable_* xt_* ipt_* ip6t_* ip_set ip_set_*",
+			     "nft_match_eval nft_match_large_eval nft_target_eval_xt nft_target_eval_bridge ipt_do_table ip6t_do_table ebt_do_table",
+			     POINTER },
 	[STAGE_IPVS] = { "ipvs", "ip_vs_*", "ip_vs ip_vs_*" },
 	[STAGE_DEFRAG] = { "defrag",
 			   "ip_defrag ipv6_frag_rcv nf_ct_frag6_gather inet_frag_find ipv4_conntrack_defrag ipv6_defrag "
@@ -705,7 +707,7 @@ static const struct {
 			      "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit packet_xmit loopback_xmit veth_xmit",
 			      NULL,
 			      "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit bq_xmit_all",
-			      DRIVER },
+			      POINTER },
 	[STAGE_LSM] = { "lsm", "security_* selinux_* apparmor_* aa_* smack_* bpf_lsm_* tomoyo_*" },
 	/* top halves */
 	[STAGE_INTERRUPT] = { "interrupt",
@@ -1067,8 +1069,12 @@ static int stage_of_frame(const struct sorted *s, int i, const struct context *c
 		stage = STAGE_TC; /* tcx, which is inlined there */
 	if (stage == STAGE_TC && c->output)
 		return STAGE_TC_EGRESS;
+	/* these use functions of the other way */
+	if ((stage == STAGE_TUNNEL_RX && c->stage == STAGE_TUNNEL_TX) ||
+	    (stage == STAGE_XDP && c->stage == STAGE_XDP_GENERIC))
+		return c->stage;
 	if (!stage && !frame->bpf && !frame->class.activity && !frame->class.helper)
-		return stage_by_caller(s, i, DRIVER);
+		return stage_by_caller(s, i, POINTER);
 	return stage;
 }
 

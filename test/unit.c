@@ -603,6 +603,10 @@ static void test_symbols(void)
 				       "ffffffffc0000000 t five\t[mod_a]\n"
 				       "ffffffffc0000100 t six\t[mod_a]\n"
 				       "ffffffffc0100000 t seven\t[mod_ab]\n"
+				       "ffffffffc0300000 t eight\t[mod_b]\n"
+				       /* ftrace's memory of the freed code that has initialised a module */
+				       "ffffffffc0100000 T mod_a_init\t[mod_a]\n"
+				       "ffffffffc0000180 T mod_ab_init\t[mod_ab]\n"
 				       "ffffffffc0200000 t bpf_prog_6deef7357e7b4530_x\t[bpf]\n";
 	static const char no_addresses[] = "0000000000000000 T _stext\n"
 					   "0000000000000000 t one\t[mod_a]\n";
@@ -626,7 +630,7 @@ static void test_symbols(void)
 
 	err = read_lines(&s, &r, ordinary, strlen(ordinary));
 	CHECK(!err, "%d", err);
-	CHECK(s.count == 2 + 11, "%zu", s.count);
+	CHECK(s.count == 2 + 12, "%zu", s.count);
 	HAS(0, "[unknown]", "");
 	HAS(1, "[unknown]", "");
 	HAS(0xffffffff80ffffff, "[unknown]", "");
@@ -646,7 +650,10 @@ static void test_symbols(void)
 	HAS(0xffffffffc0000100, "six", "mod_a");
 	HAS(0xffffffffc00100ff, "six", "mod_a"); /* one of a module 64 kB */
 	HAS(0xffffffffc0010100, "[unknown]", "");
+	HAS(0xffffffffc0000190, "six", "mod_a");
 	HAS(0xffffffffc0100000, "seven", "mod_ab");
+	HAS(0xffffffffc0100010, "seven", "mod_ab");
+	HAS(0xffffffffc0300010, "eight", "mod_b");
 	HAS(0xffffffffc0200000, "bpf_prog_6deef7357e7b4530_x", "bpf");
 	HAS(0xffffffffffffffff, "[unknown]", "");
 
@@ -818,6 +825,10 @@ static const struct made_up_case made_up_cases[] = {
 	{ "ip_finish_output2 ip_output ip_local_out iptunnel_xmit udp_tunnel_xmit_skb vxlan_xmit_one[vxlan] vxlan_xmit[vxlan] "
 	  "dev_hard_start_xmit __dev_queue_xmit ip_finish_output2 ip_output " ONE, EV_RX_SOFTIRQ,
 	  "napi virtual_poll core forward_v4 output_v4 qdisc driver_tx tunnel_tx output_v4", "-" },
+	{ "vxlan_build_skb[vxlan] vxlan_xmit_one[vxlan] vxlan_xmit[vxlan] " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx tunnel_tx", "-" },
+	{ "tnl_update_pmtu[ip_tunnel] ip_tunnel_xmit[ip_tunnel] ipip_tunnel_xmit[ipip] " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx tunnel_tx", "-" },
+	{ "ip_do_fragment br_nf_post_routing[br_netfilter] nf_hook_slow br_forward_finish[bridge] br_handle_frame_finish[bridge] br_handle_frame[bridge] " CORE,
+	  EV_RX_SOFTIRQ, "napi virtual_poll core bridge nf_bridge bridge_nf output_v4", "-" },
 	/* decapsulated, and then forwarded in the same stack */
 	{ "dev_hard_start_xmit __dev_queue_xmit ip_finish_output2 ip_output __netif_receive_skb_one_core netif_receive_skb vxlan_rcv[vxlan] "
 	  "udp_queue_rcv_one_skb udp_unicast_rcv_skb __udp4_lib_rcv " V4, EV_RX_SOFTIRQ,
@@ -848,6 +859,7 @@ static const struct made_up_case made_up_cases[] = {
 	  "socket udp_tx output_v6 nf_postrouting_v6 nat", "-" },
 	{ "nft_do_chain[nf_tables] nft_do_chain_netdev[nf_tables] nf_hook_slow " CORE, EV_RX_SOFTIRQ, "napi virtual_poll core nf_ingress nft", "-" },
 	{ "nf_hook_slow __dev_queue_xmit ip_finish_output2 ip_output " SEND, EV_SEND, "socket udp_tx output_v4 qdisc nf_egress", "-" },
+	{ "nft_do_chain_netdev[nf_tables] nf_hook_slow __dev_queue_xmit ip_finish_output2 ip_output " SEND, EV_SEND, "socket udp_tx output_v4 qdisc nf_egress nft", "-" },
 	{ "nft_do_chain[nf_tables] nf_hook_slow br_handle_frame_finish[bridge] br_handle_frame[bridge] " CORE, EV_RX_SOFTIRQ,
 	  "napi virtual_poll core bridge nf_bridge nft", "-" },
 	{ "nf_hook_slow something_new " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core netfilter", "-" },
@@ -909,6 +921,12 @@ static const struct made_up_case made_up_cases[] = {
 	/* and these lie on the way in and on the way out */
 	{ "tcp_rearm_rto tcp_event_new_data_sent tcp_write_xmit tcp_sendmsg inet_sendmsg", EV_SEND, "socket tcp_tx", "-" },
 	{ "tcp_chrono_stop tcp_ack tcp_rcv_established tcp_v4_do_rcv tcp_v4_rcv " V4, EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 tcp_rx", "-" },
+	{ "__usecs_to_jiffies tcp_schedule_loss_probe tcp_write_xmit tcp_sendmsg inet_sendmsg", EV_SEND, "socket tcp_tx", "-" },
+	{ "__napi_schedule veth_xmit[veth] " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx", "-" },
+	{ "__napi_schedule enqueue_to_backlog netif_rx_internal __netif_rx loopback_xmit " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx rps", "-" },
+	{ "__napi_schedule vendor_irq[vendor] __handle_irq_event_percpu handle_irq_event common_interrupt asm_common_interrupt " XMIT, EV_SEND,
+	  "socket udp_tx output_v4 qdisc driver_tx interrupt", "-" },
+	{ "__skb_wait_for_more_packets __skb_recv_datagram skb_recv_datagram raw_recvmsg inet_recvmsg", EV_RECV, "socket raw", "-" },
 	{ "nf_conntrack_put tcp_v4_rcv " V4, EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 tcp_rx", "skb_free" },
 	{ "ip6_xmit tcp_v6_send_synack tcp_conn_request tcp_rcv_state_process tcp_v6_do_rcv tcp_v6_rcv ip6_protocol_deliver_rcu ip6_input " ONE, EV_RX_SOFTIRQ,
 	  "napi virtual_poll core local_v6 tcp_rx tcp_tx output_v6", "-" },
@@ -952,6 +970,11 @@ static const struct made_up_case made_up_cases[] = {
 	{ "migrate_disable __bpf_prog_enter bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg", EV_SEND, "socket tracing", "-" },
 	{ "bpf_prog_0123456789abcdef_netto_soft[bpf] bpf_trace_run1 __bpf_trace_softirq handle_softirqs do_softirq", EV_OTHER, "softirq tracing", "-" },
 	{ "bpf_prog_0123456789abcdef_netto_soft[bpf] bpf_trace_run1 handle_softirqs run_ksoftirqd", EV_OTHER, "softirq tracing", "-" },
+	/* what interrupted such a program is not tracing */
+	{ "tcp_v4_rcv " V4 " __irq_exit_rcu sysvec_apic_timer_interrupt asm_sysvec_apic_timer_interrupt bpf_prog_6deef7357e7b4530_netto_send4[bpf] "
+	  "bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg", EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 tcp_rx", "-" },
+	{ "tcp_v4_rcv " V4 " do_softirq.part.0 __local_bh_enable_ip __bpf_prog_exit_recur bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg", EV_RX_SOFTIRQ,
+	  "napi virtual_poll core local_v4 tcp_rx", "-" },
 	/* a function that is traced is called by itself, through the trampoline */
 	{ "udp_sendmsg inet_sendmsg bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg __sys_sendto", EV_SEND, "socket udp_tx", "-" },
 	{ "skb_clone tcp_sendmsg inet_sendmsg bpf_trampoline_1[bpf] inet_sendmsg bpf_trampoline_2[bpf] inet_sendmsg sock_sendmsg", EV_SEND, "socket tcp_tx", "skb_alloc" },
@@ -964,6 +987,7 @@ static const struct made_up_case made_up_cases[] = {
 	{ "bpf_prog_f00_xdp_fw[bpf] veth_xdp_rcv[veth] veth_poll[veth] __napi_poll net_rx_action", EV_RX_SOFTIRQ, "napi virtual_poll xdp", "-" },
 	{ "vendor_xdp_xmit[vendor] bq_xmit_all __dev_flush xdp_do_flush " POLL, EV_RX_SOFTIRQ, "napi driver xdp driver_tx", "-" },
 	{ "bpf_prog_f00_xdp_fw[bpf] bpf_prog_run_generic_xdp do_xdp_generic " CORE, EV_RX_SOFTIRQ, "napi virtual_poll core xdp_generic", "-" },
+	{ "bpf_dispatcher_xdp[bpf] bpf_prog_run_generic_xdp do_xdp_generic " CORE, EV_RX_SOFTIRQ, "napi virtual_poll core xdp_generic", "-" },
 	{ "bpf_prog_f00_tc[bpf] cls_bpf_classify[cls_bpf] __tcf_classify tcf_classify tc_run " CORE, EV_RX_SOFTIRQ, "napi virtual_poll core tc", "-" },
 	{ "bpf_prog_f00_tc[bpf] cls_bpf_classify[cls_bpf] __tcf_classify tcf_classify tc_run __dev_queue_xmit ip_finish_output2 ip_output " SEND, EV_SEND,
 	  "socket udp_tx output_v4 qdisc tc_egress", "-" },
@@ -995,6 +1019,13 @@ static const struct made_up_case made_up_cases[] = {
 	{ "__rcu_read_unlock inet_sendmsg sock_sendmsg", EV_SEND, "socket", "-" },
 	{ "__local_bh_enable_ip inet_stream_connect", EV_CONN, "socket", "-" },
 	{ "__pi___x86_indirect_thunk_rax __napi_poll net_rx_action", EV_RX_SOFTIRQ, "napi", "-" },
+	{ "kmem_cache_free net_rx_action", EV_RX_SOFTIRQ, "napi", "-" },
+	{ "release_sock __inet_stream_connect inet_stream_connect", EV_CONN, "socket", "-" },
+	{ "add_wait_queue __inet_stream_connect inet_stream_connect", EV_CONN, "socket", "-" },
+	{ "call_rcu inet_release", EV_CONN, "socket", "-" },
+	{ "raw_close inet_release", EV_CONN, "socket connection", "-" },
+	{ "udp_disconnect inet_dgram_connect", EV_CONN, "socket connection", "-" },
+	{ "udp_lib_get_port inet_autobind inet_dgram_connect", EV_CONN, "socket connection", "-" },
 	{ "somebodys_sendmsg[somebody] inet_sendmsg sock_sendmsg", EV_SEND, "socket unknown", "-" },
 	{ "net_rx_action handle_softirqs", EV_RX_SOFTIRQ, "napi", "-" },
 	{ "inet_sendmsg sock_sendmsg", EV_SEND, "socket", "-" },
@@ -1406,25 +1437,44 @@ static uint64_t symbol_address(uint64_t address, const char *name)
 	return address == padded ? padding : address;
 }
 
-static void print_symbols(int kallsyms, const uint64_t *needed, size_t count)
+/* True if netto.c has taken the symbol: it does not take those of code that is gone. */
+static bool is_taken(const struct symbols *s, uint64_t address, const char *name, const char *module)
+{
+	const struct symbol *symbol = search_symbol(s, address);
+
+	for (; symbol < s->list + s->count && symbol->address == address; symbol++) {
+		const char *taken = name_of(s, symbol);
+		size_t length = strlen(taken);
+
+		if (!strncmp(name, taken, length) && (!name[length] || name[length] == '.') &&
+		    !strcmp(s->names + symbol->module, module))
+			return true;
+	}
+	return false;
+}
+
+static void print_symbols(const struct symbols *s, int kallsyms, const uint64_t *needed, size_t count)
 {
 	FILE *f = fdopen(kallsyms, "r");
-	char *line = NULL;
+	char *line = NULL, type, name[512], module[64];
 	size_t room = 0;
 
 	rewind(f);
 	while (getline(&line, &room, f) > 0) {
-		char *rest;
-		uint64_t address = strtoull(line, &rest, 16), known;
+		uint64_t address, known;
 
-		if (!strchr("tTwW", rest[1]))
+		module[0] = 0;
+		if (sscanf(line, "%" SCNx64 " %c %511s [%63[^]]", &address, &type, name, module) < 3 ||
+		    !strchr("tTwW", type))
 			continue;
-		known = symbol_address(address, rest + 3);
-		if (!bsearch(&known, needed, count, sizeof(*needed), compare_addresses))
+		known = symbol_address(address, name);
+		if (!bsearch(&known, needed, count, sizeof(*needed), compare_addresses) ||
+		    (address == known && strncmp(name, "__pfx_", 6) && strncmp(name, "__cfi_", 6) &&
+		     !is_taken(s, known, name, module)))
 			continue;
 		fputs("s ", stdout);
 		print_address(address);
-		fputs(rest, stdout);
+		printf(" %c %s%s%s%s\n", type, name, module[0] ? "\t[" : "", module, module[0] ? "]" : "");
 	}
 	free(line);
 	fclose(f);
@@ -1451,7 +1501,7 @@ static int print_candidates(const struct profile *p, int kallsyms)
 		putchar('\n');
 	}
 	count = needed_symbols(&p->symbols, chosen, needed);
-	print_symbols(kallsyms, needed, count);
+	print_symbols(&p->symbols, kallsyms, needed, count);
 	free(needed);
 	return fflush(stdout) || ferror(stdout);
 }
