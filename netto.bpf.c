@@ -89,6 +89,7 @@ enum { SOFT, HARD };
 const volatile __u8 rt;		 /* PREEMPT_RT: softirqs belong to tasks */
 const volatile __u8 use_storage; /* task storage, else the hash */
 const volatile __u8 use_parking; /* there are hooks that set a slot of the task level */
+const volatile __u8 scan;	 /* a stack that cannot be unwound is searched for its caller */
 const volatile __u32 halves;	 /* of each CPU's table of stacks: 2, or 1 for a single interval */
 const volatile __u32 slots;	 /* of a half; a power of two */
 const volatile __u32 words;	 /* for the stacks of a half */
@@ -597,6 +598,9 @@ static __always_inline void count_stack(half_t *h, __u64 *stack, __u32 depth, __
  */
 static __always_inline __u32 scan_stack(struct bpf_perf_event_data *ctx, __u64 *stack)
 {
+	if (!scan)
+		return 1;
+#ifdef bpf_target_x86 /* where retpolines are */
 	stack[2] = 0;
 	if (bpf_probe_read_kernel(&stack[3], 2 * sizeof(__u64), (void *)PT_REGS_SP(&ctx->regs)))
 		return 1;
@@ -604,13 +608,16 @@ static __always_inline __u32 scan_stack(struct bpf_perf_event_data *ctx, __u64 *
 		if ((stack[i] ^ stack[1]) >> 31) /* the kernel's code and modules lie within 2 GB */
 			stack[i] = 0;
 	return 4;
+#else
+	return 1;
+#endif
 }
 
 SEC("perf_event")
 int netto_sample(struct bpf_perf_event_data *ctx)
 {
 	cpu_t *c = this_cpu();
-	__u32 now = window, key;
+	__u32 now = READ_ONCE(window), key;
 	__u64 event = current_event(c), used, *stack;
 	half_t *h;
 	long size;

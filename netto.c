@@ -55,9 +55,10 @@ enum {
 	MAX_HZ = 100000,  /* the kernel's timer takes no more */
 	MARK_TRIES = 100, /* a mark is spoilt only if it meets a program between two instructions */
 };
-#define MAX_SECONDS (366 * 86400.0)
-#define MAX_COUNT   1e9
-#define MAX_STACKS  1e9
+#define MAX_SECONDS    (366 * 86400.0)
+#define MAX_COUNT      1e9
+#define CALIBRATION_NS 2000000
+#define MAX_STACKS     1e9
 
 /* Options; written by parse_options() alone */
 static struct {
@@ -161,8 +162,7 @@ static bool without(const char *word)
  * What the tables below say of a kernel function; 0: nothing. Indices of stages[], activities[] and
  * events.
  */
-struct class
-{
+struct traits {
 	uint8_t stage, activity;
 	uint8_t calls; /* the stage of what it calls by a pointer: a driver, or a netfilter hook */
 	uint8_t root;  /* the event that it is a root of */
@@ -175,7 +175,7 @@ struct symbol {
 	uint32_t module; /* likewise; 0: the kernel itself */
 	bool classified; /* what follows is known */
 	uint32_t hash;	 /* of the name */
-	struct class class;
+	struct traits traits;
 	bool bpf;
 	bool trampoline; /* between a function and the programs attached to it */
 };
@@ -192,6 +192,8 @@ struct symbols {
 	char *names; /* 0-terminated, one after the other; the first one is empty */
 	size_t used, size;
 	uint64_t padding, padded; /* the last padding, and the function behind it */
+	uint32_t *modules;	  /* their names, one after the other as in kallsyms */
+	size_t module_count, module_room;
 	bool has_napi_poll; /* from 5.12 on: before, net_rx_action() itself calls the drivers */
 	const struct symbol *cache[4096]; /* by address: what was found last */
 	uint64_t cached[4096];
@@ -246,6 +248,19 @@ static uint32_t hash_name(const char *name, size_t length)
 	return hash;
 }
 
+/* Which module this is, as an index of modules[]: a new one is the last. Returns it, or -ENOMEM. */
+static int find_module(struct symbols *s, const char *name, size_t length)
+{
+	for (size_t i = s->module_count; i--;)
+		if (strlen(s->names + s->modules[i]) == length &&
+		    !memcmp(s->names + s->modules[i], name, length))
+			return i;
+	if (!grow((void **)&s->modules, &s->module_room, s->module_count, sizeof(*s->modules)))
+		return -ENOMEM;
+	s->modules[s->module_count] = add_name(s, name, length);
+	return s->modules[s->module_count] ? (int)s->module_count++ : -ENOMEM;
+}
+
 /*
  * The padding before a function, which has a symbol of its own, is the function's, and that of all
  * its names; the suffix of a clone or a part is left out. Returns -ENOMEM, or 0.
@@ -254,7 +269,6 @@ static int add_symbol(struct symbols *s, uint64_t address, const char *name, siz
 		      const char *module, size_t module_length)
 {
 	struct symbol new = {};
-	uint32_t last;
 
 	if (length > 6 && (!memcmp(name, "__pfx_", 6) || !memcmp(name, "__cfi_", 6))) {
 		s->padding = address;
@@ -264,16 +278,17 @@ static int add_symbol(struct symbols *s, uint64_t address, const char *name, siz
 	if (s->padding && !s->padded && address - s->padding <= MAX_PADDING)
 		s->padded = address;
 	new.address = address == s->padded ? s->padding : address;
-	if (!grow((void **)&s->list, &s->room, s->count, sizeof(*s->list)))
-		return -ENOMEM;
+	if (module_length) {
+		int i = find_module(s, module, module_length);
+
+		if (i < 0)
+			return i;
+		if (i != (int)s->module_count - 1) /* ftrace remembers freed code */
+			return 0;
+		new.module = s->modules[i];
+	}
 	new.name = add_name(s, name, length);
-	last = s->count ? s->list[s->count - 1].module : 0; /* modules come one after the other */
-	if (module_length && last && strlen(s->names + last) == module_length &&
-	    !memcmp(s->names + last, module, module_length))
-		new.module = last;
-	else if (module_length)
-		new.module = add_name(s, module, module_length);
-	if (!new.name || (module_length && !new.module))
+	if (!new.name || !grow((void **)&s->list, &s->room, s->count, sizeof(*s->list)))
 		return -ENOMEM;
 	s->list[s->count++] = new;
 	s->has_napi_poll |= !strcmp(s->names + new.name, "__napi_poll");
@@ -312,6 +327,7 @@ static void free_symbols(struct symbols *s)
 {
 	free(s->list);
 	free(s->names);
+	free(s->modules);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -323,7 +339,7 @@ static int read_symbols(struct symbols *s, int fd)
 {
 	static char buffer[1 << 16];
 	size_t have = 0;
-	ssize_t got;
+	ssize_t got = 0;
 	int err;
 
 	free_symbols(s);
@@ -341,6 +357,8 @@ static int read_symbols(struct symbols *s, int fd)
 		have = end - line == sizeof(buffer) ? 0 : end - line; /* no line is that long */
 		memmove(buffer, line, have);
 	}
+	if (!err && got < 0)
+		err = -errno;
 	if (!err && s->count == 2)
 		err = -EACCES;
 	qsort(s->list, s->count, sizeof(*s->list), compare_symbols);
@@ -480,245 +498,257 @@ static const struct {
 		POINTER, /* callers call it by a pointer: what no rule knows is of this stage */
 		HOOK,	 /* callers call a hook */
 	} kind;
-} stages[STAGES] = {
-	/* the softirq core, and within a system call other softirqs that interrupted it */
-	[STAGE_SOFTIRQ] = { "softirq",
-			    "handle_softirqs __do_softirq __softirqentry_text_start do_softirq do_softirq_own_stack "
-			    "__irq_exit_rcu irq_exit_rcu run_ksoftirqd tasklet_action* run_timer_softirq __run_timers rcu_core*" },
-	[STAGE_NAPI] = { "napi",
-			 "net_rx_action __napi_poll napi_poll napi_threaded_poll_loop napi_threaded_poll "
-			 "__napi_busy_loop napi_busy_loop busy_poll_stop __napi_schedule napi_schedule_prep __napi_schedule_irqoff "
-			 "net_tx_action __usecs_to_jiffies",
-			 NULL, NULL, GENERIC },
-	[STAGE_DRIVER] = { "driver", "", NULL,
-			   "__napi_poll napi_poll net_rx_action __napi_busy_loop busy_poll_stop",
-			   POINTER },
-	[STAGE_VIRTUAL_POLL] = { "virtual_poll",
-				 "process_backlog gro_cell_poll veth_poll tun_napi_poll wg_packet_rx_poll "
-				 "flush_backlog cpu_map_kthread_run cpu_map_bpf_prog_run*" },
-	[STAGE_GRO] = { "gro",
-			"napi_gro_receive gro_receive_skb napi_gro_frags dev_gro_receive napi_gro_complete gro_complete "
-			"napi_gro_flush __gro_flush gro_flush napi_complete_done skb_gro_receive skb_gro_receive_list "
-			"inet_gro_receive ipv6_gro_receive tcp4_gro_receive tcp6_gro_receive tcp_gro_receive udp4_gro_receive "
-			"udp6_gro_receive udp_gro_receive vlan_gro_receive eth_gro_receive gre_gro_receive vxlan_gro_receive "
-			"inet_gro_complete ipv6_gro_complete tcp4_gro_complete tcp6_gro_complete udp4_gro_complete udp6_gro_complete "
-			"gro_cells_receive gro_normal_list gro_normal_one napi_skb_finish gro_pull_from_frag0 gro_try_pull_from_frag0" },
-	[STAGE_XDP] = { "xdp",
-			"bpf_dispatcher_xdp_func bpf_dispatcher_xdp xdp_do_redirect xdp_do_redirect_frame xdp_do_flush "
-			"xdp_do_flush_map __dev_flush bq_enqueue bq_xmit_all __cpu_map_flush cpu_map_enqueue dev_map_enqueue "
-			"__xsk_map_redirect __xsk_map_flush xsk_rcv veth_xdp_rcv_one veth_xdp_rcv_skb" },
-	[STAGE_XDP_GENERIC] = { "xdp_generic",
-				"do_xdp_generic netif_receive_generic_xdp bpf_prog_run_generic_xdp generic_xdp_tx "
-				"xdp_do_generic_redirect netif_skb_check_for_xdp" },
-	[STAGE_CORE] = { "core",
-			 "__netif_receive_skb_core __netif_receive_skb_one_core __netif_receive_skb "
-			 "__netif_receive_skb_list_core __netif_receive_skb_list netif_receive_skb netif_receive_skb_core "
-			 "netif_receive_skb_list netif_receive_skb_list_internal netif_receive_skb_internal deliver_skb skb_vlan_untag" },
-	[STAGE_RPS] = { "rps",
-			"get_rps_cpu enqueue_to_backlog netif_rx __netif_rx netif_rx_internal netif_rx_ni net_rps_send_ipi "
-			"net_rps_action_and_irq_enable set_rps_cpu" },
-	[STAGE_TC] = { "tc",
-		       "tcf_classify tcf_classify_ingress __tcf_classify tc_run cls_bpf_classify fl_classify u32_classify "
-		       "mall_classify tcf_action_exec tcf_mirred_act skb_do_redirect sch_handle_ingress tcf_* tcx_run*",
-		       "cls_* act_* sch_ingress" },
-	[STAGE_TC_EGRESS] = { "tc_egress", "" }, /* the same below __dev_queue_xmit() */
-	[STAGE_NF_INGRESS] = { "nf_ingress", "nft_do_chain_netdev nft_do_chain_inet_ingress", NULL,
-			       "__netif_receive_skb_core", HOOK },
-	[STAGE_NF_EGRESS] = { "nf_egress", "", NULL, "__dev_queue_xmit", HOOK },
-	[STAGE_FLOWTABLE] = { "flowtable",
-			      "nf_flow_offload_inet_hook nf_flow_offload_ip_hook nf_flow_offload_ipv6_hook "
-			      "flow_offload_lookup nf_flow_queue_xmit nf_flow_*",
-			      "nf_flow_table nf_flow_table_inet nf_flow_table_ipv4 nf_flow_table_ipv6" },
-	[STAGE_VLAN] = { "vlan", "vlan_do_receive vlan_dev_hard_start_xmit vlan_*", "8021q" },
-	[STAGE_BOND] = { "bond", "bond_handle_frame bond_dev_queue_xmit bond_*", "bonding" },
-	[STAGE_TEAM] = { "team", "team_handle_frame team_xmit", "team team_mode_*" },
-	[STAGE_MACVLAN] = { "macvlan", "macvlan_*", "macvlan macvtap" },
-	[STAGE_IPVLAN] = { "ipvlan", "ipvlan_*", "ipvlan ipvtap" },
-	[STAGE_BRIDGE] = { "bridge",
-			   "br_handle_frame br_handle_frame_finish br_forward __br_forward br_forward_finish "
-			   "br_dev_queue_push_xmit br_pass_frame_up br_netif_receive_skb br_flood br_multicast_flood br_dev_xmit br_*",
-			   "bridge" },
-	[STAGE_NF_BRIDGE] = { "nf_bridge", "nft_do_chain_bridge", NULL,
-			      "br_pass_frame_up __br_forward br_forward_finish br_handle_frame br_handle_frame_finish br_netif_receive_skb",
-			      HOOK },
-	[STAGE_BRIDGE_NF] = { "bridge_nf", "br_nf_*", "br_netfilter" },
-	[STAGE_OVS] = { "ovs", "netdev_frame_hook ovs_*", "openvswitch" },
-	[STAGE_TUNNEL_RX] = { "tunnel_rx",
-			      "vxlan_rcv geneve_udp_encap_recv gre_rcv __ipgre_rcv ipgre_rcv ip_tunnel_rcv ipip_rcv "
-			      "ipip_tunnel_rcv ipip6_rcv ip6_tnl_rcv __ip6_tnl_rcv l2tp_udp_encap_recv pppoe_rcv ppp_input tunnel4_rcv "
-			      "udp_tunnel_* gue_* fou_*",
-			      "vxlan geneve ip_gre ip6_gre gre ipip sit ip_tunnel ip6_tunnel tunnel4 tunnel6 l2tp_* pppoe ppp_* udp_tunnel" },
-	[STAGE_TUNNEL_TX] = { "tunnel_tx",
-			      "vxlan_xmit vxlan_xmit_one geneve_xmit ipgre_xmit gre_tap_xmit __gre_xmit ip_tunnel_xmit "
-			      "iptunnel_xmit ip_md_tunnel_xmit ipip_tunnel_xmit sit_tunnel_xmit ip6_tnl_start_xmit ip6_tnl_xmit "
-			      "udp_tunnel_xmit_skb udp_tunnel6_xmit_skb ppp_start_xmit pppoe_xmit l2tp_xmit_skb" },
-	[STAGE_WIREGUARD] = { "wireguard", "wg_*", "wireguard" },
-	[STAGE_XFRM] = { "xfrm", "esp_* esp4_* esp6_* ah_* xfrm*", "esp4 esp6 ah4 ah6 xfrm_*" },
-	[STAGE_IP_RX_V4] = { "ip_rx_v4",
-			     "ip_rcv ip_list_rcv ip_sublist_rcv ip_rcv_core ip_rcv_finish ip_rcv_finish_core "
-			     "ip_sublist_rcv_finish ip_list_rcv_finish ip_rcv_options" },
-	[STAGE_IP_RX_V6] = { "ip_rx_v6",
-			     "ipv6_rcv ipv6_list_rcv ip6_sublist_rcv ip6_rcv_core ip6_rcv_finish ip6_rcv_finish_core "
-			     "ip6_sublist_rcv_finish ip6_list_rcv_finish" },
-	[STAGE_NF_PREROUTING_V4] = { "nf_prerouting_v4", "", NULL, "ip_rcv ip_sublist_rcv", HOOK },
-	[STAGE_NF_PREROUTING_V6] = { "nf_prerouting_v6", "", NULL, "ipv6_rcv ip6_sublist_rcv",
-				     HOOK },
-	[STAGE_NF_INPUT_V4] = { "nf_input_v4", "", NULL, "ip_local_deliver", HOOK },
-	[STAGE_NF_INPUT_V6] = { "nf_input_v6", "", NULL, "ip6_input", HOOK },
-	[STAGE_NF_FORWARD_V4] = { "nf_forward_v4", "", NULL, "ip_forward", HOOK },
-	[STAGE_NF_FORWARD_V6] = { "nf_forward_v6", "", NULL, "ip6_forward", HOOK },
-	[STAGE_NF_OUTPUT_V4] = { "nf_output_v4", "", NULL, "__ip_local_out raw_sendmsg", HOOK },
-	[STAGE_NF_OUTPUT_V6] = { "nf_output_v6", "", NULL, "__ip6_local_out ip6_xmit rawv6_sendmsg",
-				 HOOK },
-	[STAGE_NF_POSTROUTING_V4] = { "nf_postrouting_v4", "", NULL, "ip_output ip_mc_output",
+} stages
+	[STAGES] = {
+		/* the softirq core, and within a system call other softirqs that interrupted it */
+		[STAGE_SOFTIRQ] = { "softirq",
+				    "handle_softirqs __do_softirq __softirqentry_text_start do_softirq do_softirq_own_stack "
+				    "__irq_exit_rcu irq_exit_rcu run_ksoftirqd tasklet_action* run_timer_softirq __run_timers rcu_core*" },
+		[STAGE_NAPI] = { "napi",
+				 "net_rx_action __napi_poll napi_poll napi_threaded_poll_loop napi_threaded_poll "
+				 "__napi_busy_loop napi_busy_loop busy_poll_stop "
+				 "net_tx_action xfrm_dev_backlog sk_busy_loop_end ep_busy_loop_end",
+				 NULL, NULL, GENERIC },
+		[STAGE_DRIVER] = { "driver", "", NULL,
+				   "__napi_poll napi_poll net_rx_action __napi_busy_loop busy_poll_stop",
+				   POINTER },
+		[STAGE_VIRTUAL_POLL] = { "virtual_poll",
+					 "process_backlog gro_cell_poll veth_poll tun_napi_poll wg_packet_rx_poll "
+					 "flush_backlog cpu_map_kthread_run cpu_map_bpf_prog_run*" },
+		[STAGE_GRO] = { "gro",
+				"napi_gro_receive gro_receive_skb napi_gro_frags dev_gro_receive napi_gro_complete gro_complete "
+				"napi_gro_flush __gro_flush gro_flush napi_complete_done skb_gro_receive skb_gro_receive_list "
+				"inet_gro_receive ipv6_gro_receive tcp4_gro_receive tcp6_gro_receive tcp_gro_receive udp4_gro_receive "
+				"udp6_gro_receive udp_gro_receive vlan_gro_receive eth_gro_receive gre_gro_receive vxlan_gro_receive "
+				"inet_gro_complete ipv6_gro_complete tcp4_gro_complete tcp6_gro_complete udp4_gro_complete udp6_gro_complete "
+				"gro_cells_receive gro_normal_list gro_normal_one napi_skb_finish gro_pull_from_frag0 gro_try_pull_from_frag0" },
+		[STAGE_XDP] = { "xdp",
+				"bpf_dispatcher_xdp_func bpf_dispatcher_xdp xdp_do_redirect xdp_do_redirect_frame xdp_do_flush "
+				"xdp_do_flush_map __dev_flush bq_enqueue bq_xmit_all __cpu_map_flush cpu_map_enqueue dev_map_enqueue "
+				"__xsk_map_redirect __xsk_map_flush xsk_rcv veth_xdp_rcv_one veth_xdp_rcv_skb" },
+		[STAGE_XDP_GENERIC] = { "xdp_generic",
+					"do_xdp_generic netif_receive_generic_xdp bpf_prog_run_generic_xdp generic_xdp_tx "
+					"xdp_do_generic_redirect netif_skb_check_for_xdp" },
+		[STAGE_CORE] = { "core",
+				 "__netif_receive_skb_core __netif_receive_skb_one_core __netif_receive_skb "
+				 "__netif_receive_skb_list_core __netif_receive_skb_list netif_receive_skb netif_receive_skb_core "
+				 "netif_receive_skb_list netif_receive_skb_list_internal netif_receive_skb_internal deliver_skb skb_vlan_untag" },
+		[STAGE_RPS] = { "rps",
+				"get_rps_cpu enqueue_to_backlog netif_rx __netif_rx netif_rx_internal netif_rx_ni net_rps_send_ipi "
+				"net_rps_action_and_irq_enable set_rps_cpu" },
+		[STAGE_TC] = { "tc",
+			       "tcf_classify tcf_classify_ingress __tcf_classify tc_run cls_bpf_classify fl_classify u32_classify "
+			       "mall_classify tcf_action_exec tcf_mirred_act skb_do_redirect sch_handle_ingress tcf_* tcx_run*",
+			       "cls_* act_* sch_ingress" },
+		[STAGE_TC_EGRESS] = { "tc_egress", "" }, /* the same below __dev_queue_xmit() */
+		[STAGE_NF_INGRESS] = { "nf_ingress", "", NULL, "__netif_receive_skb_core", HOOK },
+		[STAGE_NF_EGRESS] = { "nf_egress", "", NULL, "__dev_queue_xmit", HOOK },
+		[STAGE_FLOWTABLE] = { "flowtable",
+				      "nf_flow_offload_inet_hook nf_flow_offload_ip_hook nf_flow_offload_ipv6_hook "
+				      "flow_offload_lookup nf_flow_queue_xmit nf_flow_*",
+				      "nf_flow_table nf_flow_table_inet nf_flow_table_ipv4 nf_flow_table_ipv6" },
+		[STAGE_VLAN] = { "vlan", "vlan_do_receive vlan_dev_hard_start_xmit vlan_*",
+				 "8021q" },
+		[STAGE_BOND] = { "bond", "bond_handle_frame bond_dev_queue_xmit bond_*",
+				 "bonding" },
+		[STAGE_TEAM] = { "team", "team_handle_frame team_xmit", "team team_mode_*" },
+		[STAGE_MACVLAN] = { "macvlan", "macvlan_*", "macvlan macvtap" },
+		[STAGE_IPVLAN] = { "ipvlan", "ipvlan_*", "ipvlan ipvtap" },
+		[STAGE_BRIDGE] = { "bridge",
+				   "br_handle_frame br_handle_frame_finish br_forward __br_forward br_forward_finish "
+				   "br_dev_queue_push_xmit br_pass_frame_up br_netif_receive_skb br_flood br_multicast_flood br_dev_xmit br_*",
+				   "bridge" },
+		[STAGE_NF_BRIDGE] = { "nf_bridge", "", NULL,
+				      "br_pass_frame_up __br_forward br_forward_finish br_handle_frame br_handle_frame_finish br_netif_receive_skb",
 				      HOOK },
-	[STAGE_NF_POSTROUTING_V6] = { "nf_postrouting_v6", "", NULL,
-				      "ip6_output ip6_finish_output2", HOOK },
-	[STAGE_NETFILTER] = { "netfilter",
-			      "nf_hook_slow nf_hook_slow_list nf_hook NF_HOOK NF_HOOK_LIST nf_queue nf_reinject nf_log_*",
-			      "nfnetlink_queue nfnetlink_log nf_log_syslog" }, /* and where the
-										  hook's caller is
-										  not known */
-	[STAGE_CONNTRACK] = { "conntrack",
-			      "nf_conntrack_in ipv4_conntrack_in ipv6_conntrack_in ipv4_conntrack_local "
-			      "ipv6_conntrack_local nf_confirm ipv4_confirm ipv6_confirm nf_ct_* nf_conntrack_* __nf_conntrack_* __nf_ct_*",
-			      "nf_conntrack nf_conntrack_*" },
-	[STAGE_NAT] = { "nat", "nft_nat_do_chain nf_nat_*",
-			"nf_nat nf_nat_* nft_chain_nat iptable_nat ip6table_nat" },
-	[STAGE_NFT] = { "nft", "nft_do_chain nft_* nf_tables_*", "nf_tables nft_*" },
-	[STAGE_IPTABLES] = { "iptables",
-			     "ipt_do_table ip6t_do_table ebt_do_table arpt_do_table ip_set_test iptable_* ip6table_*",
-			     "x_tables ip_tables ip6_tables iptable_* ip6table_* arp_tables arptable_* ebtables ebtable_* xt_* ipt_* ip6t_* ip_set ip_set_*",
-			     "nft_match_eval nft_match_large_eval nft_target_eval_xt nft_target_eval_bridge ipt_do_table ip6t_do_table ebt_do_table",
-			     POINTER },
-	[STAGE_IPVS] = { "ipvs", "ip_vs_*", "ip_vs ip_vs_*" },
-	[STAGE_DEFRAG] = { "defrag",
-			   "ip_defrag ipv6_frag_rcv nf_ct_frag6_gather inet_frag_find ipv4_conntrack_defrag ipv6_defrag "
-			   "ip_check_defrag",
-			   "nf_defrag_ipv4 nf_defrag_ipv6" },
-	[STAGE_EARLY_DEMUX] = { "early_demux",
-				"tcp_v4_early_demux tcp_v6_early_demux udp_v4_early_demux udp_v6_early_demux "
-				"ip4_early_demux" },
-	[STAGE_ROUTE_V4] = { "route_v4",
-			     "ip_route_input_noref ip_route_input_rcu ip_route_input_slow ip_route_use_hint fib_table_lookup "
-			     "__fib_lookup fib4_rule_action fib_validate_source __fib_validate_source ip_mkroute_input ip_route_output_flow "
-			     "ip_route_output_key_hash ip_route_output_key_hash_rcu ip_route_output_* __mkroute_output fib_select_path "
-			     "fib_lookup_good_nhc rt_dst_alloc find_exception ipv4_dst_check rt_cache_route ipv4_mtu ip_dst_mtu_maybe_forward fib_multipath_hash" },
-	[STAGE_ROUTE_V6] = { "route_v6",
-			     "ip6_route_input ip6_route_input_lookup ip6_route_output_flags ip6_route_output_flags_noref "
-			     "ip6_pol_route ip6_pol_route_input ip6_pol_route_output fib6_table_lookup fib6_lookup fib6_rule_lookup "
-			     "fib6_rule_action ip6_dst_check ip6_dst_lookup_tail ip6_dst_lookup_flow ip6_sk_dst_lookup_flow ip6_dst_lookup "
-			     "fib6_select_path fib6_node_lookup rt6_* ip6_rt_* ip6_mtu ip6_dst_mtu_maybe_forward ip6_route_*" },
-	[STAGE_MULTICAST] = { "multicast",
-			      "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward ip6_mc_input" },
-	[STAGE_FORWARD_V4] = { "forward_v4",
-			       "ip_forward ip_forward_finish ip_forward_options" }, /* and see
-										       sort_stack()
-										     */
-	[STAGE_FORWARD_V6] = { "forward_v6", "ip6_forward ip6_forward_finish" },
-	[STAGE_LOCAL_V4] = { "local_v4",
-			     "ip_local_deliver ip_local_deliver_finish ip_protocol_deliver_rcu",
-			     NULL, NULL, LOCAL },
-	[STAGE_LOCAL_V6] = { "local_v6", "ip6_input ip6_input_finish ip6_protocol_deliver_rcu",
-			     NULL, NULL, LOCAL },
-	[STAGE_TCP_RX] = { "tcp_rx",
-			   "tcp_v4_rcv tcp_v6_rcv tcp_v4_do_rcv tcp_v6_do_rcv tcp_rcv_established tcp_rcv_state_process "
-			   "tcp_data_queue tcp_ack tcp_add_backlog tcp_check_req tcp_conn_request tcp_child_process tcp_v4_syn_recv_sock "
-			   "tcp_v6_syn_recv_sock tcp_v4_conn_request tcp_v6_conn_request tcp_clean_rtx_queue tcp_data_ready tcp_try_coalesce "
-			   "tcp_queue_rcv tcp_validate_incoming tcp_fin tcp_time_wait tcp_timewait_state_process "
-			   "__release_sock tcp_ack_update_rtt tcp_filter tcp_inbound_*",
-			   NULL, NULL, LOCAL },
-	[STAGE_UDP_RX] = { "udp_rx",
-			   "udp_rcv __udp4_lib_rcv udpv6_rcv __udp6_lib_rcv udp_queue_rcv_skb udp_queue_rcv_one_skb "
-			   "udp_unicast_rcv_skb __udp_enqueue_schedule_skb udpv6_queue_rcv_skb udpv6_queue_rcv_one_skb udp6_unicast_rcv_skb "
-			   "__udp4_lib_mcast_deliver udp4_csum_init udp6_csum_init udp4_rcv udp6_rcv",
-			   NULL, NULL, LOCAL },
-	[STAGE_SOCKET_LOOKUP] = { "socket_lookup",
-				  "__inet_lookup_established __inet6_lookup_established __inet_lookup_listener "
-				  "inet6_lookup_listener __udp4_lib_lookup __udp6_lib_lookup udp4_lib_lookup2 udp6_lib_lookup2 udp4_lib_lookup "
-				  "udp6_lib_lookup inet_lhash2_lookup inet6_lhash2_lookup inet_lookup_reuseport inet6_lookup_reuseport "
-				  "reuseport_select_sock udp_ehashfn inet_ehashfn inet6_ehashfn compute_score __inet6_lookup __inet_lookup" },
-	[STAGE_ICMP] = { "icmp",
-			 "icmp_rcv icmpv6_rcv __icmp_send icmp_reply icmp_echo icmp_push_reply icmp_unreach icmpv6_echo_reply "
-			 "icmp6_send ndisc_rcv igmp_rcv igmp6_event_query ping_rcv ndisc_recv_* ndisc_send_* ndisc_router_discovery ndisc_redirect_rcv",
-			 NULL, NULL, LOCAL },
-	[STAGE_ARP] = { "arp",
-			"arp_rcv arp_process arp_xmit arp_send arp_send_dst arp_create arp_fwd_proxy arp_ignore",
-			NULL, NULL, LOCAL },
-	[STAGE_RAW] = { "raw",
-			"raw_local_deliver raw_rcv raw_sendmsg raw_recvmsg rawv6_rcv rawv6_sendmsg rawv6_recvmsg raw6_local_deliver "
-			"raw_v4_input",
-			NULL, NULL, LOCAL },
-	[STAGE_TAP] = { "tap",
-			"packet_rcv tpacket_rcv dev_queue_xmit_nit packet_rcv_spkt packet_rcv_fanout packet_sendmsg packet_recvmsg "
-			"packet_snd tpacket_snd run_filter",
-			"af_packet" },
-	/* the socket layer above the protocols */
-	[STAGE_SOCKET] = { "socket",
-			   "inet_sendmsg inet6_sendmsg inet_recvmsg inet6_recvmsg inet_sendpage sock_common_recvmsg "
-			   "inet_stream_connect inet_dgram_connect inet_accept inet_shutdown inet_release inet6_release __inet_stream_connect "
-			   "__inet_accept sock_sendmsg __sock_sendmsg sock_recvmsg __sys_sendto __sys_recvfrom ____sys_sendmsg ____sys_recvmsg "
-			   "sock_write_iter sock_read_iter sock_close __sock_release splice_to_socket inet_autobind inet_send_prepare",
-			   NULL, NULL, GENERIC },
-	[STAGE_TCP_RECV] = { "tcp_recv",
-			     "tcp_recvmsg tcp_recvmsg_locked tcp_cleanup_rbuf __tcp_cleanup_rbuf tcp_splice_read tcp_read_sock "
-			     "sk_wait_data tcp_eat_recv_skb tcp_rcv_space_adjust tcp_zerocopy_receive tcp_update_recv_tstamps" },
-	[STAGE_UDP_RECV] = { "udp_recv",
-			     "udp_recvmsg udpv6_recvmsg __skb_recv_udp __skb_wait_for_more_packets __skb_try_recv_from_queue "
-			     "skb_consume_udp udp_skb_destructor __udp_recv_*" },
-	[STAGE_CONNECTION] = { "connection",
-			       "tcp_v4_connect tcp_v6_connect tcp_connect tcp_close __tcp_close tcp_shutdown tcp_disconnect "
-			       "inet_csk_accept inet_hash_connect __inet_hash_connect inet_csk_destroy_sock inet_csk_listen_stop tcp_send_fin "
-			       "tcp_v4_destroy_sock udp_destroy_sock udpv6_destroy_sock udp_lib_close sk_common_release inet_sock_destruct "
-			       "inet6_sock_destruct __sk_destruct sk_destruct __sk_free ip4_datagram_connect __ip4_datagram_connect ip6_datagram_connect __ip6_datagram_connect udp_connect udpv6_connect "
-			       "inet_csk_complete_hashdance inet_csk_wait_for_connect inet_csk_clone_lock" },
-	[STAGE_TCP_TX] = { "tcp_tx",
-			   "tcp_sendmsg tcp_sendmsg_locked tcp_push tcp_write_xmit __tcp_push_pending_frames __tcp_transmit_skb "
-			   "__tcp_send_ack tcp_send_ack tcp_tsq_handler tcp_tasklet_func tcp_tsq_workfn tcp_stream_alloc_skb sk_stream_alloc_skb "
-			   "tcp_wmem_schedule sk_stream_wait_memory tcp_sendpage tcp_sendpage_locked do_tcp_sendpages tcp_push_one "
-			   "tcp_release_cb tcp_retransmit_skb __tcp_retransmit_skb tcp_xmit_retransmit_queue tcp_send_mss tcp_current_mss "
-			   "tcp_established_options tcp_options_write tcp_v4_send_check tcp_write_timer tcp_delack_timer tcp_keepalive_timer "
-			   "tcp_v4_send_synack tcp_v6_send_synack tcp_v6_send_response tcp_make_synack tcp_event_new_data_sent tcp_schedule_loss_probe tcp_mtu_probe "
-			   "tcp_send_active_reset tcp_v4_send_reset tcp_v4_send_ack" },
-	[STAGE_UDP_TX] = { "udp_tx", "udp_sendmsg udpv6_sendmsg udp_send_skb "
-				     "udp_v6_send_skb udp_sendpage "
-				     "udp_push_pending_frames " },
-	[STAGE_OUTPUT_V4] = { "output_v4",
-			      "ip_local_out __ip_local_out ip_queue_xmit __ip_queue_xmit ip_output ip_finish_output "
-			      "__ip_finish_output ip_finish_output2 ip_do_fragment ip_fragment ip_send_skb ip_mc_output ip_send_unicast_reply "
-			      "ip_build_and_send_pkt ip_push_pending_frames" },
-	[STAGE_OUTPUT_V6] = { "output_v6",
-			      "ip6_xmit ip6_output ip6_finish_output __ip6_finish_output ip6_finish_output2 ip6_fragment "
-			      "ip6_local_out __ip6_local_out ip6_send_skb inet6_csk_xmit ip6_push_pending_frames" },
-	[STAGE_NEIGHBOUR] = { "neighbour",
-			      "neigh_resolve_output neigh_connected_output neigh_direct_output neigh_hh_output "
-			      "__neigh_event_send neigh_timer_handler neigh_lookup __neigh_create arp_solicit ndisc_solicit neigh_update __neigh_update ___neigh_create "
-			      "ip_neigh_* neigh_*" },
-	[STAGE_QDISC] = { "qdisc",
-			  "__dev_queue_xmit dev_queue_xmit dev_qdisc_enqueue __qdisc_run qdisc_run_end sch_direct_xmit "
-			  "pfifo_fast_enqueue pfifo_fast_dequeue fq_codel_enqueue fq_codel_dequeue fq_enqueue fq_dequeue qdisc_dequeue_head "
-			  "netdev_core_pick_tx netdev_pick_tx dequeue_skb qdisc_restart noqueue_enqueue qdisc_watchdog*",
-			  "sch_*" },
-	[STAGE_GSO] = { "gso",
-			"validate_xmit_skb validate_xmit_skb_list __skb_gso_segment skb_gso_segment skb_segment tcp_gso_segment "
-			"skb_mac_gso_segment inet_gso_segment ipv6_gso_segment tcp4_gso_segment tcp6_gso_segment udp4_ufo_fragment "
-			"__udp_gso_segment netif_skb_features skb_checksum_help skb_csum_hwoffload_help tcp_gso_tstamp" },
-	[STAGE_DRIVER_TX] = { "driver_tx",
-			      "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit packet_xmit loopback_xmit veth_xmit",
-			      NULL,
-			      "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit bq_xmit_all",
-			      POINTER },
-	[STAGE_LSM] = { "lsm", "security_* selinux_* apparmor_* aa_* smack_* bpf_lsm_* tomoyo_*" },
-	/* top halves */
-	[STAGE_INTERRUPT] = { "interrupt",
-			      "asm_common_interrupt common_interrupt __common_interrupt asm_sysvec_* sysvec_* "
-			      "handle_irq_event handle_edge_irq handle_fasteoi_irq el1_interrupt el1h_64_irq gic_handle_irq do_IRQ" },
-	/* netto's own programs, and what the kernel does to run them: see resolve_frames() */
-	[STAGE_TRACING] = { "tracing",
-			    "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* __bpf_trace_* __traceiter_* "
-			    "ktime_get_mono_fast_ns" },
-	[STAGE_UNKNOWN] = { "unknown", "" },
-};
+		[STAGE_BRIDGE_NF] = { "bridge_nf", "br_nf_*", "br_netfilter" },
+		[STAGE_OVS] = { "ovs", "netdev_frame_hook ovs_*", "openvswitch" },
+		[STAGE_TUNNEL_RX] = { "tunnel_rx",
+				      "vxlan_rcv geneve_udp_encap_recv gre_rcv __ipgre_rcv ipgre_rcv ip_tunnel_rcv ipip_rcv "
+				      "ipip_tunnel_rcv ipip6_rcv ip6_tnl_rcv __ip6_tnl_rcv l2tp_udp_encap_recv pppoe_rcv ppp_input tunnel4_rcv "
+				      "udp_tunnel_* gue_* fou_*",
+				      "vxlan geneve ip_gre ip6_gre gre ipip sit ip_tunnel ip6_tunnel tunnel4 tunnel6 ip_vti ip6_vti gre6 bareudp amt l2tp_* pppoe ppp_* udp_tunnel" },
+		[STAGE_TUNNEL_TX] = { "tunnel_tx",
+				      "vxlan_xmit vxlan_xmit_one geneve_xmit ipgre_xmit gre_tap_xmit __gre_xmit ip_tunnel_xmit "
+				      "iptunnel_xmit ip_md_tunnel_xmit ipip_tunnel_xmit sit_tunnel_xmit ip6_tnl_start_xmit ip6_tnl_xmit "
+				      "udp_tunnel_xmit_skb udp_tunnel6_xmit_skb ppp_start_xmit pppoe_xmit l2tp_xmit_skb" },
+		[STAGE_WIREGUARD] = { "wireguard", "wg_*", "wireguard" },
+		[STAGE_XFRM] = { "xfrm",
+				 "esp_input* esp_output* esp_xmit* esp4_* esp6_* ah_input* ah_output* ah6_* xfrm*",
+				 "esp4 esp6 ah4 ah6 xfrm_*" },
+		[STAGE_IP_RX_V4] = { "ip_rx_v4",
+				     "ip_rcv ip_list_rcv ip_sublist_rcv ip_rcv_core ip_rcv_finish ip_rcv_finish_core "
+				     "ip_sublist_rcv_finish ip_list_rcv_finish ip_rcv_options" },
+		[STAGE_IP_RX_V6] = { "ip_rx_v6",
+				     "ipv6_rcv ipv6_list_rcv ip6_sublist_rcv ip6_rcv_core ip6_rcv_finish ip6_rcv_finish_core "
+				     "ip6_sublist_rcv_finish ip6_list_rcv_finish" },
+		[STAGE_NF_PREROUTING_V4] = { "nf_prerouting_v4", "", NULL, "ip_rcv ip_sublist_rcv",
+					     HOOK },
+		[STAGE_NF_PREROUTING_V6] = { "nf_prerouting_v6", "", NULL,
+					     "ipv6_rcv ip6_sublist_rcv", HOOK },
+		[STAGE_NF_INPUT_V4] = { "nf_input_v4", "", NULL, "ip_local_deliver", HOOK },
+		[STAGE_NF_INPUT_V6] = { "nf_input_v6", "", NULL, "ip6_input ip6_mc_input", HOOK },
+		[STAGE_NF_FORWARD_V4] = { "nf_forward_v4", "", NULL, "ip_forward", HOOK },
+		[STAGE_NF_FORWARD_V6] = { "nf_forward_v6", "", NULL, "ip6_forward", HOOK },
+		[STAGE_NF_OUTPUT_V4] = { "nf_output_v4", "", NULL, "__ip_local_out raw_sendmsg",
+					 HOOK },
+		[STAGE_NF_OUTPUT_V6] = { "nf_output_v6", "", NULL,
+					 "__ip6_local_out ip6_xmit rawv6_sendmsg mld_sendpack ndisc_send_skb",
+					 HOOK },
+		[STAGE_NF_POSTROUTING_V4] = { "nf_postrouting_v4", "", NULL,
+					      "ip_output ip_mc_output xfrm4_output", HOOK },
+		[STAGE_NF_POSTROUTING_V6] = { "nf_postrouting_v6", "", NULL,
+					      "ip6_output ip6_finish_output2 xfrm6_output", HOOK },
+		[STAGE_NETFILTER] = { "netfilter",
+				      "nf_hook_slow nf_hook_slow_list nf_hook NF_HOOK NF_HOOK_LIST nf_queue nf_reinject nf_log_*",
+				      "nfnetlink_queue nfnetlink_log nf_log_syslog" }, /* and where
+											  the hook's
+											  caller is
+											  not known
+											*/
+		[STAGE_CONNTRACK] = { "conntrack",
+				      "nf_conntrack_in ipv4_conntrack_in ipv6_conntrack_in ipv4_conntrack_local "
+				      "ipv6_conntrack_local nf_confirm ipv4_confirm ipv6_confirm nf_ct_* nf_conntrack_* __nf_conntrack_* __nf_ct_*",
+				      "nf_conntrack nf_conntrack_*" },
+		[STAGE_NAT] = { "nat", "nft_nat_do_chain nf_nat_*",
+				"nf_nat nf_nat_* nft_chain_nat iptable_nat ip6table_nat" },
+		[STAGE_NFT] = { "nft", "nft_do_chain nft_* nf_tables_*", "nf_tables nft_*" },
+		[STAGE_IPTABLES] = { "iptables",
+				     "ipt_do_table ip6t_do_table ebt_do_table arpt_do_table ip_set_test iptable_* ip6table_*",
+				     "x_tables ip_tables ip6_tables iptable_* ip6table_* arp_tables arptable_* ebtables ebtable_* xt_* ipt_* ip6t_* ip_set ip_set_*",
+				     "nft_match_eval nft_match_large_eval nft_target_eval_xt nft_target_eval_bridge ipt_do_table ip6t_do_table ebt_do_table",
+				     POINTER },
+		[STAGE_IPVS] = { "ipvs", "ip_vs_*", "ip_vs ip_vs_*" },
+		[STAGE_DEFRAG] = { "defrag",
+				   "ip_defrag ipv6_frag_rcv nf_ct_frag6_* inet_frag_find ipv4_conntrack_defrag ipv6_defrag "
+				   "ip_check_defrag",
+				   "nf_defrag_ipv4 nf_defrag_ipv6" },
+		[STAGE_EARLY_DEMUX] = { "early_demux",
+					"tcp_v4_early_demux tcp_v6_early_demux udp_v4_early_demux udp_v6_early_demux "
+					"ip4_early_demux" },
+		[STAGE_ROUTE_V4] = { "route_v4",
+				     "ip_route_input_noref ip_route_input_rcu ip_route_input_slow ip_route_use_hint fib_table_lookup "
+				     "__fib_lookup fib4_rule_action fib_validate_source __fib_validate_source ip_mkroute_input ip_route_output_flow "
+				     "ip_route_output_key_hash ip_route_output_key_hash_rcu ip_route_output_* __mkroute_output fib_select_path "
+				     "fib_lookup_good_nhc rt_dst_alloc find_exception ipv4_dst_check rt_cache_route ipv4_mtu ip_dst_mtu_maybe_forward fib_multipath_hash" },
+		[STAGE_ROUTE_V6] = { "route_v6",
+				     "ip6_route_input ip6_route_input_lookup ip6_route_output_flags ip6_route_output_flags_noref "
+				     "ip6_pol_route ip6_pol_route_input ip6_pol_route_output fib6_table_lookup fib6_lookup fib6_rule_lookup "
+				     "fib6_rule_action ip6_dst_check ip6_dst_lookup_tail ip6_dst_lookup_flow ip6_sk_dst_lookup_flow ip6_dst_lookup "
+				     "fib6_select_path fib6_node_lookup rt6_* ip6_rt_* ip6_mtu ip6_dst_mtu_maybe_forward ip6_route_*" },
+		[STAGE_MULTICAST] = { "multicast",
+				      "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward" },
+		[STAGE_FORWARD_V4] = { "forward_v4",
+				       "ip_forward ip_forward_finish ip_forward_options" }, /* and
+											       see
+											       sort_stack()
+											     */
+		[STAGE_FORWARD_V6] = { "forward_v6", "ip6_forward ip6_forward_finish" },
+		[STAGE_LOCAL_V4] = { "local_v4",
+				     "ip_local_deliver ip_local_deliver_finish ip_protocol_deliver_rcu",
+				     NULL, NULL, LOCAL },
+		[STAGE_LOCAL_V6] = { "local_v6",
+				     "ip6_input ip6_input_finish ip6_mc_input ip6_protocol_deliver_rcu",
+				     NULL, NULL, LOCAL },
+		[STAGE_TCP_RX] = { "tcp_rx",
+				   "tcp_v4_rcv tcp_v6_rcv tcp_v4_do_rcv tcp_v6_do_rcv tcp_rcv_established tcp_rcv_state_process "
+				   "tcp_data_queue tcp_ack tcp_add_backlog tcp_check_req tcp_conn_request tcp_child_process tcp_v4_syn_recv_sock "
+				   "tcp_v6_syn_recv_sock tcp_v4_conn_request tcp_v6_conn_request tcp_clean_rtx_queue tcp_data_ready tcp_try_coalesce "
+				   "tcp_queue_rcv tcp_validate_incoming tcp_fin tcp_time_wait tcp_timewait_state_process "
+				   "__release_sock tcp_ack_update_rtt tcp_filter tcp_inbound_*",
+				   NULL, NULL, LOCAL },
+		[STAGE_UDP_RX] = { "udp_rx",
+				   "udp_rcv __udp4_lib_rcv udpv6_rcv __udp6_lib_rcv udp_queue_rcv_skb udp_queue_rcv_one_skb "
+				   "udp_unicast_rcv_skb __udp_enqueue_schedule_skb udpv6_queue_rcv_skb udpv6_queue_rcv_one_skb udp6_unicast_rcv_skb "
+				   "__udp4_lib_mcast_deliver udp4_csum_init udp6_csum_init udp4_rcv udp6_rcv",
+				   NULL, NULL, LOCAL },
+		[STAGE_SOCKET_LOOKUP] = { "socket_lookup",
+					  "__inet_lookup_established __inet6_lookup_established __inet_lookup_listener "
+					  "inet6_lookup_listener __udp4_lib_lookup __udp6_lib_lookup udp4_lib_lookup2 udp6_lib_lookup2 udp4_lib_lookup "
+					  "udp6_lib_lookup inet_lhash2_lookup inet6_lhash2_lookup inet_lookup_reuseport inet6_lookup_reuseport "
+					  "reuseport_select_sock udp_ehashfn inet_ehashfn inet6_ehashfn compute_score __inet6_lookup __inet_lookup" },
+		[STAGE_ICMP] = { "icmp",
+				 "icmp_rcv icmpv6_rcv __icmp_send icmp_reply icmp_echo icmp_push_reply icmp_unreach icmpv6_echo_reply "
+				 "icmp6_send ndisc_rcv igmp_rcv igmp6_event_query ping_rcv nf_send_reset nf_send_reset6 nf_send_unreach nf_send_unreach6 nf_reject_* ndisc_recv_* ndisc_send_* ndisc_router_discovery ndisc_redirect_rcv",
+				 NULL, NULL, LOCAL },
+		[STAGE_ARP] = { "arp",
+				"arp_rcv arp_process arp_xmit arp_send arp_send_dst arp_create arp_fwd_proxy arp_ignore",
+				NULL, NULL, LOCAL },
+		[STAGE_RAW] = { "raw",
+				"raw_local_deliver raw_rcv raw_sendmsg raw_recvmsg rawv6_rcv rawv6_sendmsg rawv6_recvmsg raw6_local_deliver "
+				"raw_v4_input",
+				NULL, NULL, LOCAL },
+		[STAGE_TAP] = { "tap",
+				"packet_rcv tpacket_rcv dev_queue_xmit_nit packet_rcv_spkt packet_rcv_fanout packet_sendmsg packet_recvmsg "
+				"packet_snd tpacket_snd run_filter",
+				"af_packet" },
+		/* the socket layer above the protocols */
+		[STAGE_SOCKET] = { "socket",
+				   "inet_sendmsg inet6_sendmsg inet_recvmsg inet6_recvmsg inet_sendpage sock_common_recvmsg "
+				   "inet_stream_connect inet_dgram_connect inet_accept inet_shutdown inet_release inet6_release __inet_stream_connect "
+				   "__inet_accept sock_sendmsg __sock_sendmsg sock_recvmsg __sys_sendto __sys_recvfrom ____sys_sendmsg ____sys_recvmsg "
+				   "sock_write_iter sock_read_iter sock_close __sock_release splice_to_socket inet_autobind inet_send_prepare",
+				   NULL, NULL, GENERIC },
+		[STAGE_TCP_RECV] = { "tcp_recv",
+				     "tcp_recvmsg tcp_recvmsg_locked tcp_cleanup_rbuf __tcp_cleanup_rbuf tcp_splice_read tcp_read_sock "
+				     "sk_wait_data tcp_eat_recv_skb tcp_rcv_space_adjust tcp_zerocopy_receive tcp_update_recv_tstamps" },
+		[STAGE_UDP_RECV] = { "udp_recv",
+				     "udp_recvmsg udpv6_recvmsg __skb_recv_udp "
+				     "skb_consume_udp udp_skb_destructor __udp_recv_*" },
+		[STAGE_CONNECTION] = { "connection", "raw_close raw_destroy udp_disconnect __udp_disconnect udp_lib_get_port udp_lib_unhash inet_csk_get_port tcp_v4_connect tcp_v6_connect tcp_connect tcp_close __tcp_close tcp_shutdown tcp_disconnect "
+						     "inet_csk_accept inet_hash_connect __inet_hash_connect inet_csk_destroy_sock inet_csk_listen_stop tcp_send_fin "
+						     "tcp_v4_destroy_sock udp_destroy_sock udpv6_destroy_sock udp_lib_close sk_common_release inet_sock_destruct "
+						     "inet6_sock_destruct __sk_destruct sk_destruct __sk_free ip4_datagram_connect __ip4_datagram_connect ip6_datagram_connect __ip6_datagram_connect udp_connect udpv6_connect "
+						     "inet_csk_complete_hashdance inet_csk_wait_for_connect inet_csk_clone_lock" },
+		[STAGE_TCP_TX] = { "tcp_tx",
+				   "tcp_sendmsg tcp_sendmsg_locked tcp_push tcp_write_xmit __tcp_push_pending_frames __tcp_transmit_skb "
+				   "__tcp_send_ack tcp_send_ack tcp_tsq_handler tcp_tasklet_func tcp_tsq_workfn tcp_stream_alloc_skb sk_stream_alloc_skb "
+				   "tcp_wmem_schedule sk_stream_wait_memory tcp_sendpage tcp_sendpage_locked do_tcp_sendpages tcp_push_one "
+				   "tcp_release_cb tcp_retransmit_skb __tcp_retransmit_skb tcp_xmit_retransmit_queue tcp_send_mss tcp_current_mss "
+				   "tcp_established_options tcp_options_write tcp_v4_send_check tcp_write_timer tcp_delack_timer tcp_keepalive_timer "
+				   "tcp_v4_send_synack tcp_v6_send_synack tcp_v6_send_response tcp_make_synack tcp_event_new_data_sent tcp_schedule_loss_probe tcp_mtu_probe "
+				   "tcp_send_active_reset tcp_v4_send_reset tcp_v4_send_ack" },
+		[STAGE_UDP_TX] = { "udp_tx", "udp_sendmsg udpv6_sendmsg udp_send_skb "
+					     "udp_v6_send_skb udp_sendpage "
+					     "udp_push_pending_frames " },
+		[STAGE_OUTPUT_V4] = { "output_v4",
+				      "ip_local_out __ip_local_out ip_queue_xmit __ip_queue_xmit ip_output ip_finish_output "
+				      "__ip_finish_output ip_finish_output2 ip_do_fragment ip_fragment ip_send_skb ip_mc_output ip_send_unicast_reply "
+				      "ip_build_and_send_pkt ip_push_pending_frames" },
+		[STAGE_OUTPUT_V6] = { "output_v6",
+				      "ip6_xmit ip6_output ip6_finish_output __ip6_finish_output ip6_finish_output2 ip6_fragment "
+				      "ip6_local_out __ip6_local_out ip6_send_skb inet6_csk_xmit ip6_push_pending_frames" },
+		[STAGE_NEIGHBOUR] = { "neighbour",
+				      "neigh_resolve_output neigh_connected_output neigh_direct_output neigh_hh_output "
+				      "__neigh_event_send neigh_timer_handler neigh_lookup __neigh_create arp_solicit ndisc_solicit neigh_update __neigh_update ___neigh_create "
+				      "ip_neigh_* neigh_*" },
+		[STAGE_QDISC] = { "qdisc",
+				  "__dev_queue_xmit dev_queue_xmit dev_qdisc_enqueue __qdisc_run qdisc_run_end sch_direct_xmit "
+				  "pfifo_fast_enqueue pfifo_fast_dequeue fq_codel_enqueue fq_codel_dequeue fq_enqueue fq_dequeue qdisc_dequeue_head "
+				  "netdev_core_pick_tx netdev_pick_tx dequeue_skb qdisc_restart noqueue_enqueue qdisc_watchdog*",
+				  "sch_*" },
+		[STAGE_GSO] = { "gso",
+				"validate_xmit_skb validate_xmit_skb_list __skb_gso_segment skb_gso_segment skb_segment tcp_gso_segment "
+				"skb_mac_gso_segment inet_gso_segment ipv6_gso_segment tcp4_gso_segment tcp6_gso_segment udp4_ufo_fragment "
+				"__udp_gso_segment netif_skb_features skb_checksum_help skb_csum_hwoffload_help tcp_gso_tstamp" },
+		[STAGE_DRIVER_TX] = { "driver_tx",
+				      "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit packet_xmit loopback_xmit veth_xmit",
+				      NULL,
+				      "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit bq_xmit_all",
+				      POINTER },
+		[STAGE_LSM] = { "lsm",
+				"security_* selinux_* apparmor_* aa_* smack_* bpf_lsm_* tomoyo_*" },
+		/* top halves */
+		[STAGE_INTERRUPT] = { "interrupt",
+				      "asm_common_interrupt common_interrupt __common_interrupt asm_sysvec_* sysvec_* "
+				      "handle_irq_event handle_edge_irq handle_fasteoi_irq el1_interrupt el1h_64_irq* el1t_64_irq* el0_interrupt gic_handle_irq do_IRQ" },
+		/* netto's own programs, and what the kernel does to run them: see resolve_frames()
+		 */
+		[STAGE_TRACING] = { "tracing",
+				    "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* __bpf_trace_* __traceiter_* "
+				    "ktime_get_mono_fast_ns" },
+		[STAGE_UNKNOWN] = { "unknown", "" },
+	};
 
 enum {
 	ACTIVITY_NONE,
@@ -777,7 +807,9 @@ static const struct {
 static const char helpers[] =
 	"__x86_indirect_* __x86_return_thunk __pi___x86_* srso_* retbleed_* __list_add_valid* "
 	"__list_del_entry_valid* __rcu_read_lock __rcu_read_unlock rcu_read_unlock_strict __local_bh_enable_ip __local_bh_disable_ip "
-	"_raw_spin_unlock* _raw_read_unlock* _raw_write_unlock* mem* __mem* migrate_enable migrate_disable";
+	"_raw_spin_unlock* _raw_read_unlock* _raw_write_unlock* memcpy* memset* memmove* memcmp* __memcpy* __memset* __memmove* migrate_enable migrate_disable "
+	"__napi_schedule __napi_schedule_irqoff napi_schedule_prep __usecs_to_jiffies kmem_cache_* kfree kmalloc* __kmalloc* ___slab_alloc __slab_* put_cpu_partial "
+	"sk_free release_sock add_wait_queue remove_wait_queue call_rcu*";
 
 /*
  * Where the frames of an event end, by which the event is known. A function that a tail call puts
@@ -791,7 +823,7 @@ static const struct {
 	{ EV_RX_SOFTIRQ,
 	  "net_rx_action napi_threaded_poll_loop napi_threaded_poll __napi_busy_loop napi_busy_loop busy_poll_stop "
 	  "cpu_map_kthread_run" },
-	{ EV_TX_SOFTIRQ, "net_tx_action" },
+	{ EV_TX_SOFTIRQ, "net_tx_action xfrm_dev_backlog" },
 	{ EV_SEND,
 	  "inet_sendmsg inet6_sendmsg inet_sendpage packet_sendmsg xsk_sendmsg tcp_sendmsg udp_sendmsg udpv6_sendmsg "
 	  "raw_sendmsg rawv6_sendmsg ping_v4_sendmsg ping_v6_sendmsg tcp_sendpage udp_sendpage" },
@@ -804,7 +836,7 @@ static const struct {
 	{ EV_OTHER,
 	  "handle_softirqs __do_softirq __softirqentry_text_start tcp_tasklet_func tcp_tsq_workfn tcp_write_timer "
 	  "tcp_delack_timer tcp_keepalive_timer tcp_pace_kick wg_packet_encrypt_worker wg_packet_decrypt_worker "
-	  "wg_packet_tx_worker wg_packet_handshake_send_worker wg_packet_handshake_receive_worker handle_tx handle_rx" },
+	  "wg_packet_tx_worker wg_packet_handshake_send_worker wg_packet_handshake_receive_worker" },
 };
 /* clang-format on */
 
@@ -812,7 +844,7 @@ static const struct {
 struct pattern {
 	const char *name; /* not 0-terminated */
 	uint32_t length, hash;
-	struct class class;
+	struct traits traits;
 };
 
 struct rules {
@@ -822,8 +854,8 @@ struct rules {
 	unsigned module_count, starred_count;
 };
 
-/* Adds what is not 0. */
-static void merge_class(struct class *into, const struct class *from)
+/* Adds what is not 0 to what is: no name is twice in lists of the same kind. */
+static void merge_class(struct traits *into, const struct traits *from)
 {
 	into->stage |= from->stage;
 	into->activity |= from->activity;
@@ -846,7 +878,7 @@ static struct pattern *find_function(struct rules *r, const char *name, uint32_t
 }
 
 /* Gives the class to all names of a list that are parted by spaces. */
-static void add_rules(struct rules *r, const char *list, bool modules, struct class class)
+static void add_rules(struct rules *r, const char *list, bool modules, struct traits class)
 {
 	for (const char *name = list, *end; name && *name; name = end + strspn(end, " ")) {
 		struct pattern *p;
@@ -864,22 +896,22 @@ static void add_rules(struct rules *r, const char *list, bool modules, struct cl
 		p->name = name;
 		p->length = length;
 		p->hash = hash;
-		merge_class(&p->class, &class);
+		merge_class(&p->traits, &class);
 	}
 }
 
 static void make_rules(struct rules *r)
 {
 	for (unsigned i = 0; i < STAGES; i++) {
-		add_rules(r, stages[i].symbols, false, (struct class) { .stage = i });
-		add_rules(r, stages[i].modules, true, (struct class) { .stage = i });
-		add_rules(r, stages[i].callers, false, (struct class) { .calls = i });
+		add_rules(r, stages[i].symbols, false, (struct traits) { .stage = i });
+		add_rules(r, stages[i].modules, true, (struct traits) { .stage = i });
+		add_rules(r, stages[i].callers, false, (struct traits) { .calls = i });
 	}
 	for (unsigned i = 0; i < ACTIVITIES; i++)
-		add_rules(r, activities[i].symbols, false, (struct class) { .activity = i });
-	add_rules(r, helpers, false, (struct class) { .helper = true });
+		add_rules(r, activities[i].symbols, false, (struct traits) { .activity = i });
+	add_rules(r, helpers, false, (struct traits) { .helper = true });
 	for (unsigned i = 0; i < ARRAY_SIZE(roots); i++)
-		add_rules(r, roots[i].symbols, false, (struct class) { .root = roots[i].event });
+		add_rules(r, roots[i].symbols, false, (struct traits) { .root = roots[i].event });
 }
 
 static bool matches(const struct pattern *p, const char *name, size_t length)
@@ -910,17 +942,17 @@ static void classify(struct rules *r, const struct symbols *symbols, struct symb
 			     *by_star = best_match(r->starred, r->starred_count, name);
 
 	s->hash = hash_name(name, strlen(name));
-	s->class = find_function(r, name, strlen(name), s->hash)->class;
-	if (!s->class.stage && by_module)
-		s->class.stage = by_module->class.stage;
-	if (!s->class.stage && !s->class.activity && by_star)
-		merge_class(&s->class, &by_star->class);
+	s->traits = find_function(r, name, strlen(name), s->hash)->traits;
+	if (!s->traits.stage && by_module)
+		s->traits.stage = by_module->traits.stage;
+	if (!s->traits.stage && !s->traits.activity && by_star)
+		merge_class(&s->traits, &by_star->traits);
 	if (symbols->has_napi_poll && !strcmp(name, "net_rx_action"))
-		s->class.calls = STAGE_NONE;
+		s->traits.calls = STAGE_NONE;
 	s->bpf = !strcmp(module, "bpf");
 	s->trampoline = s->bpf && !strncmp(name, "bpf_trampoline_", 15);
 	if (s->bpf && !strncmp(name, "bpf_prog_", 9) && strstr(name, "_netto_"))
-		s->class.stage = STAGE_TRACING;
+		s->traits.stage = STAGE_TRACING;
 	s->classified = true;
 }
 
@@ -940,9 +972,9 @@ static const struct symbol *find_symbol(struct symbols *s, struct rules *r, uint
 	     i++) {
 		if (!i->classified)
 			classify(r, s, i);
-		if (!best->class.stage && !best->class.root &&
-		    (i->class.stage || i->class.root ||
-		     (i->class.activity && !best->class.activity)))
+		if (!best->traits.stage && !best->traits.root &&
+		    (i->traits.stage || i->traits.root ||
+		     (i->traits.activity && !best->traits.activity)))
 			best = i;
 	}
 	s->cached[at] = address;
@@ -984,28 +1016,32 @@ static void resolve_frames(struct symbols *symbols, struct rules *rules, const u
 			   int depth, struct sorted *out)
 {
 	const struct symbol *traced = NULL; /* the function that a trampoline has called */
-	bool found = false;
+	const struct symbol *tracing = &symbols->list[TRACING_SYMBOL];
+	bool found = false,
+	     rooted = false; /* behind a 0; behind a root, which may have interrupted tracing */
 
 	out->depth = 0;
 	for (int i = 0; i < depth; i++) {
 		/* above the leaf they are return addresses: the call is before them */
 		const struct symbol *s = find_symbol(symbols, rules, addresses[i] - (i > 0));
+		bool is_tracing = s->traits.stage == STAGE_TRACING;
 
 		if (!addresses[i]) {
 			found = true;
 		} else if (found) {
-			if (s->class.helper || s == symbols->list)
+			if (s->traits.helper || s == symbols->list)
 				continue;
-			out->frames[out->depth++] = s;
+			out->frames[out->depth++] = is_tracing || s->trampoline ? tracing : s;
 			return;
-		} else if (s->class.stage == STAGE_TRACING || (s->trampoline && !out->depth)) {
-			out->frames[0] = &symbols->list[TRACING_SYMBOL];
+		} else if (!rooted && (is_tracing || (s->trampoline && !out->depth))) {
+			out->frames[0] = tracing;
 			out->depth = 1;
 		} else if (s->trampoline) {
 			traced = out->frames[out->depth - 1];
 			continue;
 		} else if (s != traced) {
 			out->frames[out->depth++] = s;
+			rooted |= s->traits.root != EV_NONE;
 		}
 		traced = NULL;
 	}
@@ -1016,13 +1052,13 @@ static void cut_at_root(struct sorted *out)
 {
 	int root = 0;
 
-	while (root < out->depth && !out->frames[root]->class.root)
+	while (root < out->depth && !out->frames[root]->traits.root)
 		root++;
 	out->event = EV_NONE;
 	if (root == out->depth)
 		return;
-	out->event = out->frames[root]->class.root;
-	while (root + 1 < out->depth && out->frames[root + 1]->class.root == out->event)
+	out->event = out->frames[root]->traits.root;
+	while (root + 1 < out->depth && out->frames[root + 1]->traits.root == out->event)
 		root++;
 	out->depth = root + 1;
 }
@@ -1044,24 +1080,31 @@ static int stage_by_caller(const struct sorted *s, int i, unsigned kind)
 {
 	int caller = i + 1, stage;
 
-	while (caller < s->depth && s->frames[caller]->class.stage == STAGE_NETFILTER)
+	while (caller < s->depth && s->frames[caller]->traits.stage == STAGE_NETFILTER)
 		caller++;
-	stage = caller < s->depth ? s->frames[caller]->class.calls : STAGE_NONE;
+	stage = caller < s->depth ? s->frames[caller]->traits.calls : STAGE_NONE;
 	return stages[stage].kind == kind ? stage : STAGE_NONE;
+}
+
+/* A task that is preempted where an interrupt, frame `i`, returns is in no top half any more. */
+static bool is_preempted(const struct sorted *s, int i)
+{
+	while (i > 0 && s->frames[i]->traits.stage == STAGE_INTERRUPT)
+		i--;
+	return s->frames[i]->traits.activity == ACTIVITY_SCHEDULE;
 }
 
 /* The stage of frame `i`, or STAGE_NONE: it belongs to what called it. */
 static int stage_of_frame(const struct sorted *s, int i, const struct context *c)
 {
 	const struct symbol *frame = s->frames[i];
-	int stage = frame->class.stage, hook;
+	int stage = frame->traits.stage, hook;
 
 	if (stage == STAGE_NETFILTER) {
 		hook = stage_by_caller(s, i, HOOK);
 		return hook ? hook : stage;
 	}
-	/* a task that is preempted where an interrupt returns is in no top half any more */
-	if (stage == STAGE_INTERRUPT && i && s->frames[i - 1]->class.activity == ACTIVITY_SCHEDULE)
+	if (stage == STAGE_INTERRUPT && is_preempted(s, i))
 		return STAGE_NONE;
 	if (frame->bpf && (c->stage == STAGE_DRIVER || c->stage == STAGE_VIRTUAL_POLL))
 		return STAGE_XDP;
@@ -1070,10 +1113,11 @@ static int stage_of_frame(const struct sorted *s, int i, const struct context *c
 	if (stage == STAGE_TC && c->output)
 		return STAGE_TC_EGRESS;
 	/* these use functions of the other way */
-	if ((stage == STAGE_TUNNEL_RX && c->stage == STAGE_TUNNEL_TX) ||
-	    (stage == STAGE_XDP && c->stage == STAGE_XDP_GENERIC))
-		return c->stage;
-	if (!stage && !frame->bpf && !frame->class.activity && !frame->class.helper)
+	if (stage == STAGE_TUNNEL_RX && (c->stage == STAGE_TUNNEL_TX || c->output))
+		return STAGE_TUNNEL_TX;
+	if (stage == STAGE_XDP && c->stage == STAGE_XDP_GENERIC)
+		return STAGE_XDP_GENERIC;
+	if (!stage && !frame->bpf && !frame->traits.activity && !frame->traits.helper)
 		return stage_by_caller(s, i, POINTER);
 	return stage;
 }
@@ -1088,6 +1132,13 @@ static void enter_stage(struct sorted *s, struct context *c, int stage)
 	c->output |= stage == STAGE_QDISC;
 	c->local |= stages[stage].kind == LOCAL;
 	c->forwarded |= stage == STAGE_FORWARD_V4 || stage == STAGE_FORWARD_V6;
+}
+
+/* Whether an L3 output sends on what was received; some that do so fragment packets by it. */
+static bool is_forwarding(const struct context *c)
+{
+	return c->core && !c->local && !c->output && !c->forwarded && c->stage != STAGE_OVS &&
+	       c->stage != STAGE_TC && c->stage != STAGE_BRIDGE_NF;
 }
 
 /*
@@ -1108,7 +1159,7 @@ static void walk_stages(struct sorted *s)
 
 		if (!stage)
 			continue;
-		if (output && c.core && !c.local && !c.output && !c.forwarded)
+		if (output && is_forwarding(&c))
 			enter_stage(s, &c,
 				    stage == STAGE_OUTPUT_V4 ? STAGE_FORWARD_V4 : STAGE_FORWARD_V6);
 		enter_stage(s, &c, stage);
@@ -1117,8 +1168,8 @@ static void walk_stages(struct sorted *s)
 	s->activity = ACTIVITY_NONE;
 	for (int i = 0; i < known; i++) {
 		if (!s->activity)
-			s->activity = s->frames[i]->class.activity;
-		unknown |= !s->frames[i]->class.helper;
+			s->activity = s->frames[i]->traits.activity;
+		unknown |= !s->frames[i]->traits.helper;
 	}
 	if (!c.stage || (stages[c.stage].kind == GENERIC && unknown && !s->activity))
 		enter_stage(s, &c, STAGE_UNKNOWN);
@@ -1178,6 +1229,7 @@ struct sampler {
 	unsigned hz;	   /* 0: they are not */
 	const char *clock; /* name of the perf event */
 	char why_not[128];
+	bool scan; /* stacks that cannot be unwound: not where the kernel forbids it */
 	unsigned halves, slots, words;	  /* as in netto.bpf.c */
 	int cpus;			  /* ids of the CPUs that have a table are below */
 	size_t half_size;		  /* bytes */
@@ -1331,6 +1383,7 @@ static void plan_samples(struct sampler *s)
 {
 	s->hz = opt.freq;
 	s->halves = opt.count == 1 ? 1 : 2;
+	s->scan = !without("scan");
 	s->kallsyms = -1;
 	if (!s->hz) {
 		refuse_samples(s, "not wanted");
@@ -1352,6 +1405,7 @@ static void configure_samples(struct sampler *s, struct netto *skel)
 	bpf_map__set_autocreate(skel->maps.netto_stacks, s->hz);
 	if (!s->hz)
 		return;
+	skel->rodata->scan = s->scan;
 	skel->rodata->halves = s->halves;
 	skel->rodata->slots = s->slots;
 	skel->rodata->words = s->words;
@@ -1384,15 +1438,39 @@ static void stop_samples(struct sampler *s)
 	}
 }
 
-/* Starts one kind of perf event on all CPUs that are there. Returns 0 or -errno. */
-static int sample_all(struct sampler *s, struct bpf_program *program, uint32_t type,
-		      uint64_t config)
+/* The cycles that this CPU makes in a second, now that it is busy; 0: it does not count them. */
+static uint64_t cycles_per_second(void)
 {
-	struct perf_event_attr attr = { .type = type,
+	struct perf_event_attr attr = { .type = PERF_TYPE_HARDWARE,
 					.size = sizeof(attr),
-					.config = config,
-					.freq = 1,
-					.sample_freq = s->hz,
+					.config = PERF_COUNT_HW_CPU_CYCLES };
+	int fd = without("cycles") ? -1
+				   : (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1,
+						  PERF_FLAG_FD_CLOEXEC);
+	uint64_t began_ns = now_ns(CLOCK_MONOTONIC), passed_ns = 0, count = 0;
+
+	if (fd < 0)
+		return 0;
+	while (passed_ns < CALIBRATION_NS)
+		passed_ns = now_ns(CLOCK_MONOTONIC) - began_ns;
+	if (read(fd, &count, sizeof(count)) != sizeof(count))
+		count = 0;
+	close(fd);
+	return (double)count * NSEC_PER_SEC / passed_ns;
+}
+
+/*
+ * Starts the perf event on all CPUs that are there: by cycles, of which a sample stands for a fixed
+ * number (at a fixed frequency the kernel would take more of them from a CPU that is less busy),
+ * or, with 0 for their rate, by the timer. Returns 0 or -errno.
+ */
+static int sample_all(struct sampler *s, struct bpf_program *program, uint64_t cycles)
+{
+	struct perf_event_attr attr = { .type = cycles ? PERF_TYPE_HARDWARE : PERF_TYPE_SOFTWARE,
+					.size = sizeof(attr),
+					.config = cycles ? PERF_COUNT_HW_CPU_CYCLES
+							 : PERF_COUNT_SW_CPU_CLOCK,
+					.sample_period = (cycles ? cycles : NSEC_PER_SEC) / s->hz,
 					.disabled = 1 };
 
 	for (int cpu = 0; cpu < s->cpus; cpu++) {
@@ -1427,6 +1505,7 @@ static void start_samples(struct sampler *s, struct netto *skel)
 {
 	long max_hz = read_sysctl("/proc/sys/kernel/perf_event_max_sample_rate");
 	size_t page = sysconf(_SC_PAGESIZE), size = s->half_size * s->halves * s->cpus;
+	uint64_t cycles;
 	int err;
 
 	if (!s->hz)
@@ -1443,13 +1522,11 @@ static void start_samples(struct sampler *s, struct netto *skel)
 		s->hz = max_hz;
 	}
 	s->clock = "cycles";
-	err = without("cycles") ? -ENOENT
-				: sample_all(s, skel->progs.netto_sample, PERF_TYPE_HARDWARE,
-					     PERF_COUNT_HW_CPU_CYCLES);
+	cycles = cycles_per_second();
+	err = cycles < MAX_HZ ? -ENOENT : sample_all(s, skel->progs.netto_sample, cycles);
 	if (err) {
 		s->clock = "cpu-clock";
-		err = sample_all(s, skel->progs.netto_sample, PERF_TYPE_SOFTWARE,
-				 PERF_COUNT_SW_CPU_CLOCK);
+		err = sample_all(s, skel->progs.netto_sample, 0);
 	}
 	if (err)
 		refuse_samples(s, "cannot open perf events: %s", strerror(-err));
@@ -1520,6 +1597,10 @@ static int load_probes(struct session *s)
 	s->sampler = wanted;
 	trying = false;
 	err = try_load(s, NULL);
+	if (err && wanted.hz) { /* lockdown forbids to read the stack */
+		s->sampler.scan = false;
+		err = try_load(s, NULL);
+	}
 	if (err && wanted.hz) {
 		refuse_samples(&s->sampler, "cannot load their program: %s", strerror(-err));
 		err = try_load(s, NULL);
@@ -1666,6 +1747,8 @@ static int start_probes(struct session *s)
 	start_samples(&s->sampler, s->skel);
 	if (!s->sampler.hz && opt.freq && !opt.verbose)
 		message("no samples, and so no stages: %s", s->sampler.why_not);
+	if (!s->sampler.hz && opt.folded)
+		return EXIT_FAILED;
 	sched_getaffinity(0, sizeof(s->affinity), &s->affinity);
 	return drop_capabilities() ? EXIT_FAILED : 0;
 }
@@ -1860,12 +1943,12 @@ static bool wait_until(uint64_t deadline_ns, const sigset_t *ends)
 
 /* Samples of a CPU, or of all. */
 struct shares {
-	uint32_t samples[EV_MAX];
+	uint64_t samples[EV_MAX];
 	struct {
-		uint32_t self;	/* with this stage as the innermost */
-		uint32_t total; /* with this stage anywhere */
+		uint64_t self;	/* with this stage as the innermost */
+		uint64_t total; /* with this stage anywhere */
 	} stages[EV_MAX][STAGES];
-	uint32_t activities[EV_MAX][ACTIVITIES];
+	uint64_t activities[EV_MAX][ACTIVITIES];
 };
 
 /* A stack as the kernel side has counted it on a CPU. */
@@ -1889,12 +1972,13 @@ struct profile {
 	uint64_t samples; /* that were taken */
 	uint64_t lost;	  /* for want of room in the table, or of a stack */
 	uint64_t missed;  /* fewer than the traced time gives at this frequency */
+	bool has_missed;  /* that can be told: by cycles there are fewer when a CPU is slower */
 	uint64_t unknown; /* of those taken: no rule knows their stage */
 	double fullest;	  /* part of the room that is used on the CPU that uses most of it */
 	struct shares all, cpu[MAX_CPUS];
 	/* how often each stage came directly within another one, and how deep it was on the whole
 	 */
-	uint32_t within[EV_MAX][STAGES][STAGES];
+	uint64_t within[EV_MAX][STAGES][STAGES];
 	uint64_t depth[EV_MAX][STAGES];
 	struct raw *raws; /* from 1 on */
 	size_t raw_count, raw_room;
@@ -1913,6 +1997,7 @@ static int raw_event(const struct raw *raw)
 
 static int raw_depth(const struct raw *raw)
 {
+	_Static_assert(!(MAX_DEPTH & (MAX_DEPTH + 1)), "a mask");
 	return raw->words[0] >> 8 & MAX_DEPTH;
 }
 
@@ -1929,8 +2014,9 @@ static bool read_half(struct profile *p, const typeof(((struct netto__bss *)0)->
 {
 	const uint64_t *words = (const uint64_t *)&half->slots[s->slots];
 
+	size_t before = p->raw_count;
+
 	p->lost += half->full + half->failed;
-	p->fullest = fmax(p->fullest, (double)half->used / s->words);
 	for (uint64_t i = 0; i < half->used;) {
 		struct raw raw = { .words = words + i, .cpu = cpu };
 
@@ -1940,6 +2026,8 @@ static bool read_half(struct profile *p, const typeof(((struct netto__bss *)0)->
 		p->raws[p->raw_count++] = raw;
 		i += 1 + raw_depth(&raw);
 	}
+	p->fullest = fmax(p->fullest, fmax((double)half->used / s->words,
+					   (double)(p->raw_count - before) / s->slots));
 	return true;
 }
 
@@ -1960,7 +2048,7 @@ static bool read_tables(struct profile *p, const struct sampler *s, uint32_t win
 	return true;
 }
 
-static void count_shares(struct shares *to, const struct sorted *s, int event, uint32_t count)
+static void count_shares(struct shares *to, const struct sorted *s, int event, uint64_t count)
 {
 	bool seen[STAGES] = {};
 
@@ -1975,7 +2063,7 @@ static void count_shares(struct shares *to, const struct sorted *s, int event, u
 }
 
 /* Notes which stages are within which. */
-static void count_nesting(struct profile *p, const struct sorted *s, int event, uint32_t count)
+static void count_nesting(struct profile *p, const struct sorted *s, int event, uint64_t count)
 {
 	bool seen[STAGES] = {};
 
@@ -2091,14 +2179,18 @@ static int make_profile(struct profile *p, struct sampler *s, uint32_t window, u
 		err = prepare_sorting(&p->symbols, &p->rules, s->kallsyms);
 		if (err) {
 			message("cannot read /proc/kallsyms: %s", strerror(-err));
+			p->hz = 0;
 			return -1;
 		}
 	}
 	if (!read_tables(p, s, window) || !sort_raws(p)) {
 		message("cannot sort the stacks: %s", strerror(ENOMEM));
+		clear_profile(p);
+		p->hz = 0;
 		return -1;
 	}
 	p->missed = fdim(due, p->samples + p->lost);
+	p->has_missed = !strcmp(p->clock, "cpu-clock");
 	if (opt.verbose)
 		message("%zu different stacks, %zu by address, sorted in %.3f s; %.0f %% of the room for them is used on a CPU",
 			p->stack_count, p->raw_count - 1,
@@ -2115,7 +2207,7 @@ struct estimate {
  * `part` of `whole` samples, of an event that took `ns`: with Wilson's 95 % interval (E. B. Wilson,
  * JASA 22, 1927).
  */
-static struct estimate estimate(uint64_t ns, uint32_t part, uint32_t whole)
+static struct estimate estimate(uint64_t ns, uint64_t part, uint64_t whole)
 {
 	const double z = 1.959964;
 	double n = whole, p = part / n, centre, half;
@@ -2323,7 +2415,7 @@ static void find_parents(const struct profile *p, int event, int parents[STAGES]
 		if (p->all.stages[event][i].total)
 			depth[i] = (double)p->depth[event][i] / p->all.stages[event][i].total;
 	for (int i = 0; i < STAGES; i++) {
-		uint32_t most = p->within[event][i][STAGE_NONE];
+		uint64_t most = p->within[event][i][STAGE_NONE];
 
 		parents[i] = STAGE_NONE;
 		for (int j = STAGE_NONE + 1; j < STAGES; j++) {
@@ -2339,8 +2431,8 @@ static void find_parents(const struct profile *p, int event, int parents[STAGES]
 static void print_stage(FILE *f, const struct profile *p, int event, const int parents[STAGES],
 			int stage, int depth)
 {
-	uint32_t samples = p->all.samples[event];
-	uint32_t self = p->all.stages[event][stage].self, total = p->all.stages[event][stage].total;
+	uint64_t samples = p->all.samples[event];
+	uint64_t self = p->all.stages[event][stage].self, total = p->all.stages[event][stage].total;
 	struct estimate e = estimate(1000000000, self, samples);
 	bool printed[STAGES] = {};
 
@@ -2387,7 +2479,7 @@ static void print_stages(FILE *f, const struct result *r)
 
 		if (!p->all.samples[e])
 			continue;
-		fprintf(f, "\n%s: %.2f %% of all CPUs; in percent of its %u samples\n",
+		fprintf(f, "\n%s: %.2f %% of all CPUs; in percent of its %" PRIu64 " samples\n",
 			r->events[e].name, percent(r->all.ns[e], r->all.wall_ns),
 			p->all.samples[e]);
 		fprintf(f, "%7s %6s %6s  stage\n", "self", "total", "+/-");
@@ -2483,8 +2575,11 @@ static void print_table(FILE *f, const struct result *r)
 		r->user_ns / 1e9, r->kernel_ns / 1e9, r->residual_ns, r->all.unseen_ns / 1e9,
 		r->all.lost);
 	if (r->profile.hz)
-		fprintf(f, ", %" PRIu64 " samples (%" PRIu64 " missed, %" PRIu64 " unknown)",
-			r->profile.lost, r->profile.missed, r->profile.unknown);
+		fprintf(f, ", %" PRIu64 " samples (", r->profile.lost);
+	if (r->profile.hz && r->profile.has_missed)
+		fprintf(f, "%" PRIu64 " missed, ", r->profile.missed);
+	if (r->profile.hz)
+		fprintf(f, "%" PRIu64 " unknown)", r->profile.unknown);
 	if (r->has_recursion_misses)
 		fprintf(f, ", %" PRIu64 " recursions", r->recursion_misses);
 	fputc('\n', f);
@@ -2572,11 +2667,11 @@ static void print_csv_events(FILE *f, const struct result *r, const char *cpu,
 }
 
 static void print_csv_share(FILE *f, const struct result *r, const char *record, const char *cpu,
-			    const struct times *t, int event, const char *what, uint32_t samples,
-			    uint32_t part, const uint32_t *total)
+			    const struct times *t, int event, const char *what, uint64_t samples,
+			    uint64_t part, const uint64_t *total)
 {
 	struct estimate e = estimate(t->ns[event], part, samples);
-	uint64_t count = part, total_ns = total ? estimate(t->ns[event], *total, samples).ns : 0;
+	uint64_t total_ns = total ? estimate(t->ns[event], *total, samples).ns : 0;
 	char name[64];
 
 	snprintf(name, sizeof(name), "%s/%s", r->events[event].name, what);
@@ -2586,7 +2681,7 @@ static void print_csv_share(FILE *f, const struct result *r, const char *record,
 					  .name = name,
 					  .ns = &e.ns,
 					  .percent = percent(e.ns, t->wall_ns),
-					  .count = &count,
+					  .count = &part,
 					  .low_ns = &e.low_ns,
 					  .high_ns = &e.high_ns,
 					  .total_ns = total ? &total_ns : NULL,
@@ -2661,7 +2756,7 @@ static void print_csv(FILE *f, const struct result *r)
 		{ "operations_lost", NULL, &r->all.lost, true },
 		{ "samples", NULL, &p->samples, p->hz },
 		{ "samples_lost", NULL, &p->lost, p->hz },
-		{ "samples_missed", NULL, &p->missed, p->hz },
+		{ "samples_missed", NULL, &p->missed, p->hz && p->has_missed },
 		{ "samples_unknown", NULL, &p->unknown, p->hz },
 		{ "self_user", &r->user_ns, NULL, true },
 		{ "self_kernel", &r->kernel_ns, NULL, true },
@@ -2854,6 +2949,10 @@ static int parse_options(int argc, char **argv)
 		message("-c and -f exclude each other");
 		return EXIT_USAGE;
 	}
+	if (status < 0 && opt.folded && !opt.freq) {
+		message("-f needs samples: -F must not be 0");
+		return EXIT_USAGE;
+	}
 	return status < 0 ? parse_arguments(argc - optind, argv + optind) : status;
 }
 
@@ -2864,6 +2963,7 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 	static struct result r;
 	uint64_t deadline_ns;
 	bool ended = false;
+	int status = EXIT_MEASURED;
 
 	uname(&r.host);
 	describe_events(s, r.events);
@@ -2881,11 +2981,11 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 			return EXIT_FAILED;
 		subtract_marks(&marks[(i + 1) % 2], &marks[i % 2], &r);
 		if (make_profile(&r.profile, &s->sampler, i + 1, sum_net(&r, r.all.ns)))
-			return EXIT_FAILED;
+			status = EXIT_FAILED; /* what was traced is reported all the same */
 		if (print_report(&r, i == 0))
 			return EXIT_FAILED;
 	}
-	return EXIT_MEASURED;
+	return status;
 }
 
 int main(int argc, char **argv)

@@ -51,7 +51,7 @@ paths() {
 	cp /lib.sh /paths.sh $T/lib
 	cat >$T/lib/samples.sh <<-'END'
 		measure() { "$@" >"$T/load" 2>&1; }
-		sorted() { :; }
+		shared_out() { :; }
 		shows() { :; }
 		check() { :; }
 		pass() { :; }
@@ -297,6 +297,8 @@ bridges() {
 	}
 	ip -n stack-r link set ra nomaster
 	ip -n stack-r link del br0
+	address r ra 10.1.0.2 fd01::2 # those of IPv6 went when it became a port
+	address r rb 10.2.0.2 fd02::2
 }
 
 queues() {
@@ -310,9 +312,9 @@ queues() {
 		tc -n stack-r qdisc del dev rb root
 	done
 	try tc -n stack-r qdisc add dev ra clsact && tc -n stack-r qdisc add dev rb clsact && {
-		tc -n stack-r filter add dev ra ingress prio 1 flower ip_proto udp action pass
+		tc -n stack-r filter add dev ra ingress protocol ip prio 1 flower ip_proto udp action pass
 		tc -n stack-r filter add dev ra ingress prio 2 u32 match u32 0 0 action pass
-		tc -n stack-r filter add dev rb egress prio 1 flower ip_proto tcp action pass
+		tc -n stack-r filter add dev rb egress protocol ip prio 1 flower ip_proto tcp action pass
 		tc -n stack-r filter add dev rb egress prio 2 matchall action pass
 		both
 		tc -n stack-r filter del dev ra ingress
@@ -323,7 +325,11 @@ queues() {
 	}
 }
 
-ipsec() {
+policy() { # NAMESPACE DIRECTION FROM TO MODE
+	ip -n "stack-$1" xfrm policy add src "$3" dst "$4" dir "$2" tmpl src "$3" dst "$4" proto esp mode "$5"
+}
+
+ipsec() { # transport|tunnel
 	key=0x0123456789abcdef0123456789abcdef01234567
 	for ns in a b; do
 		try ip -n stack-$ns xfrm state add src 10.1.0.1 dst 10.2.0.1 proto esp spi 1 mode "$1" aead 'rfc4106(gcm(aes))' \
@@ -331,10 +337,10 @@ ipsec() {
 		ip -n stack-$ns xfrm state add src 10.2.0.1 dst 10.1.0.1 proto esp spi 2 mode "$1" aead 'rfc4106(gcm(aes))' \
 			$key 128
 	done
-	ip -n stack-a xfrm policy add src 10.1.0.1 dst 10.2.0.1 dir out tmpl proto esp mode "$1" src 10.1.0.1 dst 10.2.0.1
-	ip -n stack-a xfrm policy add src 10.2.0.1 dst 10.1.0.1 dir in tmpl proto esp mode "$1" src 10.2.0.1 dst 10.1.0.1
-	ip -n stack-b xfrm policy add src 10.2.0.1 dst 10.1.0.1 dir out tmpl proto esp mode "$1" src 10.2.0.1 dst 10.1.0.1
-	ip -n stack-b xfrm policy add src 10.1.0.1 dst 10.2.0.1 dir in tmpl proto esp mode "$1" src 10.1.0.1 dst 10.2.0.1
+	policy a out 10.1.0.1 10.2.0.1 "$1"
+	policy a in 10.2.0.1 10.1.0.1 "$1"
+	policy b out 10.2.0.1 10.1.0.1 "$1"
+	policy b in 10.1.0.1 10.2.0.1 "$1"
 	traffic 10.2.0.1
 	for ns in a b; do
 		ip -n stack-$ns xfrm state flush

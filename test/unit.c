@@ -285,36 +285,56 @@ static int made_up_stack(const char *frames, uint64_t addresses[MAX_DEPTH])
 	return depth;
 }
 
-/* Reads the made-up functions as kallsyms has them: the modules behind the kernel. */
+/* The module of a made-up function as kallsyms has it, in brackets; empty: none. */
+static const char *made_up_module(int i)
+{
+	const char *bracket = strchr(made_up.tokens[i], '[');
+
+	return bracket ? bracket : "";
+}
+
+/* Writes the lines of kallsyms for a made-up function. Returns their end. */
+static char *print_made_up(char *to, int i)
+{
+	const char *token = made_up.tokens[i], *module = made_up_module(i);
+
+	if (made_up.padded)
+		to += sprintf(to, "%016" PRIx64 " t __%s_%.*s%s%s\n", made_up.addresses[i] - PADDING,
+			      *module ? "cfi" : "pfx", (int)strcspn(token, "=["), token,
+			      *module ? "\t" : "", module);
+	for (const char *name = token; *name && *name != '['; name += strspn(name, "=")) {
+		size_t length = strcspn(name, "=[");
+
+		to += sprintf(to, "%016" PRIx64 " t %.*s%s%s\n", made_up.addresses[i], (int)length, name,
+			      *module ? "\t" : "", module);
+		name += length;
+	}
+	/* data is no function, and ends none */
+	return to + sprintf(to, "%016" PRIx64 " d data%s%s\n", made_up.addresses[i] + 8,
+			    *module ? "\t" : "", module);
+}
+
+/* Reads the made-up functions as kallsyms has them: the kernel's, then module by module. */
 static int read_made_up(void)
 {
 	static char lines[MADE_UP * 256];
+	bool printed[MADE_UP] = {};
 	char *to = lines;
 
-	for (int module = 0; module < 2; module++) {
-		to += sprintf(to, module ? "ffffffffc0000000 t first\t[first]\n" :
-					   "0000000000000000 A fixed_percpu_data\n");
+	to += sprintf(to, "0000000000000000 A fixed_percpu_data\n");
+	for (int modules = 0; modules < 2; modules++) {
 		for (int i = 0; i < made_up.count; i++) {
-			const char *token = made_up.tokens[i], *bracket = strchr(token, '[');
-
-			if (!bracket != !module)
+			if (printed[i] || !*made_up_module(i) != !modules)
 				continue;
-			if (made_up.padded)
-				to += sprintf(to, "%016" PRIx64 " t __%s_%.*s%s%s\n", made_up.addresses[i] - PADDING,
-					      bracket ? "cfi" : "pfx", (int)strcspn(token, "=["), token,
-					      bracket ? "\t" : "", bracket ? bracket : "");
-			for (const char *name = token; *name; name += strspn(name, "=")) {
-				size_t length = strcspn(name, "=[");
-
-				to += sprintf(to, "%016" PRIx64 " t %.*s%s%s\n", made_up.addresses[i],
-					      (int)length, name, bracket ? "\t" : "", bracket ? bracket : "");
-				name += length;
-				name += *name == '[' ? strlen(name) : 0;
+			for (int j = i; j < made_up.count; j++) {
+				if (strcmp(made_up_module(i), made_up_module(j)))
+					continue;
+				to = print_made_up(to, j);
+				printed[j] = true;
 			}
-			/* data is no function, and ends none */
-			to += sprintf(to, "%016" PRIx64 " d data\n", made_up.addresses[i] + 8);
 		}
 	}
+	to += sprintf(to, "ffffffffc0000000 t last\t[last]\n");
 	return read_lines(&made_up.symbols, &made_up.rules, lines, to - lines);
 }
 
@@ -334,9 +354,9 @@ static void make_up_profile(struct profile *p)
 		{ EV_RX_SOFTIRQ, 3, 150, "nft_do_chain[nf_tables] nft_do_chain_ipv4[nf_tables] nf_hook_slow ip_forward __netif_receive_skb_one_core " RX },
 		{ EV_RX_SOFTIRQ, 0, 70, "__nf_conntrack_find_get[nf_conntrack] nf_conntrack_in[nf_conntrack] nf_hook_slow NF_HOOK.constprop.0 ip_rcv __netif_receive_skb_one_core " RX },
 		{ EV_RX_SOFTIRQ, 0, 30, "poll_it[vendor] __napi_poll net_rx_action handle_softirqs" },
-		{ EV_RX_SOFTIRQ, 0, 7, "something net_rx_action handle_softirqs" },
 		{ EV_RECV, 0, 90, "copy_user_generic_unrolled _copy_to_iter tcp_recvmsg_locked tcp_recvmsg inet_recvmsg sock_recvmsg" },
 		{ EV_SEND, 0, 100, "udp_sendmsg inet_sendmsg sock_sendmsg" },
+		{ EV_SEND, 0, 7, "somebodys_sendmsg[somebody] inet_sendmsg sock_sendmsg" },
 		{ EV_SEND, 0, 1, "kmem_cache_alloc __alloc_skb alloc_skb_with_frags __ip_append_data udp_sendmsg inet_sendmsg sock_sendmsg" },
 	};
 	static uint64_t words[ARRAY_SIZE(samples)][1 + MAX_DEPTH];
@@ -516,11 +536,12 @@ static void test_list_cpus(void)
 		{ { 1023, -1 }, "1023" },
 	};
 	struct raw raws[1 + MAX_CPUS];
-	struct profile p = { .raws = raws };
+	static struct profile p;
 	struct stack stack = { .first = 1 };
 	char text[256];
 	const char *comma;
 
+	p.raws = raws;
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
 		int n = 0;
 
@@ -825,6 +846,7 @@ static const struct made_up_case made_up_cases[] = {
 	{ "ip_finish_output2 ip_output ip_local_out iptunnel_xmit udp_tunnel_xmit_skb vxlan_xmit_one[vxlan] vxlan_xmit[vxlan] "
 	  "dev_hard_start_xmit __dev_queue_xmit ip_finish_output2 ip_output " ONE, EV_RX_SOFTIRQ,
 	  "napi virtual_poll core forward_v4 output_v4 qdisc driver_tx tunnel_tx output_v4", "-" },
+	{ "ip6gre_tunnel_xmit[ip6_gre] " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx tunnel_tx", "-" },
 	{ "vxlan_build_skb[vxlan] vxlan_xmit_one[vxlan] vxlan_xmit[vxlan] " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx tunnel_tx", "-" },
 	{ "tnl_update_pmtu[ip_tunnel] ip_tunnel_xmit[ip_tunnel] ipip_tunnel_xmit[ipip] " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx tunnel_tx", "-" },
 	{ "ip_do_fragment br_nf_post_routing[br_netfilter] nf_hook_slow br_forward_finish[bridge] br_handle_frame_finish[bridge] br_handle_frame[bridge] " CORE,
@@ -959,6 +981,7 @@ static const struct made_up_case made_up_cases[] = {
 	{ "__x86_indirect_thunk_array @zero tcp_v4_rcv @low", EV_NONE, "tcp_rx", "-" },
 	{ "__x86_indirect_thunk_array @zero udp_sendmsg ip_mc_output", EV_SEND, "udp_tx", "-" }, /* the second word is chance */
 	{ "__x86_indirect_thunk_array @zero __napi_poll net_rx_action", EV_NONE, "napi", "-" },
+	{ "__x86_indirect_thunk_array @zero bpf_trampoline_1[bpf]", EV_NONE, "tracing", "-" },
 	{ "__x86_indirect_thunk_array @zero something", EV_NONE, "unknown", "-" },
 
 	/* netto's own programs, where they run and where they are about to */
@@ -1013,6 +1036,7 @@ static const struct made_up_case made_up_cases[] = {
 	{ "br_dev_xmit[bridge] " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx bridge", "-" },
 	{ "vendor_xmit[vendor] dev_hard_start_xmit sch_direct_xmit __qdisc_run net_tx_action handle_softirqs", EV_TX_SOFTIRQ, "napi qdisc driver_tx", "-" },
 	{ "napi_consume_skb net_tx_action handle_softirqs", EV_TX_SOFTIRQ, "napi", "skb_free" },
+	{ "xfrm_dev_backlog handle_softirqs", EV_TX_SOFTIRQ, "napi", "-" }, /* the end of net_tx_action() is a jump */
 
 	/* what is generic says nothing of functions that nobody knows below it, but of those that all call */
 	{ "__list_del_entry_valid_or_report net_rx_action", EV_RX_SOFTIRQ, "napi", "-" },
@@ -1020,6 +1044,8 @@ static const struct made_up_case made_up_cases[] = {
 	{ "__local_bh_enable_ip inet_stream_connect", EV_CONN, "socket", "-" },
 	{ "__pi___x86_indirect_thunk_rax __napi_poll net_rx_action", EV_RX_SOFTIRQ, "napi", "-" },
 	{ "kmem_cache_free net_rx_action", EV_RX_SOFTIRQ, "napi", "-" },
+	{ "put_cpu_partial net_rx_action", EV_RX_SOFTIRQ, "napi", "-" },
+	{ "sk_free inet_release", EV_CONN, "socket", "-" },
 	{ "release_sock __inet_stream_connect inet_stream_connect", EV_CONN, "socket", "-" },
 	{ "add_wait_queue __inet_stream_connect inet_stream_connect", EV_CONN, "socket", "-" },
 	{ "call_rcu inet_release", EV_CONN, "socket", "-" },
@@ -1320,7 +1346,7 @@ static bool add_candidate(struct profile *p, const struct stack *stack)
 	c->activities = c->leaves = mix(c->pairs, c->activity);
 	for (int i = 0; i < s.depth; i++) {
 		c->leaves = mix(c->leaves, s.frames[i]->hash);
-		if (s.frames[i]->class.stage)
+		if (s.frames[i]->traits.stage)
 			break;
 	}
 	return true;
