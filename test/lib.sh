@@ -3,7 +3,8 @@
 #
 # NETTO_WITHOUT=WORDS makes netto act as if the host lacked something, so that both branches are tested:
 # fentry (no probes of functions), storage (no task storage: the hash), room (a hash for 8 tasks, and few stacks), test_run (no
-# BPF_PROG_TEST_RUN: marks by renaming itself).
+# BPF_PROG_TEST_RUN: marks by renaming itself), cycles (samples by cpu-clock), scan (stacks that cannot be unwound are not
+# searched for a caller).
 
 NETTO=${NETTO:-netto}
 LOAD=${LOAD:-load}

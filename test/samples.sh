@@ -47,6 +47,20 @@ samples_expected() { # HZ: from the traced time
 	awk "BEGIN { printf \"%.0f\", $(ns all net) * $1 / 1e9 }"
 }
 
+# Settings of this machine that a test changes; to be restored, by a trap too.
+set_sysctl() { # NAME VALUE
+	echo "$1 $(cat "/proc/sys/kernel/$1")" >>"$T/sysctls"
+	echo "$2" >"/proc/sys/kernel/$1"
+}
+
+restore_sysctls() {
+	[ -e "$T/sysctls" ] || return 0
+	while read -r name value; do
+		echo "$value" >"/proc/sys/kernel/$name"
+	done <"$T/sysctls"
+	rm "$T/sysctls"
+}
+
 start_flood() {
 	"$LOAD" udpflood 600 0 1 >"$T/load" 2>&1 &
 	flood=$!
@@ -63,7 +77,8 @@ test_samples() {
 	with_netto -c 2
 	shared_out "a flood"
 	check "no more samples than the traced time gives" \
-		"$(run_row samples 8) + $(run_row samples_lost 8) < $(samples_expected 997) * 1.15 + 20 && $(run_row samples 8) > 100" \
+		"$(run_row samples 8) + $(run_row samples_lost 8) < $(samples_expected 997) * 1.15 + 20 &&
+		 $(run_row samples 8) > ${LEAST_SAMPLES:-0.3} * $(samples_expected 997) && $(run_row samples 8) > 100" \
 		"$(grep samples "$T/csv"), $(samples_expected 997)"
 	check "no sample is lost" "$(run_row samples_lost 8) == 0"
 	check "a UDP flood is udp_rx" "$(stage_total rx_softirq/udp_rx) > 0.1 * $(ns all rx_softirq)" \
@@ -80,19 +95,25 @@ test_samples() {
 			$5 == "samples" && $8 < due * 1.15 + 20 && ($8 > 0 || due < 20) { n++ }
 			END { print n + 0 }' "$T/csv") == 5" "$(grep -e ,net, -e samples "$T/csv")"
 
-	export NETTO_WITHOUT=room
+	before=${NETTO_WITHOUT-}
+	export NETTO_WITHOUT="$before scan"
+	with_netto -c -s 0 0.5
+	check "no search of stacks that cannot be unwound: samples all the same" "$(run_row samples 8) > 0" "$(cat "$T/csv")"
+	export NETTO_WITHOUT="$before room"
 	with_netto -c 1
-	unset NETTO_WITHOUT
+	export NETTO_WITHOUT="$before"
 	shared_out "a full table"
 	check "a full table: what is lost is counted" \
 		"$(run_row samples_lost 8) > 10 && $(run_row samples 8) + $(run_row samples_lost 8) < $(samples_expected 997) * 1.15 + 20" \
 		"$(grep samples "$T/csv")"
 	stop_flood
 
-	restrict=$(cat /proc/sys/kernel/kptr_restrict)
-	echo 2 >/proc/sys/kernel/kptr_restrict
+	set_sysctl kptr_restrict 2
 	with_netto -c 0.2
-	echo "$restrict" >/proc/sys/kernel/kptr_restrict
+	"$NETTO" -f 0.2 >"$T/out" 2>"$T/err2"
+	folded=$?
+	restore_sysctls
+	check "-f without samples is exit status 1" "$folded == 1 && $(wc -c <"$T/out") == 0" "$(cat "$T/err2" "$T/out")"
 	check "kptr_restrict of 2: no samples, and one line that gives the cure" \
 		"$(grep -c 'hook/samples=none:' "$T/csv") == 1 && $(grep -c kernel.kptr_restrict "$T/err") == 1 && $(wc -l <"$T/err") == 1 &&
 		 $(ns all idle) > 0" "$(cat "$T/err")"
@@ -108,7 +129,7 @@ test_sample_options() {
 	check "more samples at 20,000 Hz than at 499" "$fast > 3 * $(run_row samples 8)" "$fast, $(run_row samples 8)"
 	check "-s 3: three stacks" "$(grep -c ',stack,all,' "$T/csv") == 3" "$(grep ,stack, "$T/csv")"
 	with_netto -c -s 0 -F 1 1.1
-	check "-F 1: a sample a second at most" "$(run_row samples 8) <= 4" "$(run_row samples 8)"
+	check "-F 1: a sample a second and CPU at most" "$(run_row samples 8) <= 2 * $(nproc)" "$(run_row samples 8)"
 	check "-s 0: no stacks" "$(grep -c ',stack,' "$T/csv") == 0" "$(grep ,stack, "$T/csv")"
 	with_netto -c -F 0 0.3
 	check "-F 0: no samples, and no rows of them" \
@@ -117,7 +138,8 @@ test_sample_options() {
 	with_netto -F 0 0.3
 	check "-F 0: text says so" "$(head -n 1 "$T/csv" | grep -c 'no samples$') == 1" "$(head -n 1 "$T/csv")"
 	with_netto -c 0.1
-	check "0.1 s: samples, or they are missed" "$(run_row samples 8) + $(run_row samples_missed 8) > 0" "$(grep samples "$T/csv")"
+	check "0.1 s: it is measured, with what samples are due" \
+		"$(run_row elapsed 6) < 300000000 && ($(run_row samples 8) > 0 || $(samples_expected 997) < 20)" "$(cat "$T/csv")"
 
 	with_netto -f 1
 	check "-f: folded stacks, the event first" \
@@ -130,15 +152,15 @@ test_sample_options() {
 		"$(grep -cE '^ +[0-9.]+ +[0-9.]+ +[0-9.]+ +udp_rx$' "$T/csv") >= 1 && $(grep -cE '^[0-9.]+ %, [0-9]+ of the samples, in' "$T/csv") == 10" \
 		"$(cat "$T/csv")"
 
-	echo 5000 >/proc/sys/kernel/perf_event_max_sample_rate
+	set_sysctl perf_event_max_sample_rate 5000
 	with_netto -F 20000 0.2
-	echo 100000 >/proc/sys/kernel/perf_event_max_sample_rate
+	restore_sysctls
 	check "more samples than the kernel allows: as many as it does, and one line that says so" \
 		"$(grep -c 'at 5000 Hz' "$T/csv") == 1 && $(grep -c 'at 5000 Hz, not 20000' "$T/err") == 1 && $(wc -l <"$T/err") == 1" \
 		"$(cat "$T/err" "$T/csv")"
 	stop_flood
 	sleep 0.5
 	with_netto -c 0.5
-	check "no traffic: no samples to speak of" "$(run_row samples 8) < 20" "$(grep samples "$T/csv")"
+	check "no traffic: no more samples than are due" "$(run_row samples 8) < $(samples_expected 997) * 1.15 + 20" "$(grep samples "$T/csv")"
 	with_netto 0.5
 }
