@@ -269,14 +269,20 @@ static int add_symbol(struct symbols *s, uint64_t address, const char *name, siz
 		      const char *module, size_t module_length)
 {
 	struct symbol new = {};
+	uint32_t at;
 
 	if (length > 6 && (!memcmp(name, "__pfx_", 6) || !memcmp(name, "__cfi_", 6))) {
 		s->padding = address;
 		s->padded = 0;
-		return 0;
+		at = add_name(s, name + 6, length - 6);
+		s->used = at; /* it stays there until the next one is added */
+		return at ? 0 : -ENOMEM;
 	}
-	if (s->padding && !s->padded && address - s->padding <= MAX_PADDING)
+	if (s->padding && !s->padded && address - s->padding <= MAX_PADDING &&
+	    !strncmp(s->names + s->used, name, strlen(s->names + s->used)))
 		s->padded = address;
+	else if (!s->padded)
+		s->padding = 0;
 	new.address = address == s->padded ? s->padding : address;
 	if (module_length) {
 		int i = find_module(s, module, module_length);
@@ -1017,15 +1023,17 @@ static void resolve_frames(struct symbols *symbols, struct rules *rules, const u
 {
 	const struct symbol *traced = NULL; /* the function that a trampoline has called */
 	const struct symbol *tracing = &symbols->list[TRACING_SYMBOL];
-	bool found = false,
-	     rooted = false; /* behind a 0; behind a root, which may have interrupted tracing */
+	bool found = false;  /* behind a 0 */
+	bool rooted = false; /* behind a root, which may have interrupted tracing */
+	bool exact = true;   /* no return address: the leaf, or what was interrupted */
 
 	out->depth = 0;
 	for (int i = 0; i < depth; i++) {
-		/* above the leaf they are return addresses: the call is before them */
-		const struct symbol *s = find_symbol(symbols, rules, addresses[i] - (i > 0));
+		/* a return address is behind the call */
+		const struct symbol *s = find_symbol(symbols, rules, addresses[i] - !exact);
 		bool is_tracing = s->traits.stage == STAGE_TRACING;
 
+		exact = s->traits.stage == STAGE_INTERRUPT;
 		if (!addresses[i]) {
 			found = true;
 		} else if (found) {

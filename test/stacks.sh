@@ -115,7 +115,9 @@ traffic() { # ADDRESS
 	stream "$1" -n 1M -u -b 50M -l 700
 	stream "$1" -n 400K -u -b 50M -l 4000 # fragments
 	a timeout 2 ping -c 50 -i 0.002 -s 1000 "$1"
-	a timeout 1 nc "$1" 9 </dev/null # refused
+	for i in 1 2 3 4 5; do
+		a timeout 1 nc "$1" 9 </dev/null # refused
+	done
 }
 
 stream() { # ADDRESS OPTIONS...
@@ -204,7 +206,7 @@ hooks() {
 		table inet stack {
 			set ports { type inet_service; flags interval; elements = { 1-3, 7-8 }; }
 			chain prerouting { type filter hook prerouting priority 0; udp dport @ports drop; counter; }
-			chain forward { type filter hook forward priority 0; ct state established,related counter accept; tcp dport 1-100 reject; }
+			chain forward { type filter hook forward priority 0; ct state established,related counter accept; }
 			chain postrouting { type filter hook postrouting priority 0; meta l4proto udp limit rate 10000/second counter; }
 		}
 		table netdev stack {
@@ -216,15 +218,20 @@ hooks() {
 			chain egress { type filter hook egress device "rb" priority 0; counter; ip saddr 1.2.3.4 drop; }
 		}
 	END
+	try r nft -f - <<-END && both
+		table inet reject {
+			chain forward { type filter hook forward priority 0; tcp dport 1-100 reject with tcp reset; udp dport 1-100 reject; }
+		}
+	END
 	r nft flush ruleset
 	for ns in a b; do
 		try ip netns exec stack-$ns nft -f - <<-END
 			table inet stack {
-				chain input { type filter hook input priority 0; ct state invalid drop; tcp dport { 1, 9 } reject; counter; }
+				chain input { type filter hook input priority 0; ct state invalid drop; tcp dport { 1, 2 } drop; counter; }
 				chain output { type filter hook output priority 0; counter; }
 			}
 			table ip nat {
-				chain prerouting { type nat hook prerouting priority -100; tcp dport 5555 redirect to 5201; }
+				chain prerouting { type nat hook prerouting priority -100; tcp dport 5555 dnat to 10.2.0.1:5201; }
 				chain postrouting { type nat hook postrouting priority 100; oifname "a0" masquerade; }
 			}
 		END

@@ -238,15 +238,17 @@ static struct {
 
 /*
  * The address of a token within a stack: in the midst of the function; with a `!` behind it, at its
- * end, as a call that does not return leaves it; with `__pfx_` before it, in its padding.
+ * end, as a call that does not return leaves it; with a `^`, where it begins, as an interrupt may;
+ * with `__pfx_` before it, in its padding.
  */
 static uint64_t made_up_address(const char *token, size_t length)
 {
-	bool end = token[length - 1] == '!', padding = !strncmp(token, "__pfx_", 6);
+	bool end = token[length - 1] == '!', start = token[length - 1] == '^';
+	bool padding = !strncmp(token, "__pfx_", 6);
 	bool module = memchr(token, '[', length);
 	int i = 0;
 
-	length -= end;
+	length -= end || start;
 	if (padding) {
 		token += 6;
 		length -= 6;
@@ -268,7 +270,7 @@ static uint64_t made_up_address(const char *token, size_t length)
 		return made_up.addresses[i] - PADDING / 2;
 	if (end)
 		return made_up.addresses[i] + FUNCTION_SIZE - (made_up.padded ? PADDING : 0);
-	return made_up.addresses[i] + FUNCTION_SIZE / 2;
+	return made_up.addresses[i] + (start ? 0 : FUNCTION_SIZE / 2);
 }
 
 /* The addresses of a made-up stack. Returns how many. */
@@ -625,6 +627,11 @@ static void test_symbols(void)
 				       "ffffffffc0000100 t six\t[mod_a]\n"
 				       "ffffffffc0100000 t seven\t[mod_ab]\n"
 				       "ffffffffc0300000 t eight\t[mod_b]\n"
+				       /* the symbols of a module come in any order */
+				       "ffffffffc0400010 t small\t[mod_c]\n"
+				       "ffffffffc0400000 t __pfx_small\t[mod_c]\n"
+				       "ffffffffc0400040 t next\t[mod_c]\n"
+				       "ffffffffc0400030 t __pfx_next\t[mod_c]\n"
 				       /* ftrace's memory of the freed code that has initialised a module */
 				       "ffffffffc0100000 T mod_a_init\t[mod_a]\n"
 				       "ffffffffc0000180 T mod_ab_init\t[mod_ab]\n"
@@ -651,7 +658,7 @@ static void test_symbols(void)
 
 	err = read_lines(&s, &r, ordinary, strlen(ordinary));
 	CHECK(!err, "%d", err);
-	CHECK(s.count == 2 + 12, "%zu", s.count);
+	CHECK(s.count == 2 + 14, "%zu", s.count);
 	HAS(0, "[unknown]", "");
 	HAS(1, "[unknown]", "");
 	HAS(0xffffffff80ffffff, "[unknown]", "");
@@ -675,6 +682,8 @@ static void test_symbols(void)
 	HAS(0xffffffffc0100000, "seven", "mod_ab");
 	HAS(0xffffffffc0100010, "seven", "mod_ab");
 	HAS(0xffffffffc0300010, "eight", "mod_b");
+	HAS(0xffffffffc0400018, "small", "mod_c");
+	HAS(0xffffffffc0400048, "next", "mod_c");
 	HAS(0xffffffffc0200000, "bpf_prog_6deef7357e7b4530_x", "bpf");
 	HAS(0xffffffffffffffff, "[unknown]", "");
 
@@ -1072,6 +1081,8 @@ static const struct made_up_case made_up_old_cases[] = {
 	{ "_raw_spin_lock net_rx_action __do_softirq", EV_RX_SOFTIRQ, "napi", "lock" },
 	{ "__list_del_entry_valid net_rx_action __do_softirq", EV_RX_SOFTIRQ, "napi", "-" },
 	{ "__kfree_skb_flush net_rx_action __do_softirq", EV_RX_SOFTIRQ, "napi", "skb_free" },
+	/* what is below an interrupt is no return address: it may be where a function begins */
+	{ "__schedule preempt_schedule_irq irqentry_exit asm_sysvec_apic_timer_interrupt udp_recvmsg^ inet_recvmsg", EV_RECV, "socket udp_recv", "schedule" },
 };
 
 static void check_made_up(const struct made_up_case *cases, unsigned count, bool padded)
