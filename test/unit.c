@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* clang-format off */
 /*
  * Unit tests of netto.c, which is included whole: parsing, arithmetic, the sorter of stacks,
  * printers. No root, no eBPF. Other uses:
@@ -18,6 +19,7 @@
  *		another softirq had interrupted the operation or a probe was not yet or no longer under
  *		way; or `-`, where the stack has no root.
  */
+/* clang-format on */
 #define main netto_main
 #include "../netto.c"
 #undef main
@@ -254,7 +256,8 @@ static uint64_t made_up_address(const char *token, size_t length)
 		length -= 6;
 	}
 	for (unsigned j = 0; j < ARRAY_SIZE(elsewhere); j++)
-		if (length == strlen(elsewhere[j].token) && !memcmp(token, elsewhere[j].token, length))
+		if (length == strlen(elsewhere[j].token) &&
+		    !memcmp(token, elsewhere[j].token, length))
 			return elsewhere[j].address;
 	while (i < made_up.count &&
 	       (strncmp(made_up.tokens[i], token, length) || made_up.tokens[i][length]))
@@ -262,8 +265,8 @@ static uint64_t made_up_address(const char *token, size_t length)
 	if (i == made_up.count) {
 		snprintf(made_up.tokens[i], sizeof(made_up.tokens[i]), "%.*s", (int)length, token);
 		/* the first one of the modules is alone below @module */
-		made_up.addresses[i] = (module ? 0xffffffffc0100000 : 0xffffffff81000000) +
-				       i * FUNCTION_SIZE;
+		made_up.addresses[i] =
+			(module ? 0xffffffffc0100000 : 0xffffffff81000000) + i * FUNCTION_SIZE;
 		made_up.count++;
 	}
 	if (padding)
@@ -301,14 +304,14 @@ static char *print_made_up(char *to, int i)
 	const char *token = made_up.tokens[i], *module = made_up_module(i);
 
 	if (made_up.padded)
-		to += sprintf(to, "%016" PRIx64 " t __%s_%.*s%s%s\n", made_up.addresses[i] - PADDING,
-			      *module ? "cfi" : "pfx", (int)strcspn(token, "=["), token,
-			      *module ? "\t" : "", module);
+		to += sprintf(to, "%016" PRIx64 " t __%s_%.*s%s%s\n",
+			      made_up.addresses[i] - PADDING, *module ? "cfi" : "pfx",
+			      (int)strcspn(token, "=["), token, *module ? "\t" : "", module);
 	for (const char *name = token; *name && *name != '['; name += strspn(name, "=")) {
 		size_t length = strcspn(name, "=[");
 
-		to += sprintf(to, "%016" PRIx64 " t %.*s%s%s\n", made_up.addresses[i], (int)length, name,
-			      *module ? "\t" : "", module);
+		to += sprintf(to, "%016" PRIx64 " t %.*s%s%s\n", made_up.addresses[i], (int)length,
+			      name, *module ? "\t" : "", module);
 		name += length;
 	}
 	/* data is no function, and ends none */
@@ -343,7 +346,8 @@ static int read_made_up(void)
 /* The rootward end of stacks */
 #define RX "process_backlog __napi_poll net_rx_action handle_softirqs"
 
-/* Samples of three CPUs in the words of netto.bpf.c, sorted as if they had been read from its table. */
+/* Samples of three CPUs in the words of netto.bpf.c, sorted as if they had been read from its
+ * table. */
 static void make_up_profile(struct profile *p)
 {
 	static const struct {
@@ -351,15 +355,22 @@ static void make_up_profile(struct profile *p)
 		uint32_t count;
 		const char *frames;
 	} samples[] = {
-		{ EV_RX_SOFTIRQ, 0, 300, "dev_hard_start_xmit __dev_queue_xmit ip_finish_output2 ip_output __netif_receive_skb_one_core " RX },
-		{ EV_RX_SOFTIRQ, 3, 200, "dev_hard_start_xmit __dev_queue_xmit ip_finish_output2 ip_output __netif_receive_skb_one_core " RX },
-		{ EV_RX_SOFTIRQ, 3, 150, "nft_do_chain[nf_tables] nft_do_chain_ipv4[nf_tables] nf_hook_slow ip_forward __netif_receive_skb_one_core " RX },
-		{ EV_RX_SOFTIRQ, 0, 70, "__nf_conntrack_find_get[nf_conntrack] nf_conntrack_in[nf_conntrack] nf_hook_slow NF_HOOK.constprop.0 ip_rcv __netif_receive_skb_one_core " RX },
-		{ EV_RX_SOFTIRQ, 0, 30, "poll_it[vendor] __napi_poll net_rx_action handle_softirqs" },
-		{ EV_RECV, 0, 90, "copy_user_generic_unrolled _copy_to_iter tcp_recvmsg_locked tcp_recvmsg inet_recvmsg sock_recvmsg" },
+		{ EV_RX_SOFTIRQ, 0, 300,
+		  "dev_hard_start_xmit __dev_queue_xmit ip_finish_output2 ip_output __netif_receive_skb_one_core " RX },
+		{ EV_RX_SOFTIRQ, 3, 200,
+		  "dev_hard_start_xmit __dev_queue_xmit ip_finish_output2 ip_output __netif_receive_skb_one_core " RX },
+		{ EV_RX_SOFTIRQ, 3, 150,
+		  "nft_do_chain[nf_tables] nft_do_chain_ipv4[nf_tables] nf_hook_slow ip_forward __netif_receive_skb_one_core " RX },
+		{ EV_RX_SOFTIRQ, 0, 70,
+		  "__nf_conntrack_find_get[nf_conntrack] nf_conntrack_in[nf_conntrack] nf_hook_slow NF_HOOK.constprop.0 ip_rcv __netif_receive_skb_one_core " RX },
+		{ EV_RX_SOFTIRQ, 0, 30,
+		  "poll_it[vendor] __napi_poll net_rx_action handle_softirqs" },
+		{ EV_RECV, 0, 90,
+		  "copy_user_generic_unrolled _copy_to_iter tcp_recvmsg_locked tcp_recvmsg inet_recvmsg sock_recvmsg" },
 		{ EV_SEND, 0, 100, "udp_sendmsg inet_sendmsg sock_sendmsg" },
 		{ EV_SEND, 0, 7, "somebodys_sendmsg[somebody] inet_sendmsg sock_sendmsg" },
-		{ EV_SEND, 0, 1, "kmem_cache_alloc __alloc_skb alloc_skb_with_frags __ip_append_data udp_sendmsg inet_sendmsg sock_sendmsg" },
+		{ EV_SEND, 0, 1,
+		  "kmem_cache_alloc __alloc_skb alloc_skb_with_frags __ip_append_data udp_sendmsg inet_sendmsg sock_sendmsg" },
 	};
 	static uint64_t words[ARRAY_SIZE(samples)][1 + MAX_DEPTH];
 
@@ -454,7 +465,6 @@ static void test_arithmetic(void)
 	CHECK(sum_net(r, r->cpu[0].ns) == 1430000000, "%" PRIu64, sum_net(r, r->cpu[0].ns));
 }
 
-
 /* Sampling */
 
 static void test_estimate(void)
@@ -477,8 +487,8 @@ static void test_estimate(void)
 
 		CHECK(e.ns == want.ns && llabs((long long)(e.low_ns - want.low_ns)) <= 1 &&
 			      llabs((long long)(e.high_ns - want.high_ns)) <= 1,
-		      "%u of %u: %" PRIu64 ", %" PRIu64 " to %" PRIu64, cases[i].part, cases[i].whole, e.ns,
-		      e.low_ns, e.high_ns);
+		      "%u of %u: %" PRIu64 ", %" PRIu64 " to %" PRIu64, cases[i].part,
+		      cases[i].whole, e.ns, e.low_ns, e.high_ns);
 	}
 }
 
@@ -494,16 +504,22 @@ static void test_size_table(void)
 	for (unsigned i = 0; i < ARRAY_SIZE(rates); i++) {
 		for (unsigned j = 0; j < ARRAY_SIZE(seconds); j++) {
 			for (int k = 0; k < 8; k++) {
-				struct sampler s = { .hz = rates[i], .cpus = cpus[k / 2], .halves = 1 + k % 2 };
+				struct sampler s = { .hz = rates[i],
+						     .cpus = cpus[k / 2],
+						     .halves = 1 + k % 2 };
 				double size, limit = s.hz <= 1000 ? 1 << 20 : 4 << 20;
 
 				size_table(&s, seconds[j]);
 				size = (double)s.half_size * s.halves;
-				CHECK(size <= limit + 4096 && size * s.cpus <= memory / 16 + 4096.0 * s.cpus,
-				      "%u Hz, %f s, %d CPUs: %.0f bytes on each", s.hz, seconds[j], s.cpus, size);
-				if (s.slots < 16 || s.slots & (s.slots - 1) || s.words < 1 + MAX_DEPTH) {
-					snprintf(small, sizeof(small), "%u Hz, %f s, %d CPUs: %u slots, %u words",
-						 s.hz, seconds[j], s.cpus, s.slots, s.words);
+				CHECK(size <= limit + 4096 &&
+					      size * s.cpus <= memory / 16 + 4096.0 * s.cpus,
+				      "%u Hz, %f s, %d CPUs: %.0f bytes on each", s.hz, seconds[j],
+				      s.cpus, size);
+				if (s.slots < 16 || s.slots & (s.slots - 1) ||
+				    s.words < 1 + MAX_DEPTH) {
+					snprintf(small, sizeof(small),
+						 "%u Hz, %f s, %d CPUs: %u slots, %u words", s.hz,
+						 seconds[j], s.cpus, s.slots, s.words);
 				}
 			}
 		}
@@ -518,7 +534,8 @@ static void test_append(void)
 
 	CHECK(length == 4 && !strcmp(text, "four"), "%zu, '%s'", length, text);
 	length = append(text, sizeof(text), length, "five");
-	CHECK(length == 4 && !strcmp(text, "four"), "what does not fit is left out whole: %zu, '%s'", length, text);
+	CHECK(length == 4 && !strcmp(text, "four"),
+	      "what does not fit is left out whole: %zu, '%s'", length, text);
 	length = append(text, sizeof(text), length, "six");
 	CHECK(length == 7 && !strcmp(text, "foursix"), "%zu, '%s'", length, text);
 	length = append(text, sizeof(text), length, "");
@@ -531,10 +548,8 @@ static void test_list_cpus(void)
 		int cpus[8]; /* and -1 */
 		const char *list;
 	} cases[] = {
-		{ { 0, -1 }, "0" },
-		{ { 5, 2, 1, 0, -1 }, "0-2,5" },
-		{ { 1, 1, 1, -1 }, "1" },
-		{ { 1, 3, 5, 1022, 1023, -1 }, "1,3,5,1022-1023" },
+		{ { 0, -1 }, "0" },	  { { 5, 2, 1, 0, -1 }, "0-2,5" },
+		{ { 1, 1, 1, -1 }, "1" }, { { 1, 3, 5, 1022, 1023, -1 }, "1,3,5,1022-1023" },
 		{ { 1023, -1 }, "1023" },
 	};
 	struct raw raws[1 + MAX_CPUS];
@@ -561,7 +576,8 @@ static void test_list_cpus(void)
 	CHECK(comma && atoi(comma + 1) % 2 == 1 && atoi(comma + 1) > 100, "'%s'", text);
 }
 
-/* Stages in any order within each other: the tree that is printed has no circle, and holds them all. */
+/* Stages in any order within each other: the tree that is printed has no circle, and holds them
+ * all. */
 static void test_find_parents(void)
 {
 	static struct profile p;
@@ -588,19 +604,21 @@ static void test_find_parents(void)
 
 			while (at != STAGE_NONE && steps <= STAGES) {
 				if (!p.all.stages[EV_SEND][at].total && at != stage)
-					CHECK(false, "%s is within %s, which has no samples", stages[stage].name,
-					      stages[at].name);
+					CHECK(false, "%s is within %s, which has no samples",
+					      stages[stage].name, stages[at].name);
 				at = parents[at];
 				steps++;
 			}
-			CHECK(steps <= STAGES, "round %d: %s is within itself", round, stages[stage].name);
+			CHECK(steps <= STAGES, "round %d: %s is within itself", round,
+			      stages[stage].name);
 		}
 	}
 }
 
 /* Kernel symbols */
 
-static bool has_symbol(const struct symbols *s, uint64_t address, const char *name, const char *module)
+static bool has_symbol(const struct symbols *s, uint64_t address, const char *name,
+		       const char *module)
 {
 	const struct symbol *found = search_symbol(s, address);
 
@@ -613,29 +631,30 @@ static bool has_symbol(const struct symbols *s, uint64_t address, const char *na
 
 static void test_symbols(void)
 {
-	static const char ordinary[] = "0000000000000000 A fixed_percpu_data\n"
-				       "ffffffff81000000 T _stext\n"
-				       "ffffffff81000000 T startup_64\n"
-				       "ffffffff81000100 t one.isra.0\n"
-				       "ffffffff81000180 d one_data\n"
-				       "ffffffff81000200 t two.part.3.constprop.0.cold\n"
-				       "ffffffff81000300 W __pfx_three\n"
-				       "ffffffff81000310 w three\n"
-				       "ffffffff81000400 t .four\n"
-				       "ffffffff81000500 t __pfx_\n"
-				       "ffffffffc0000000 t five\t[mod_a]\n"
-				       "ffffffffc0000100 t six\t[mod_a]\n"
-				       "ffffffffc0100000 t seven\t[mod_ab]\n"
-				       "ffffffffc0300000 t eight\t[mod_b]\n"
-				       /* the symbols of a module come in any order */
-				       "ffffffffc0400010 t small\t[mod_c]\n"
-				       "ffffffffc0400000 t __pfx_small\t[mod_c]\n"
-				       "ffffffffc0400040 t next\t[mod_c]\n"
-				       "ffffffffc0400030 t __pfx_next\t[mod_c]\n"
-				       /* ftrace's memory of the freed code that has initialised a module */
-				       "ffffffffc0100000 T mod_a_init\t[mod_a]\n"
-				       "ffffffffc0000180 T mod_ab_init\t[mod_ab]\n"
-				       "ffffffffc0200000 t bpf_prog_6deef7357e7b4530_x\t[bpf]\n";
+	static const char ordinary[] =
+		"0000000000000000 A fixed_percpu_data\n"
+		"ffffffff81000000 T _stext\n"
+		"ffffffff81000000 T startup_64\n"
+		"ffffffff81000100 t one.isra.0\n"
+		"ffffffff81000180 d one_data\n"
+		"ffffffff81000200 t two.part.3.constprop.0.cold\n"
+		"ffffffff81000300 W __pfx_three\n"
+		"ffffffff81000310 w three\n"
+		"ffffffff81000400 t .four\n"
+		"ffffffff81000500 t __pfx_\n"
+		"ffffffffc0000000 t five\t[mod_a]\n"
+		"ffffffffc0000100 t six\t[mod_a]\n"
+		"ffffffffc0100000 t seven\t[mod_ab]\n"
+		"ffffffffc0300000 t eight\t[mod_b]\n"
+		/* the symbols of a module come in any order */
+		"ffffffffc0400010 t small\t[mod_c]\n"
+		"ffffffffc0400000 t __pfx_small\t[mod_c]\n"
+		"ffffffffc0400040 t next\t[mod_c]\n"
+		"ffffffffc0400030 t __pfx_next\t[mod_c]\n"
+		/* ftrace's memory of the freed code that has initialised a module */
+		"ffffffffc0100000 T mod_a_init\t[mod_a]\n"
+		"ffffffffc0000180 T mod_ab_init\t[mod_ab]\n"
+		"ffffffffc0200000 t bpf_prog_6deef7357e7b4530_x\t[bpf]\n";
 	static const char no_addresses[] = "0000000000000000 T _stext\n"
 					   "0000000000000000 t one\t[mod_a]\n";
 	static const char garbage[] = "\n"
@@ -701,7 +720,8 @@ static void test_symbols(void)
 		int at = sprintf(lines, "ffffffff81000000 t good\nffffffff81000100 t ");
 
 		memset(lines + at, 'x', length);
-		at += length + sprintf(lines + at + length, "\nffffffff81000200 t after\nffffffff81000300 t end\n");
+		at += length + sprintf(lines + at + length,
+				       "\nffffffff81000200 t after\nffffffff81000300 t end\n");
 		err = read_lines(&s, &r, lines, at);
 		CHECK(!err, "%d", err);
 		HAS(0xffffffff81000000, "good", "");
@@ -735,8 +755,8 @@ static void test_many_symbols(void)
 		CHECK(!err && s.count == 2 + MANY, "%d, %zu symbols", err, s.count);
 		CHECK(user_ns + kernel_ns - before_ns < 4 * NSEC_PER_SEC, "%.3f s",
 		      (user_ns + kernel_ns - before_ns) / 1e9);
-		HAS(0xffffffff81000000 + 16 * 123456 + 5, reverse ? "function_876543" : "function_123456",
-		    reverse ? "mod" : "mod");
+		HAS(0xffffffff81000000 + 16 * 123456 + 5,
+		    reverse ? "function_876543" : "function_123456", reverse ? "mod" : "mod");
 	}
 	free(lines);
 	free_symbols(&s);
@@ -744,22 +764,26 @@ static void test_many_symbols(void)
 
 /* The tables */
 
-/* No name may stand in two lists of the same kind, or twice in one: the classes would be mixed up. */
-static void check_lists(const char *kind, const char *const lists[], const char *const names[], int count)
+/* No name may stand in two lists of the same kind, or twice in one: the classes would be mixed up.
+ */
+static void check_lists(const char *kind, const char *const lists[], const char *const names[],
+			int count)
 {
 	for (int i = 0; i < count; i++) {
 		for (const char *name = lists[i]; name && *name; name += strspn(name, " ")) {
 			size_t length = strcspn(name, " ");
 
 			for (int j = i; j < count; j++) {
-				const char *other = j == i ? name + length + strspn(name + length, " ") : lists[j];
+				const char *other =
+					j == i ? name + length + strspn(name + length, " ")
+					       : lists[j];
 
 				for (; other && *other; other += strspn(other, " ")) {
 					size_t other_length = strcspn(other, " ");
 
 					if (length == other_length && !memcmp(name, other, length))
-						CHECK(false, "%.*s is in the %s of %s and of %s", (int)length,
-						      name, kind, names[i], names[j]);
+						CHECK(false, "%.*s is in the %s of %s and of %s",
+						      (int)length, name, kind, names[i], names[j]);
 					other += other_length;
 				}
 			}
@@ -777,7 +801,8 @@ static void test_tables(void)
 	for (int i = STAGE_NONE + 1; i < STAGES; i++) {
 		CHECK(stages[i].name && stages[i].name[0], "stage %d has no name", i);
 		for (int j = STAGE_NONE + 1; j < i; j++)
-			CHECK(strcmp(stages[i].name, stages[j].name), "two stages are %s", stages[i].name);
+			CHECK(strcmp(stages[i].name, stages[j].name), "two stages are %s",
+			      stages[i].name);
 	}
 	for (int i = 0; i < STAGES; i++) {
 		names[i] = stages[i].name;
@@ -804,21 +829,24 @@ static void test_tables(void)
 	make_rules(&r);
 	for (unsigned i = 0; i < ARRAY_SIZE(r.functions); i++)
 		functions += r.functions[i].name != NULL;
-	CHECK(functions <= ARRAY_SIZE(r.functions) * 3 / 4, "%u functions in a table of %zu", functions,
-	      ARRAY_SIZE(r.functions));
+	CHECK(functions <= ARRAY_SIZE(r.functions) * 3 / 4, "%u functions in a table of %zu",
+	      functions, ARRAY_SIZE(r.functions));
 	CHECK(r.module_count <= ARRAY_SIZE(r.modules), "%u modules", r.module_count);
 	CHECK(r.starred_count <= ARRAY_SIZE(r.starred), "%u names with a star", r.starred_count);
 }
 
 /* Stacks that are made up, since they are hard to come by */
 
-#define POLL "vendor_poll[vendor] __napi_poll net_rx_action handle_softirqs __irq_exit_rcu common_interrupt"
-#define LIST "__netif_receive_skb_list_core netif_receive_skb_list_internal napi_complete_done " POLL
+#define POLL                                                                                       \
+	"vendor_poll[vendor] __napi_poll net_rx_action handle_softirqs __irq_exit_rcu common_interrupt"
+#define LIST                                                                                       \
+	"__netif_receive_skb_list_core netif_receive_skb_list_internal napi_complete_done " POLL
 #define CORE "__netif_receive_skb_core.constprop.0 __netif_receive_skb_one_core " RX
 #define ONE  "__netif_receive_skb_one_core " RX
 #define V4   "ip_protocol_deliver_rcu ip_local_deliver_finish ip_local_deliver " ONE
 #define SEND "ip_send_skb udp_send_skb udp_sendmsg inet_sendmsg sock_sendmsg __sys_sendto"
-#define XMIT "dev_hard_start_xmit sch_direct_xmit __dev_queue_xmit ip_finish_output2 ip_output " SEND
+#define XMIT                                                                                       \
+	"dev_hard_start_xmit sch_direct_xmit __dev_queue_xmit ip_finish_output2 ip_output " SEND
 
 /* A stack leaf first; what its root tells, the stages from the root to the leaf, the activity. */
 struct made_up_case {
@@ -827,149 +855,212 @@ struct made_up_case {
 	const char *path, *activity;
 };
 
+/* clang-format off: rows */
 static const struct made_up_case made_up_cases[] = {
 	/* forwarding: a tail call has deleted ip_rcv() and ip_forward() */
 	{ "dev_hard_start_xmit __dev_queue_xmit ip_finish_output2 ip_output " ONE, EV_RX_SOFTIRQ,
 	  "napi virtual_poll core forward_v4 output_v4 qdisc driver_tx", "-" },
-	{ "dev_hard_start_xmit __dev_queue_xmit ip6_finish_output2 ip6_finish_output ip6_output " ONE, EV_RX_SOFTIRQ,
-	  "napi virtual_poll core forward_v6 output_v6 qdisc driver_tx", "-" },
+	{ "dev_hard_start_xmit __dev_queue_xmit ip6_finish_output2 ip6_finish_output ip6_output " ONE,
+	  EV_RX_SOFTIRQ, "napi virtual_poll core forward_v6 output_v6 qdisc driver_tx", "-" },
 	{ "ip6_forward " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core forward_v6", "-" },
 	{ "veth_xmit[veth] dev_hard_start_xmit __dev_queue_xmit ip_finish_output2 ip_sublist_rcv_finish ip_list_rcv_finish.constprop.0 "
-	  "ip_sublist_rcv ip_list_rcv " LIST, EV_RX_SOFTIRQ,
-	  "napi driver gro core ip_rx_v4 forward_v4 output_v4 qdisc driver_tx", "-" },
+	  "ip_sublist_rcv ip_list_rcv " LIST,
+	  EV_RX_SOFTIRQ, "napi driver gro core ip_rx_v4 forward_v4 output_v4 qdisc driver_tx",
+	  "-" },
 	{ "ip_finish_output2 ip_output ip_forward_finish ip_forward ip_rcv " ONE, EV_RX_SOFTIRQ,
 	  "napi virtual_poll core ip_rx_v4 forward_v4 output_v4", "-" },
 	/* what this host answers is none */
 	{ "__dev_queue_xmit ip_finish_output2 ip_output __ip_queue_xmit __tcp_transmit_skb __tcp_send_ack tcp_rcv_established tcp_v4_do_rcv "
-	  "tcp_v4_rcv " V4, EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 tcp_rx tcp_tx output_v4 qdisc", "-" },
-	{ "ip_output ip_push_pending_frames icmp_push_reply icmp_reply icmp_echo icmp_rcv " V4, EV_RX_SOFTIRQ,
-	  "napi virtual_poll core local_v4 icmp output_v4", "-" },
-	{ "ip_output __icmp_send ip_forward ip_rcv " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core ip_rx_v4 forward_v4 icmp output_v4", "-" },
+	  "tcp_v4_rcv " V4,
+	  EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 tcp_rx tcp_tx output_v4 qdisc", "-" },
+	{ "ip_output ip_push_pending_frames icmp_push_reply icmp_reply icmp_echo icmp_rcv " V4,
+	  EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 icmp output_v4", "-" },
+	{ "ip_output __icmp_send ip_forward ip_rcv " ONE, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core ip_rx_v4 forward_v4 icmp output_v4", "-" },
 	{ "ip6_output ip6_send_skb icmpv6_push_pending_frames icmpv6_echo_reply icmpv6_rcv ip6_protocol_deliver_rcu ip6_input_finish ip6_input " ONE,
 	  EV_RX_SOFTIRQ, "napi virtual_poll core local_v6 icmp output_v6", "-" },
-	{ "__dev_queue_xmit arp_xmit arp_send_dst arp_process arp_rcv " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core arp qdisc", "-" },
-	/* a bridge that puts what it forwards into a tunnel is no router; nor is what a tunnel sends */
+	{ "__dev_queue_xmit arp_xmit arp_send_dst arp_process arp_rcv " ONE, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core arp qdisc", "-" },
+	/* a bridge that puts what it forwards into a tunnel is no router; nor is what a tunnel
+	   sends */
 	{ "ip_finish_output2 ip_output ip_local_out iptunnel_xmit udp_tunnel_xmit_skb vxlan_xmit_one[vxlan] vxlan_xmit[vxlan] "
 	  "dev_hard_start_xmit __dev_queue_xmit br_dev_queue_push_xmit[bridge] br_handle_frame_finish[bridge] br_handle_frame[bridge] " CORE,
 	  EV_RX_SOFTIRQ, "napi virtual_poll core bridge qdisc driver_tx tunnel_tx output_v4", "-" },
 	{ "ip_finish_output2 ip_output ip_local_out iptunnel_xmit udp_tunnel_xmit_skb vxlan_xmit_one[vxlan] vxlan_xmit[vxlan] "
-	  "dev_hard_start_xmit __dev_queue_xmit ip_finish_output2 ip_output " ONE, EV_RX_SOFTIRQ,
+	  "dev_hard_start_xmit __dev_queue_xmit ip_finish_output2 ip_output " ONE,
+	  EV_RX_SOFTIRQ,
 	  "napi virtual_poll core forward_v4 output_v4 qdisc driver_tx tunnel_tx output_v4", "-" },
-	{ "ip6gre_tunnel_xmit[ip6_gre] " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx tunnel_tx", "-" },
-	{ "vxlan_build_skb[vxlan] vxlan_xmit_one[vxlan] vxlan_xmit[vxlan] " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx tunnel_tx", "-" },
-	{ "tnl_update_pmtu[ip_tunnel] ip_tunnel_xmit[ip_tunnel] ipip_tunnel_xmit[ipip] " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx tunnel_tx", "-" },
+	{ "ip6gre_tunnel_xmit[ip6_gre] " XMIT, EV_SEND,
+	  "socket udp_tx output_v4 qdisc driver_tx tunnel_tx", "-" },
+	{ "vxlan_build_skb[vxlan] vxlan_xmit_one[vxlan] vxlan_xmit[vxlan] " XMIT, EV_SEND,
+	  "socket udp_tx output_v4 qdisc driver_tx tunnel_tx", "-" },
+	{ "tnl_update_pmtu[ip_tunnel] ip_tunnel_xmit[ip_tunnel] ipip_tunnel_xmit[ipip] " XMIT,
+	  EV_SEND, "socket udp_tx output_v4 qdisc driver_tx tunnel_tx", "-" },
 	{ "ip_do_fragment br_nf_post_routing[br_netfilter] nf_hook_slow br_forward_finish[bridge] br_handle_frame_finish[bridge] br_handle_frame[bridge] " CORE,
 	  EV_RX_SOFTIRQ, "napi virtual_poll core bridge nf_bridge bridge_nf output_v4", "-" },
 	/* decapsulated, and then forwarded in the same stack */
 	{ "dev_hard_start_xmit __dev_queue_xmit ip_finish_output2 ip_output __netif_receive_skb_one_core netif_receive_skb vxlan_rcv[vxlan] "
-	  "udp_queue_rcv_one_skb udp_unicast_rcv_skb __udp4_lib_rcv " V4, EV_RX_SOFTIRQ,
-	  "napi virtual_poll core local_v4 udp_rx tunnel_rx core forward_v4 output_v4 qdisc driver_tx", "-" },
+	  "udp_queue_rcv_one_skb udp_unicast_rcv_skb __udp4_lib_rcv " V4,
+	  EV_RX_SOFTIRQ,
+	  "napi virtual_poll core local_v4 udp_rx tunnel_rx core forward_v4 output_v4 qdisc driver_tx",
+	  "-" },
 
 	/* the hooks of netfilter, by what calls nf_hook_slow() */
-	{ "nf_hook_slow ip_rcv " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core ip_rx_v4 nf_prerouting_v4", "-" },
-	{ "nf_conntrack_in[nf_conntrack] nf_hook_slow NF_HOOK.constprop.0 ip_rcv " ONE, EV_RX_SOFTIRQ,
-	  "napi virtual_poll core ip_rx_v4 nf_prerouting_v4 conntrack", "-" },
+	{ "nf_hook_slow ip_rcv " ONE, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core ip_rx_v4 nf_prerouting_v4", "-" },
+	{ "nf_conntrack_in[nf_conntrack] nf_hook_slow NF_HOOK.constprop.0 ip_rcv " ONE,
+	  EV_RX_SOFTIRQ, "napi virtual_poll core ip_rx_v4 nf_prerouting_v4 conntrack", "-" },
 	{ "nf_hook_slow nf_hook_slow_list ip_sublist_rcv ip_list_rcv " LIST, EV_RX_SOFTIRQ,
 	  "napi driver gro core ip_rx_v4 nf_prerouting_v4", "-" },
-	{ "nf_hook_slow_list NF_HOOK_LIST.constprop.0 ip6_sublist_rcv ipv6_list_rcv " LIST, EV_RX_SOFTIRQ,
-	  "napi driver gro core ip_rx_v6 nf_prerouting_v6", "-" },
-	{ "nft_do_chain[nf_tables] nft_do_chain_inet[nf_tables] nf_hook_slow nf_hook_slow_list ip6_sublist_rcv ipv6_list_rcv " LIST, EV_RX_SOFTIRQ,
-	  "napi driver gro core ip_rx_v6 nf_prerouting_v6 nft", "-" },
+	{ "nf_hook_slow_list NF_HOOK_LIST.constprop.0 ip6_sublist_rcv ipv6_list_rcv " LIST,
+	  EV_RX_SOFTIRQ, "napi driver gro core ip_rx_v6 nf_prerouting_v6", "-" },
+	{ "nft_do_chain[nf_tables] nft_do_chain_inet[nf_tables] nf_hook_slow nf_hook_slow_list ip6_sublist_rcv ipv6_list_rcv " LIST,
+	  EV_RX_SOFTIRQ, "napi driver gro core ip_rx_v6 nf_prerouting_v6 nft", "-" },
 	{ "ipt_do_table[ip_tables] nf_hook_slow ip_local_deliver ip_rcv " ONE, EV_RX_SOFTIRQ,
 	  "napi virtual_poll core ip_rx_v4 local_v4 nf_input_v4 iptables", "-" },
-	{ "nf_hook_slow ip6_input " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core local_v6 nf_input_v6", "-" },
-	{ "nf_hook_slow ip_forward " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core forward_v4 nf_forward_v4", "-" },
-	{ "nf_hook_slow ip6_forward " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core forward_v6 nf_forward_v6", "-" },
-	{ "nf_hook_slow __ip_local_out ip_local_out " SEND, EV_SEND, "socket udp_tx output_v4 nf_output_v4", "-" },
-	{ "nf_hook_slow __ip6_local_out ip6_send_skb udp_v6_send_skb udpv6_sendmsg inet6_sendmsg", EV_SEND, "socket udp_tx output_v6 nf_output_v6", "-" },
-	{ "nf_hook_slow ip6_xmit inet6_csk_xmit __tcp_transmit_skb tcp_write_xmit tcp_sendmsg inet6_sendmsg", EV_SEND,
-	  "socket tcp_tx output_v6 nf_output_v6", "-" },
+	{ "nf_hook_slow ip6_input " ONE, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core local_v6 nf_input_v6", "-" },
+	{ "nf_hook_slow ip_forward " ONE, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core forward_v4 nf_forward_v4", "-" },
+	{ "nf_hook_slow ip6_forward " ONE, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core forward_v6 nf_forward_v6", "-" },
+	{ "nf_hook_slow __ip_local_out ip_local_out " SEND, EV_SEND,
+	  "socket udp_tx output_v4 nf_output_v4", "-" },
+	{ "nf_hook_slow __ip6_local_out ip6_send_skb udp_v6_send_skb udpv6_sendmsg inet6_sendmsg",
+	  EV_SEND, "socket udp_tx output_v6 nf_output_v6", "-" },
+	{ "nf_hook_slow ip6_xmit inet6_csk_xmit __tcp_transmit_skb tcp_write_xmit tcp_sendmsg inet6_sendmsg",
+	  EV_SEND, "socket tcp_tx output_v6 nf_output_v6", "-" },
 	{ "nf_hook_slow raw_sendmsg inet_sendmsg", EV_SEND, "socket raw nf_output_v4", "-" },
-	{ "nf_hook_slow ip_output " SEND, EV_SEND, "socket udp_tx output_v4 nf_postrouting_v4", "-" },
-	{ "nf_nat_inet_fn[nf_nat] nf_hook_slow ip6_output ip6_send_skb udp_v6_send_skb udpv6_sendmsg inet6_sendmsg", EV_SEND,
-	  "socket udp_tx output_v6 nf_postrouting_v6 nat", "-" },
-	{ "nft_do_chain[nf_tables] nft_do_chain_netdev[nf_tables] nf_hook_slow " CORE, EV_RX_SOFTIRQ, "napi virtual_poll core nf_ingress nft", "-" },
-	{ "nf_hook_slow __dev_queue_xmit ip_finish_output2 ip_output " SEND, EV_SEND, "socket udp_tx output_v4 qdisc nf_egress", "-" },
-	{ "nft_do_chain_netdev[nf_tables] nf_hook_slow __dev_queue_xmit ip_finish_output2 ip_output " SEND, EV_SEND, "socket udp_tx output_v4 qdisc nf_egress nft", "-" },
-	{ "nft_do_chain[nf_tables] nf_hook_slow br_handle_frame_finish[bridge] br_handle_frame[bridge] " CORE, EV_RX_SOFTIRQ,
-	  "napi virtual_poll core bridge nf_bridge nft", "-" },
-	{ "nf_hook_slow something_new " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core netfilter", "-" },
-	{ "nf_flow_offload_ip_hook[nf_flow_table] nf_hook_slow " CORE, EV_RX_SOFTIRQ, "napi virtual_poll core nf_ingress flowtable", "-" },
+	{ "nf_hook_slow ip_output " SEND, EV_SEND, "socket udp_tx output_v4 nf_postrouting_v4",
+	  "-" },
+	{ "nf_nat_inet_fn[nf_nat] nf_hook_slow ip6_output ip6_send_skb udp_v6_send_skb udpv6_sendmsg inet6_sendmsg",
+	  EV_SEND, "socket udp_tx output_v6 nf_postrouting_v6 nat", "-" },
+	{ "nft_do_chain[nf_tables] nft_do_chain_netdev[nf_tables] nf_hook_slow " CORE,
+	  EV_RX_SOFTIRQ, "napi virtual_poll core nf_ingress nft", "-" },
+	{ "nf_hook_slow __dev_queue_xmit ip_finish_output2 ip_output " SEND, EV_SEND,
+	  "socket udp_tx output_v4 qdisc nf_egress", "-" },
+	{ "nft_do_chain_netdev[nf_tables] nf_hook_slow __dev_queue_xmit ip_finish_output2 ip_output " SEND,
+	  EV_SEND, "socket udp_tx output_v4 qdisc nf_egress nft", "-" },
+	{ "nft_do_chain[nf_tables] nf_hook_slow br_handle_frame_finish[bridge] br_handle_frame[bridge] " CORE,
+	  EV_RX_SOFTIRQ, "napi virtual_poll core bridge nf_bridge nft", "-" },
+	{ "nf_hook_slow something_new " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core netfilter",
+	  "-" },
+	{ "nf_flow_offload_ip_hook[nf_flow_table] nf_hook_slow " CORE, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core nf_ingress flowtable", "-" },
 
 	/* a softirq within a send: what it interrupted is left out */
-	{ "udp_queue_rcv_one_skb udp_unicast_rcv_skb __udp4_lib_rcv " V4 " do_softirq.part.0 __local_bh_enable_ip __dev_queue_xmit "
-	  "ip_finish_output2 ip_output " SEND, EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 udp_rx", "-" },
+	{ "udp_queue_rcv_one_skb udp_unicast_rcv_skb __udp4_lib_rcv " V4
+	  " do_softirq.part.0 __local_bh_enable_ip __dev_queue_xmit "
+	  "ip_finish_output2 ip_output " SEND,
+	  EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 udp_rx", "-" },
 	{ "call_timer_fn __run_timers.part.0 run_timer_softirq handle_softirqs __irq_exit_rcu sysvec_apic_timer_interrupt "
-	  "asm_sysvec_apic_timer_interrupt __dev_queue_xmit ip_finish_output2 ip_output " SEND, EV_OTHER, "softirq", "-" },
-	{ "tcp_write_xmit tcp_tsq_handler tcp_tasklet_func tasklet_action_common.isra.0 __do_softirq " SEND, EV_OTHER, "tcp_tx", "-" },
+	  "asm_sysvec_apic_timer_interrupt __dev_queue_xmit ip_finish_output2 ip_output " SEND,
+	  EV_OTHER, "softirq", "-" },
+	{ "tcp_write_xmit tcp_tsq_handler tcp_tasklet_func tasklet_action_common.isra.0 __do_softirq " SEND,
+	  EV_OTHER, "tcp_tx", "-" },
 	/* a top half within a send, and within a softirq */
-	{ "handle_edge_irq __common_interrupt common_interrupt asm_common_interrupt __dev_queue_xmit ip_finish_output2 ip_output " SEND, EV_SEND,
-	  "socket udp_tx output_v4 qdisc interrupt", "-" },
-	{ "vendor_irq[vendor] __handle_irq_event_percpu handle_irq_event common_interrupt asm_common_interrupt ip_rcv_core " ONE, EV_RX_SOFTIRQ,
-	  "napi virtual_poll core ip_rx_v4 interrupt", "-" },
+	{ "handle_edge_irq __common_interrupt common_interrupt asm_common_interrupt __dev_queue_xmit ip_finish_output2 ip_output " SEND,
+	  EV_SEND, "socket udp_tx output_v4 qdisc interrupt", "-" },
+	{ "vendor_irq[vendor] __handle_irq_event_percpu handle_irq_event common_interrupt asm_common_interrupt ip_rcv_core " ONE,
+	  EV_RX_SOFTIRQ, "napi virtual_poll core ip_rx_v4 interrupt", "-" },
 	/* PREEMPT_RT, threaded NAPI, busy polling */
-	{ "udp_queue_rcv_one_skb " V4 " __local_bh_enable_ip " SEND, EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 udp_rx", "-" },
-	{ "vendor_clean[vendor] vendor_poll[vendor] __napi_poll napi_threaded_poll_loop napi_threaded_poll kthread", EV_RX_SOFTIRQ, "napi driver", "-" },
-	{ "vendor_poll[vendor] __napi_busy_loop napi_busy_loop sk_busy_loop __skb_wait_for_more_packets udp_recvmsg inet_recvmsg", EV_RX_SOFTIRQ, "napi driver", "-" },
+	{ "udp_queue_rcv_one_skb " V4 " __local_bh_enable_ip " SEND, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core local_v4 udp_rx", "-" },
+	{ "vendor_clean[vendor] vendor_poll[vendor] __napi_poll napi_threaded_poll_loop napi_threaded_poll kthread",
+	  EV_RX_SOFTIRQ, "napi driver", "-" },
+	{ "vendor_poll[vendor] __napi_busy_loop napi_busy_loop sk_busy_loop __skb_wait_for_more_packets udp_recvmsg inet_recvmsg",
+	  EV_RX_SOFTIRQ, "napi driver", "-" },
 
 	/* names: what a compiler adds to them */
-	{ "__netif_receive_skb_core.constprop.0 " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core", "-" },
-	{ "tcp_ack.cold tcp_rcv_established tcp_v4_do_rcv tcp_v4_rcv " V4, EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 tcp_rx", "-" },
-	{ "ip_rcv_finish_core.isra.0 ip_rcv_finish " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core ip_rx_v4", "-" },
+	{ "__netif_receive_skb_core.constprop.0 " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core",
+	  "-" },
+	{ "tcp_ack.cold tcp_rcv_established tcp_v4_do_rcv tcp_v4_rcv " V4, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core local_v4 tcp_rx", "-" },
+	{ "ip_rcv_finish_core.isra.0 ip_rcv_finish " ONE, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core ip_rx_v4", "-" },
 	{ "tcp_write_xmit.part.3 tcp_sendmsg inet_sendmsg", EV_SEND, "socket tcp_tx", "-" },
 	{ "udp_sendmsg.llvm.1234567890 inet_sendmsg", EV_SEND, "socket udp_tx", "-" },
 	{ "__pfx_ip_rcv " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core ip_rx_v4", "-" },
-	{ "__pfx_foo[nf_conntrack] ip_rcv " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core ip_rx_v4 conntrack", "-" },
-	{ "tcp_ack! tcp_rcv_established! tcp_v4_do_rcv! tcp_v4_rcv! " V4, EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 tcp_rx", "-" },
+	{ "__pfx_foo[nf_conntrack] ip_rcv " ONE, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core ip_rx_v4 conntrack", "-" },
+	{ "tcp_ack! tcp_rcv_established! tcp_v4_do_rcv! tcp_v4_rcv! " V4, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core local_v4 tcp_rx", "-" },
 	{ "panic_like udp_sendmsg! inet_sendmsg! sock_sendmsg!", EV_SEND, "socket udp_tx", "-" },
 
-	/* functions of which the module is known alone; by name in full, then by module, then by the beginning of the name */
-	{ "foo[nf_conntrack] nf_hook_slow ip_rcv " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core ip_rx_v4 nf_prerouting_v4 conntrack", "-" },
-	{ "foo[nft_compat] nft_do_chain[nf_tables] nf_hook_slow ip_rcv " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core ip_rx_v4 nf_prerouting_v4 nft", "-" },
-	{ "foo[xt_conntrack] nf_hook_slow ip_rcv " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core ip_rx_v4 nf_prerouting_v4 iptables", "-" },
-	{ "nft_nat_do_chain[nft_chain_nat] nf_hook_slow ip_rcv " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core ip_rx_v4 nf_prerouting_v4 nat", "-" },
-	{ "nf_nat_foo[nf_nat_ftp] nf_hook_slow ip_rcv " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core ip_rx_v4 nf_prerouting_v4 nat", "-" },
+	/* functions of which the module is known alone; by name in full, then by module, then by
+	   the beginning of the name */
+	{ "foo[nf_conntrack] nf_hook_slow ip_rcv " ONE, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core ip_rx_v4 nf_prerouting_v4 conntrack", "-" },
+	{ "foo[nft_compat] nft_do_chain[nf_tables] nf_hook_slow ip_rcv " ONE, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core ip_rx_v4 nf_prerouting_v4 nft", "-" },
+	{ "foo[xt_conntrack] nf_hook_slow ip_rcv " ONE, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core ip_rx_v4 nf_prerouting_v4 iptables", "-" },
+	{ "nft_nat_do_chain[nft_chain_nat] nf_hook_slow ip_rcv " ONE, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core ip_rx_v4 nf_prerouting_v4 nat", "-" },
+	{ "nf_nat_foo[nf_nat_ftp] nf_hook_slow ip_rcv " ONE, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core ip_rx_v4 nf_prerouting_v4 nat", "-" },
 	{ "nf_conntrack_in[bridge] " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core conntrack", "-" },
 	{ "nft_foo[bridge] " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core bridge", "-" },
 	{ "br_nf_foo[br_netfilter] " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core bridge_nf", "-" },
-	{ "br_nf_foo " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core bridge_nf", "-" }, /* the longer beginning */
+	{ "br_nf_foo " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core bridge_nf",
+	  "-" }, /* the longer beginning */
 	{ "br_foo " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core bridge", "-" },
 	{ "ovs_foo " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core ovs", "-" },
 	{ "br " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core", "-" },
 	{ "foo[nobody_knows] " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core", "-" },
-	{ "kfree_skb wg_receive[wireguard] " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core wireguard", "skb_free" },
-	/* workers are roots also where what they are in is built in, and a beginning tells their stage */
-	{ "wg_packet_tx_worker[wireguard] process_one_work worker_thread kthread", EV_OTHER, "wireguard", "-" },
-	{ "wg_packet_tx_worker process_one_work worker_thread kthread", EV_OTHER, "wireguard", "-" },
+	{ "kfree_skb wg_receive[wireguard] " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core wireguard",
+	  "skb_free" },
+	/* workers are roots also where what they are in is built in, and a beginning tells their
+	   stage */
+	{ "wg_packet_tx_worker[wireguard] process_one_work worker_thread kthread", EV_OTHER,
+	  "wireguard", "-" },
+	{ "wg_packet_tx_worker process_one_work worker_thread kthread", EV_OTHER, "wireguard",
+	  "-" },
 
 	/* a task that was preempted where an interrupt returned is in no top half any more */
 	{ "finish_task_switch __schedule preempt_schedule_irq irqentry_exit asm_sysvec_apic_timer_interrupt _copy_to_iter tcp_recvmsg_locked "
-	  "tcp_recvmsg inet_recvmsg", EV_RECV, "socket tcp_recv", "schedule" },
+	  "tcp_recvmsg inet_recvmsg",
+	  EV_RECV, "socket tcp_recv", "schedule" },
 	/* these build datagrams for whom calls them */
-	{ "__ip_append_data ip_append_data icmp_push_reply icmp_reply icmp_echo icmp_rcv " V4, EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 icmp", "-" },
-	{ "__ip6_append_data ip6_append_data rawv6_sendmsg inet_sendmsg", EV_SEND, "socket raw", "-" },
-	{ "skb_clone __ip_append_data ip_make_skb udp_sendmsg inet_sendmsg", EV_SEND, "socket udp_tx", "skb_alloc" },
+	{ "__ip_append_data ip_append_data icmp_push_reply icmp_reply icmp_echo icmp_rcv " V4,
+	  EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 icmp", "-" },
+	{ "__ip6_append_data ip6_append_data rawv6_sendmsg inet_sendmsg", EV_SEND, "socket raw",
+	  "-" },
+	{ "skb_clone __ip_append_data ip_make_skb udp_sendmsg inet_sendmsg", EV_SEND,
+	  "socket udp_tx", "skb_alloc" },
 	/* and these lie on the way in and on the way out */
-	{ "tcp_rearm_rto tcp_event_new_data_sent tcp_write_xmit tcp_sendmsg inet_sendmsg", EV_SEND, "socket tcp_tx", "-" },
-	{ "tcp_chrono_stop tcp_ack tcp_rcv_established tcp_v4_do_rcv tcp_v4_rcv " V4, EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 tcp_rx", "-" },
-	{ "__usecs_to_jiffies tcp_schedule_loss_probe tcp_write_xmit tcp_sendmsg inet_sendmsg", EV_SEND, "socket tcp_tx", "-" },
-	{ "__napi_schedule veth_xmit[veth] " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx", "-" },
-	{ "__napi_schedule enqueue_to_backlog netif_rx_internal __netif_rx loopback_xmit " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx rps", "-" },
-	{ "__napi_schedule vendor_irq[vendor] __handle_irq_event_percpu handle_irq_event common_interrupt asm_common_interrupt " XMIT, EV_SEND,
-	  "socket udp_tx output_v4 qdisc driver_tx interrupt", "-" },
-	{ "__skb_wait_for_more_packets __skb_recv_datagram skb_recv_datagram raw_recvmsg inet_recvmsg", EV_RECV, "socket raw", "-" },
-	{ "nf_conntrack_put tcp_v4_rcv " V4, EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 tcp_rx", "skb_free" },
-	{ "ip6_xmit tcp_v6_send_synack tcp_conn_request tcp_rcv_state_process tcp_v6_do_rcv tcp_v6_rcv ip6_protocol_deliver_rcu ip6_input " ONE, EV_RX_SOFTIRQ,
-	  "napi virtual_poll core local_v6 tcp_rx tcp_tx output_v6", "-" },
-	{ "ndisc_hash ___neigh_create ip6_finish_output2 ip6_output ip6_send_skb udp_v6_send_skb udpv6_sendmsg inet6_sendmsg", EV_SEND,
-	  "socket udp_tx output_v6 neighbour", "-" },
-	{ "__ip4_datagram_connect udp_connect bpf_trampoline_1[bpf] __sys_connect", EV_CONN, "connection", "-" }, /* from 6.19 on */
+	{ "tcp_rearm_rto tcp_event_new_data_sent tcp_write_xmit tcp_sendmsg inet_sendmsg", EV_SEND,
+	  "socket tcp_tx", "-" },
+	{ "tcp_chrono_stop tcp_ack tcp_rcv_established tcp_v4_do_rcv tcp_v4_rcv " V4, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core local_v4 tcp_rx", "-" },
+	{ "__usecs_to_jiffies tcp_schedule_loss_probe tcp_write_xmit tcp_sendmsg inet_sendmsg",
+	  EV_SEND, "socket tcp_tx", "-" },
+	{ "__napi_schedule veth_xmit[veth] " XMIT, EV_SEND,
+	  "socket udp_tx output_v4 qdisc driver_tx", "-" },
+	{ "__napi_schedule enqueue_to_backlog netif_rx_internal __netif_rx loopback_xmit " XMIT,
+	  EV_SEND, "socket udp_tx output_v4 qdisc driver_tx rps", "-" },
+	{ "__napi_schedule vendor_irq[vendor] __handle_irq_event_percpu handle_irq_event common_interrupt asm_common_interrupt " XMIT,
+	  EV_SEND, "socket udp_tx output_v4 qdisc driver_tx interrupt", "-" },
+	{ "__skb_wait_for_more_packets __skb_recv_datagram skb_recv_datagram raw_recvmsg inet_recvmsg",
+	  EV_RECV, "socket raw", "-" },
+	{ "nf_conntrack_put tcp_v4_rcv " V4, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core local_v4 tcp_rx", "skb_free" },
+	{ "ip6_xmit tcp_v6_send_synack tcp_conn_request tcp_rcv_state_process tcp_v6_do_rcv tcp_v6_rcv ip6_protocol_deliver_rcu ip6_input " ONE,
+	  EV_RX_SOFTIRQ, "napi virtual_poll core local_v6 tcp_rx tcp_tx output_v6", "-" },
+	{ "ndisc_hash ___neigh_create ip6_finish_output2 ip6_output ip6_send_skb udp_v6_send_skb udpv6_sendmsg inet6_sendmsg",
+	  EV_SEND, "socket udp_tx output_v6 neighbour", "-" },
+	{ "__ip4_datagram_connect udp_connect bpf_trampoline_1[bpf] __sys_connect", EV_CONN,
+	  "connection", "-" }, /* from 6.19 on */
 
 	/* several names for an address: the one that is known, wherever it comes */
-	{ "run_timer_softirq __do_softirq=__softirqentry_text_start " SEND, EV_OTHER, "softirq", "-" },
-	{ "run_timer_softirq __softirqentry_text_end=__do_softirq=another " SEND, EV_OTHER, "softirq", "-" },
-	{ "nothing=tcp_rate_gen=whatever tcp_v4_rcv " V4, EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 tcp_rx", "-" },
-	{ "nothing=skb_clone tcp_v4_rcv " V4, EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 tcp_rx", "skb_alloc" },
+	{ "run_timer_softirq __do_softirq=__softirqentry_text_start " SEND, EV_OTHER, "softirq",
+	  "-" },
+	{ "run_timer_softirq __softirqentry_text_end=__do_softirq=another " SEND, EV_OTHER,
+	  "softirq", "-" },
+	{ "nothing=tcp_rate_gen=whatever tcp_v4_rcv " V4, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core local_v4 tcp_rx", "-" },
+	{ "nothing=skb_clone tcp_v4_rcv " V4, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core local_v4 tcp_rx", "skb_alloc" },
 
 	/* addresses of no function inherit their caller */
 	{ "@low udp_sendmsg inet_sendmsg", EV_SEND, "socket udp_tx", "-" },
@@ -986,68 +1077,106 @@ static const struct made_up_case made_up_cases[] = {
 	/* what cannot be unwound: a leaf, and perhaps its caller */
 	{ "__x86_indirect_thunk_array @zero tcp_v4_rcv", EV_NONE, "tcp_rx", "-" },
 	{ "__x86_indirect_thunk_array @zero @zero tcp_v4_rcv", EV_NONE, "tcp_rx", "-" },
-	{ "__x86_indirect_thunk_array @zero __x86_indirect_thunk_array tcp_v4_rcv", EV_NONE, "tcp_rx", "-" },
+	{ "__x86_indirect_thunk_array @zero __x86_indirect_thunk_array tcp_v4_rcv", EV_NONE,
+	  "tcp_rx", "-" },
 	{ "__x86_indirect_thunk_array @zero tcp_v4_rcv @low", EV_NONE, "tcp_rx", "-" },
-	{ "__x86_indirect_thunk_array @zero udp_sendmsg ip_mc_output", EV_SEND, "udp_tx", "-" }, /* the second word is chance */
+	{ "__x86_indirect_thunk_array @zero udp_sendmsg ip_mc_output", EV_SEND, "udp_tx",
+	  "-" }, /* the second word is chance */
 	{ "__x86_indirect_thunk_array @zero __napi_poll net_rx_action", EV_NONE, "napi", "-" },
 	{ "__x86_indirect_thunk_array @zero bpf_trampoline_1[bpf]", EV_NONE, "tracing", "-" },
 	{ "__x86_indirect_thunk_array @zero something", EV_NONE, "unknown", "-" },
 
 	/* netto's own programs, where they run and where they are about to */
-	{ "bpf_prog_6deef7357e7b4530_netto_send4[bpf] bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg", EV_SEND, "socket tracing", "-" },
-	{ "ktime_get_mono_fast_ns bpf_prog_6deef7357e7b4530_netto_send4[bpf] bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg", EV_SEND, "socket tracing", "-" },
-	{ "kmem_cache_alloc bpf_task_storage_get bpf_prog_6deef7357e7b4530_netto_send4[bpf] bpf_trampoline_6442[bpf] inet_sendmsg", EV_SEND, "socket tracing", "-" },
+	{ "bpf_prog_6deef7357e7b4530_netto_send4[bpf] bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg",
+	  EV_SEND, "socket tracing", "-" },
+	{ "ktime_get_mono_fast_ns bpf_prog_6deef7357e7b4530_netto_send4[bpf] bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg",
+	  EV_SEND, "socket tracing", "-" },
+	{ "kmem_cache_alloc bpf_task_storage_get bpf_prog_6deef7357e7b4530_netto_send4[bpf] bpf_trampoline_6442[bpf] inet_sendmsg",
+	  EV_SEND, "socket tracing", "-" },
 	{ "bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg", EV_SEND, "socket tracing", "-" },
-	{ "__bpf_prog_enter_recur bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg", EV_SEND, "socket tracing", "-" },
-	{ "migrate_disable __bpf_prog_enter bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg", EV_SEND, "socket tracing", "-" },
-	{ "bpf_prog_0123456789abcdef_netto_soft[bpf] bpf_trace_run1 __bpf_trace_softirq handle_softirqs do_softirq", EV_OTHER, "softirq tracing", "-" },
-	{ "bpf_prog_0123456789abcdef_netto_soft[bpf] bpf_trace_run1 handle_softirqs run_ksoftirqd", EV_OTHER, "softirq tracing", "-" },
+	{ "__bpf_prog_enter_recur bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg", EV_SEND,
+	  "socket tracing", "-" },
+	{ "migrate_disable __bpf_prog_enter bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg",
+	  EV_SEND, "socket tracing", "-" },
+	{ "bpf_prog_0123456789abcdef_netto_soft[bpf] bpf_trace_run1 __bpf_trace_softirq handle_softirqs do_softirq",
+	  EV_OTHER, "softirq tracing", "-" },
+	{ "bpf_prog_0123456789abcdef_netto_soft[bpf] bpf_trace_run1 handle_softirqs run_ksoftirqd",
+	  EV_OTHER, "softirq tracing", "-" },
 	/* what interrupted such a program is not tracing */
-	{ "tcp_v4_rcv " V4 " __irq_exit_rcu sysvec_apic_timer_interrupt asm_sysvec_apic_timer_interrupt bpf_prog_6deef7357e7b4530_netto_send4[bpf] "
-	  "bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg", EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 tcp_rx", "-" },
-	{ "tcp_v4_rcv " V4 " do_softirq.part.0 __local_bh_enable_ip __bpf_prog_exit_recur bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg", EV_RX_SOFTIRQ,
-	  "napi virtual_poll core local_v4 tcp_rx", "-" },
+	{ "tcp_v4_rcv " V4
+	  " __irq_exit_rcu sysvec_apic_timer_interrupt asm_sysvec_apic_timer_interrupt bpf_prog_6deef7357e7b4530_netto_send4[bpf] "
+	  "bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg",
+	  EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 tcp_rx", "-" },
+	{ "tcp_v4_rcv " V4
+	  " do_softirq.part.0 __local_bh_enable_ip __bpf_prog_exit_recur bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg",
+	  EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 tcp_rx", "-" },
 	/* a function that is traced is called by itself, through the trampoline */
-	{ "udp_sendmsg inet_sendmsg bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg __sys_sendto", EV_SEND, "socket udp_tx", "-" },
-	{ "skb_clone tcp_sendmsg inet_sendmsg bpf_trampoline_1[bpf] inet_sendmsg bpf_trampoline_2[bpf] inet_sendmsg sock_sendmsg", EV_SEND, "socket tcp_tx", "skb_alloc" },
-	{ "bpf_prog_aaaaaaaaaaaaaaaa_other[bpf] bpf_trampoline_1[bpf] tcp_sendmsg inet_sendmsg", EV_SEND, "socket tcp_tx", "-" },
+	{ "udp_sendmsg inet_sendmsg bpf_trampoline_6442[bpf] inet_sendmsg sock_sendmsg __sys_sendto",
+	  EV_SEND, "socket udp_tx", "-" },
+	{ "skb_clone tcp_sendmsg inet_sendmsg bpf_trampoline_1[bpf] inet_sendmsg bpf_trampoline_2[bpf] inet_sendmsg sock_sendmsg",
+	  EV_SEND, "socket tcp_tx", "skb_alloc" },
+	{ "bpf_prog_aaaaaaaaaaaaaaaa_other[bpf] bpf_trampoline_1[bpf] tcp_sendmsg inet_sendmsg",
+	  EV_SEND, "socket tcp_tx", "-" },
 
 	/* eBPF programs of others */
-	{ "bpf_prog_f00_xdp_fw[bpf] vendor_clean_rx[vendor] " POLL, EV_RX_SOFTIRQ, "napi driver xdp", "-" },
-	{ "bpf_prog_f01_sub[bpf] bpf_prog_f00_xdp_fw[bpf] vendor_clean_rx[vendor] " POLL, EV_RX_SOFTIRQ, "napi driver xdp", "-" },
-	{ "htab_map_lookup bpf_prog_f00_xdp_fw[bpf] vendor_clean_rx[vendor] " POLL, EV_RX_SOFTIRQ, "napi driver xdp", "-" },
-	{ "bpf_prog_f00_xdp_fw[bpf] veth_xdp_rcv[veth] veth_poll[veth] __napi_poll net_rx_action", EV_RX_SOFTIRQ, "napi virtual_poll xdp", "-" },
-	{ "vendor_xdp_xmit[vendor] bq_xmit_all __dev_flush xdp_do_flush " POLL, EV_RX_SOFTIRQ, "napi driver xdp driver_tx", "-" },
-	{ "bpf_prog_f00_xdp_fw[bpf] bpf_prog_run_generic_xdp do_xdp_generic " CORE, EV_RX_SOFTIRQ, "napi virtual_poll core xdp_generic", "-" },
-	{ "bpf_dispatcher_xdp[bpf] bpf_prog_run_generic_xdp do_xdp_generic " CORE, EV_RX_SOFTIRQ, "napi virtual_poll core xdp_generic", "-" },
-	{ "bpf_prog_f00_tc[bpf] cls_bpf_classify[cls_bpf] __tcf_classify tcf_classify tc_run " CORE, EV_RX_SOFTIRQ, "napi virtual_poll core tc", "-" },
-	{ "bpf_prog_f00_tc[bpf] cls_bpf_classify[cls_bpf] __tcf_classify tcf_classify tc_run __dev_queue_xmit ip_finish_output2 ip_output " SEND, EV_SEND,
+	{ "bpf_prog_f00_xdp_fw[bpf] vendor_clean_rx[vendor] " POLL, EV_RX_SOFTIRQ,
+	  "napi driver xdp", "-" },
+	{ "bpf_prog_f01_sub[bpf] bpf_prog_f00_xdp_fw[bpf] vendor_clean_rx[vendor] " POLL,
+	  EV_RX_SOFTIRQ, "napi driver xdp", "-" },
+	{ "htab_map_lookup bpf_prog_f00_xdp_fw[bpf] vendor_clean_rx[vendor] " POLL, EV_RX_SOFTIRQ,
+	  "napi driver xdp", "-" },
+	{ "bpf_prog_f00_xdp_fw[bpf] veth_xdp_rcv[veth] veth_poll[veth] __napi_poll net_rx_action",
+	  EV_RX_SOFTIRQ, "napi virtual_poll xdp", "-" },
+	{ "vendor_xdp_xmit[vendor] bq_xmit_all __dev_flush xdp_do_flush " POLL, EV_RX_SOFTIRQ,
+	  "napi driver xdp driver_tx", "-" },
+	{ "bpf_prog_f00_xdp_fw[bpf] bpf_prog_run_generic_xdp do_xdp_generic " CORE, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core xdp_generic", "-" },
+	{ "bpf_dispatcher_xdp[bpf] bpf_prog_run_generic_xdp do_xdp_generic " CORE, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core xdp_generic", "-" },
+	{ "bpf_prog_f00_tc[bpf] cls_bpf_classify[cls_bpf] __tcf_classify tcf_classify tc_run " CORE,
+	  EV_RX_SOFTIRQ, "napi virtual_poll core tc", "-" },
+	{ "bpf_prog_f00_tc[bpf] cls_bpf_classify[cls_bpf] __tcf_classify tcf_classify tc_run __dev_queue_xmit ip_finish_output2 ip_output " SEND,
+	  EV_SEND, "socket udp_tx output_v4 qdisc tc_egress", "-" },
+	{ "bpf_prog_f00_tc[bpf] cls_bpf_classify[cls_bpf] tcf_classify __dev_queue_xmit ip_finish_output2 ip_output " ONE,
+	  EV_RX_SOFTIRQ, "napi virtual_poll core forward_v4 output_v4 qdisc tc_egress", "-" },
+	{ "bpf_prog_f00_tcx[bpf] " CORE, EV_RX_SOFTIRQ, "napi virtual_poll core tc",
+	  "-" }, /* from 6.6 on, nothing is between */
+	{ "bpf_prog_f00_tcx[bpf] __dev_queue_xmit ip_finish_output2 ip_output " SEND, EV_SEND,
 	  "socket udp_tx output_v4 qdisc tc_egress", "-" },
-	{ "bpf_prog_f00_tc[bpf] cls_bpf_classify[cls_bpf] tcf_classify __dev_queue_xmit ip_finish_output2 ip_output " ONE, EV_RX_SOFTIRQ,
-	  "napi virtual_poll core forward_v4 output_v4 qdisc tc_egress", "-" },
-	{ "bpf_prog_f00_tcx[bpf] " CORE, EV_RX_SOFTIRQ, "napi virtual_poll core tc", "-" }, /* from 6.6 on, nothing is between */
-	{ "bpf_prog_f00_tcx[bpf] __dev_queue_xmit ip_finish_output2 ip_output " SEND, EV_SEND, "socket udp_tx output_v4 qdisc tc_egress", "-" },
-	{ "bpf_prog_f00_filter[bpf] sk_filter_trim_cap tcp_v4_rcv " V4, EV_RX_SOFTIRQ, "napi virtual_poll core local_v4 tcp_rx", "-" },
+	{ "bpf_prog_f00_filter[bpf] sk_filter_trim_cap tcp_v4_rcv " V4, EV_RX_SOFTIRQ,
+	  "napi virtual_poll core local_v4 tcp_rx", "-" },
 
 	/* drivers: functions that nobody knows */
 	{ "vendor_clean_rx[vendor] " POLL, EV_RX_SOFTIRQ, "napi driver", "-" },
-	{ "e1000_clean_rx_irq e1000_clean __napi_poll net_rx_action", EV_RX_SOFTIRQ, "napi driver", "-" },
-	{ "page_pool_alloc_pages vendor_refill[vendor] " POLL, EV_RX_SOFTIRQ, "napi driver", "skb_alloc" },
-	{ "kmem_cache_free napi_consume_skb vendor_clean_tx[vendor] " POLL, EV_RX_SOFTIRQ, "napi driver", "skb_free" },
+	{ "e1000_clean_rx_irq e1000_clean __napi_poll net_rx_action", EV_RX_SOFTIRQ, "napi driver",
+	  "-" },
+	{ "page_pool_alloc_pages vendor_refill[vendor] " POLL, EV_RX_SOFTIRQ, "napi driver",
+	  "skb_alloc" },
+	{ "kmem_cache_free napi_consume_skb vendor_clean_tx[vendor] " POLL, EV_RX_SOFTIRQ,
+	  "napi driver", "skb_free" },
 	{ "_raw_spin_lock vendor_clean_tx[vendor] " POLL, EV_RX_SOFTIRQ, "napi driver", "lock" },
-	{ "tcp4_gro_receive inet_gro_receive dev_gro_receive napi_gro_receive vendor_clean_rx[vendor] " POLL, EV_RX_SOFTIRQ, "napi driver gro", "-" },
+	{ "tcp4_gro_receive inet_gro_receive dev_gro_receive napi_gro_receive vendor_clean_rx[vendor] " POLL,
+	  EV_RX_SOFTIRQ, "napi driver gro", "-" },
 	{ "@module __napi_poll net_rx_action", EV_RX_SOFTIRQ, "napi driver", "-" },
 	{ "gro_cell_poll __napi_poll net_rx_action", EV_RX_SOFTIRQ, "napi virtual_poll", "-" },
-	{ "vendor_map[vendor] vendor_xmit[vendor] " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx", "-" },
-	{ "virtqueue_add_outbuf start_xmit[virtio_net] " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx", "-" },
-	{ "consume_skb vendor_xmit[vendor] " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx", "skb_free" },
-	{ "vlan_dev_hard_start_xmit[8021q] " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx vlan", "-" },
-	{ "br_dev_xmit[bridge] " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx bridge", "-" },
-	{ "vendor_xmit[vendor] dev_hard_start_xmit sch_direct_xmit __qdisc_run net_tx_action handle_softirqs", EV_TX_SOFTIRQ, "napi qdisc driver_tx", "-" },
+	{ "vendor_map[vendor] vendor_xmit[vendor] " XMIT, EV_SEND,
+	  "socket udp_tx output_v4 qdisc driver_tx", "-" },
+	{ "virtqueue_add_outbuf start_xmit[virtio_net] " XMIT, EV_SEND,
+	  "socket udp_tx output_v4 qdisc driver_tx", "-" },
+	{ "consume_skb vendor_xmit[vendor] " XMIT, EV_SEND,
+	  "socket udp_tx output_v4 qdisc driver_tx", "skb_free" },
+	{ "vlan_dev_hard_start_xmit[8021q] " XMIT, EV_SEND,
+	  "socket udp_tx output_v4 qdisc driver_tx vlan", "-" },
+	{ "br_dev_xmit[bridge] " XMIT, EV_SEND, "socket udp_tx output_v4 qdisc driver_tx bridge",
+	  "-" },
+	{ "vendor_xmit[vendor] dev_hard_start_xmit sch_direct_xmit __qdisc_run net_tx_action handle_softirqs",
+	  EV_TX_SOFTIRQ, "napi qdisc driver_tx", "-" },
 	{ "napi_consume_skb net_tx_action handle_softirqs", EV_TX_SOFTIRQ, "napi", "skb_free" },
-	{ "xfrm_dev_backlog handle_softirqs", EV_TX_SOFTIRQ, "napi", "-" }, /* the end of net_tx_action() is a jump */
+	{ "xfrm_dev_backlog handle_softirqs", EV_TX_SOFTIRQ, "napi",
+	  "-" }, /* the end of net_tx_action() is a jump */
 
-	/* what is generic says nothing of functions that nobody knows below it, but of those that all call */
+	/* what is generic says nothing of functions that nobody knows below it, but of those that
+	   all call */
 	{ "__list_del_entry_valid_or_report net_rx_action", EV_RX_SOFTIRQ, "napi", "-" },
 	{ "__rcu_read_unlock inet_sendmsg sock_sendmsg", EV_SEND, "socket", "-" },
 	{ "__local_bh_enable_ip inet_stream_connect", EV_CONN, "socket", "-" },
@@ -1067,23 +1196,29 @@ static const struct made_up_case made_up_cases[] = {
 	{ "_raw_spin_lock_bh lock_sock_nested inet_accept", EV_CONN, "socket", "lock" },
 
 	/* the backlog of a socket is received by the task that owns it */
-	{ "tcp_ack tcp_rcv_established tcp_v4_do_rcv __release_sock release_sock tcp_sendmsg inet_sendmsg", EV_SEND, "socket tcp_tx tcp_rx", "-" },
+	{ "tcp_ack tcp_rcv_established tcp_v4_do_rcv __release_sock release_sock tcp_sendmsg inet_sendmsg",
+	  EV_SEND, "socket tcp_tx tcp_rx", "-" },
 	{ "__dev_queue_xmit ip_finish_output2 ip_output __ip_queue_xmit __tcp_transmit_skb tcp_connect tcp_v4_connect __inet_stream_connect inet_stream_connect",
 	  EV_CONN, "socket connection tcp_tx output_v4 qdisc", "-" },
-	{ "rep_movs_alternative _copy_to_iter __skb_datagram_iter skb_copy_datagram_iter tcp_recvmsg_locked tcp_recvmsg inet_recvmsg", EV_RECV, "socket tcp_recv", "copy" },
+	{ "rep_movs_alternative _copy_to_iter __skb_datagram_iter skb_copy_datagram_iter tcp_recvmsg_locked tcp_recvmsg inet_recvmsg",
+	  EV_RECV, "socket tcp_recv", "copy" },
 };
 
 /* The same before 5.12, where net_rx_action() itself calls a driver. */
 static const struct made_up_case made_up_old_cases[] = {
-	{ "e1000_clean_rx_irq e1000_clean net_rx_action __do_softirq", EV_RX_SOFTIRQ, "napi driver", "-" },
-	{ "vendor_clean_rx[vendor] vendor_poll[vendor] net_rx_action __do_softirq", EV_RX_SOFTIRQ, "napi driver", "-" },
+	{ "e1000_clean_rx_irq e1000_clean net_rx_action __do_softirq", EV_RX_SOFTIRQ, "napi driver",
+	  "-" },
+	{ "vendor_clean_rx[vendor] vendor_poll[vendor] net_rx_action __do_softirq", EV_RX_SOFTIRQ,
+	  "napi driver", "-" },
 	{ "process_backlog net_rx_action __do_softirq", EV_RX_SOFTIRQ, "napi virtual_poll", "-" },
 	{ "_raw_spin_lock net_rx_action __do_softirq", EV_RX_SOFTIRQ, "napi", "lock" },
 	{ "__list_del_entry_valid net_rx_action __do_softirq", EV_RX_SOFTIRQ, "napi", "-" },
 	{ "__kfree_skb_flush net_rx_action __do_softirq", EV_RX_SOFTIRQ, "napi", "skb_free" },
 	/* what is below an interrupt is no return address: it may be where a function begins */
-	{ "__schedule preempt_schedule_irq irqentry_exit asm_sysvec_apic_timer_interrupt udp_recvmsg^ inet_recvmsg", EV_RECV, "socket udp_recv", "schedule" },
+	{ "__schedule preempt_schedule_irq irqentry_exit asm_sysvec_apic_timer_interrupt udp_recvmsg^ inet_recvmsg",
+	  EV_RECV, "socket udp_recv", "schedule" },
 };
+/* clang-format on */
 
 static void check_made_up(const struct made_up_case *cases, unsigned count, bool padded)
 {
@@ -1105,10 +1240,10 @@ static void check_made_up(const struct made_up_case *cases, unsigned count, bool
 			length = append(path, sizeof(path), length, j ? " " : "");
 			length = append(path, sizeof(path), length, stage_name(s.path[j]));
 		}
-		CHECK(s.event == cases[i].event, "%s, not %s: %s", event_name(s.event), event_name(cases[i].event),
-		      cases[i].frames);
-		CHECK(!strcmp(path, cases[i].path) && s.stage == s.path[s.path_length - 1], "'%s', not '%s': %s",
-		      path, cases[i].path, cases[i].frames);
+		CHECK(s.event == cases[i].event, "%s, not %s: %s", event_name(s.event),
+		      event_name(cases[i].event), cases[i].frames);
+		CHECK(!strcmp(path, cases[i].path) && s.stage == s.path[s.path_length - 1],
+		      "'%s', not '%s': %s", path, cases[i].path, cases[i].frames);
 		CHECK(!strcmp(activity_name(s.activity), cases[i].activity), "%s, not %s: %s",
 		      activity_name(s.activity), cases[i].activity, cases[i].frames);
 	}
@@ -1117,8 +1252,11 @@ static void check_made_up(const struct made_up_case *cases, unsigned count, bool
 /* As many frames as there can be; each of them a root, or none. */
 static void test_deepest_stack(void)
 {
-	static const char *const frames[] = { "tcp_ack", "inet_sendmsg", "__netif_receive_skb_core", "ip_output",
-					      "bpf_trampoline_1[bpf]", "@zero", "@high" };
+	static const char *const frames[] = {
+		"tcp_ack",   "inet_sendmsg",	      "__netif_receive_skb_core",
+		"ip_output", "bpf_trampoline_1[bpf]", "@zero",
+		"@high"
+	};
 	uint64_t addresses[MAX_DEPTH];
 	struct sorted s;
 
@@ -1126,7 +1264,8 @@ static void test_deepest_stack(void)
 	for (int i = 0; i < 2; i++) {
 		for (unsigned j = 0; j < ARRAY_SIZE(frames); j++) {
 			for (int k = 0; k < MAX_DEPTH; k++)
-				addresses[k] = made_up_address(frames[k % 2 ? j : 3], strlen(frames[k % 2 ? j : 3]));
+				addresses[k] = made_up_address(frames[k % 2 ? j : 3],
+							       strlen(frames[k % 2 ? j : 3]));
 			if (!i)
 				continue;
 			sort_stack(&made_up.symbols, &made_up.rules, addresses, MAX_DEPTH, &s);
@@ -1221,7 +1360,8 @@ static bool parse_recorded(const char *line, struct recorded *r)
 	int at = 0;
 	char *end = NULL;
 
-	if (sscanf(line, "k %31s %31s %31s %31s%n", r->event, r->root, r->stage, r->activity, &at) != 4)
+	if (sscanf(line, "k %31s %31s %31s %31s%n", r->event, r->root, r->stage, r->activity,
+		   &at) != 4)
 		return false;
 	r->depth = 0;
 	for (line += at; *line == ' ' && r->depth < MAX_DEPTH; line = end)
@@ -1284,14 +1424,16 @@ static void test_recorded(void)
 	globfree(&files);
 }
 
-static void show_recorded(const char *path, const struct recorded *r,
-			  const struct symbols *symbols, const struct sorted *s)
+static void show_recorded(const char *path, const struct recorded *r, const struct symbols *symbols,
+			  const struct sorted *s)
 {
-	bool same = !strcmp(r->root, event_name(s->event)) && !strcmp(r->stage, stage_name(s->stage)) &&
+	bool same = !strcmp(r->root, event_name(s->event)) &&
+		    !strcmp(r->stage, stage_name(s->stage)) &&
 		    !strcmp(r->activity, activity_name(s->activity));
 
 	(void)path;
-	printf("%s %s %s %s\n    %s\n", r->event, r->root, r->stage, r->activity, describe(symbols, s));
+	printf("%s %s %s %s\n    %s\n", r->event, r->root, r->stage, r->activity,
+	       describe(symbols, s));
 	if (!same)
 		printf("    now: %s %s %s\n", event_name(s->event), stage_name(s->stage),
 		       activity_name(s->activity));
@@ -1301,7 +1443,8 @@ static void show_recorded(const char *path, const struct recorded *r,
 struct candidate {
 	uint64_t hash; /* of the functions */
 	uint64_t count;
-	uint64_t pairs, activities, paths, leaves; /* what tells it from others, ever more closely */
+	uint64_t pairs, activities, paths,
+		leaves; /* what tells it from others, ever more closely */
 	int event, root, stage, activity;
 	int depth;
 	uint64_t addresses[MAX_DEPTH];
@@ -1325,8 +1468,9 @@ static int needed_depth(struct profile *p, const struct raw *raw, const struct s
 
 	for (int n = 1; n < depth; n++) {
 		sort_stack(&p->symbols, &p->rules, raw->words + 1, n, &part);
-		if (part.event == whole->event && part.depth == whole->depth && part.stage == whole->stage &&
-		    part.activity == whole->activity && part.path_length == whole->path_length)
+		if (part.event == whole->event && part.depth == whole->depth &&
+		    part.stage == whole->stage && part.activity == whole->activity &&
+		    part.path_length == whole->path_length)
 			return n + BEYOND < depth ? n + BEYOND : depth;
 	}
 	return depth;
@@ -1400,7 +1544,8 @@ static size_t choose_candidates(void)
 		for (int old = 1; old >= 0; old--) { /* what was chosen in earlier rounds first */
 			for (size_t i = 0; i < candidate_count; i++) {
 				struct candidate *c = &candidates[i];
-				const uint64_t keys[] = { c->pairs, c->activities, c->paths, c->leaves };
+				const uint64_t keys[] = { c->pairs, c->activities, c->paths,
+							  c->leaves };
 				size_t j = 0;
 
 				if (c->chosen != old)
@@ -1460,22 +1605,9 @@ static size_t needed_symbols(const struct symbols *s, size_t chosen, uint64_t *n
 	return count;
 }
 
-/* The address that netto.c gives to a symbol: a function's begins with its padding. */
-static uint64_t symbol_address(uint64_t address, const char *name)
-{
-	static uint64_t padding, padded;
-
-	if (!strncmp(name, "__pfx_", 6) || !strncmp(name, "__cfi_", 6)) {
-		padding = address;
-		padded = 0;
-	} else if (padding && !padded && address - padding <= MAX_PADDING) {
-		padded = address;
-	}
-	return address == padded ? padding : address;
-}
-
 /* True if netto.c has taken the symbol: it does not take those of code that is gone. */
-static bool is_taken(const struct symbols *s, uint64_t address, const char *name, const char *module)
+static bool is_taken(const struct symbols *s, uint64_t address, const char *name,
+		     const char *module)
 {
 	const struct symbol *symbol = search_symbol(s, address);
 
@@ -1490,28 +1622,44 @@ static bool is_taken(const struct symbols *s, uint64_t address, const char *name
 	return false;
 }
 
-static void print_symbols(const struct symbols *s, int kallsyms, const uint64_t *needed, size_t count)
+static bool is_needed(const uint64_t *needed, size_t count, uint64_t address)
+{
+	return bsearch(&address, needed, count, sizeof(*needed), compare_addresses);
+}
+
+/* The lines of kallsyms for these addresses. To netto.c a function begins with its padding. */
+static void print_symbols(const struct symbols *s, int kallsyms, const uint64_t *needed,
+			  size_t count)
 {
 	FILE *f = fdopen(kallsyms, "r");
 	char *line = NULL, type, name[512], module[64];
+	uint64_t address, padding = 0;
 	size_t room = 0;
 
 	rewind(f);
 	while (getline(&line, &room, f) > 0) {
-		uint64_t address, known;
+		bool take;
 
 		module[0] = 0;
-		if (sscanf(line, "%" SCNx64 " %c %511s [%63[^]]", &address, &type, name, module) < 3 ||
+		if (sscanf(line, "%" SCNx64 " %c %511s [%63[^]]", &address, &type, name, module) <
+			    3 ||
 		    !strchr("tTwW", type))
 			continue;
-		known = symbol_address(address, name);
-		if (!bsearch(&known, needed, count, sizeof(*needed), compare_addresses) ||
-		    (address == known && strncmp(name, "__pfx_", 6) && strncmp(name, "__cfi_", 6) &&
-		     !is_taken(s, known, name, module)))
+		if (!strncmp(name, "__pfx_", 6) || !strncmp(name, "__cfi_", 6)) {
+			take = is_needed(needed, count, address);
+			padding = address;
+		} else {
+			take = (is_needed(needed, count, address) &&
+				is_taken(s, address, name, module)) ||
+			       (is_needed(needed, count, padding) &&
+				is_taken(s, padding, name, module));
+		}
+		if (!take)
 			continue;
 		fputs("s ", stdout);
 		print_address(address);
-		printf(" %c %s%s%s%s\n", type, name, module[0] ? "\t[" : "", module, module[0] ? "]" : "");
+		printf(" %c %s%s%s%s\n", type, name, module[0] ? "\t[" : "", module,
+		       module[0] ? "]" : "");
 	}
 	free(line);
 	fclose(f);
@@ -1529,8 +1677,8 @@ static int print_candidates(const struct profile *p, int kallsyms)
 	for (size_t i = 0; i < chosen; i++) {
 		const struct candidate *c = &candidates[i];
 
-		printf("k %s %s %s %s", event_name(c->event), event_name(c->root), stage_name(c->stage),
-		       activity_name(c->activity));
+		printf("k %s %s %s %s", event_name(c->event), event_name(c->root),
+		       stage_name(c->stage), activity_name(c->activity));
 		for (int j = 0; j < c->depth; j++) {
 			putchar(' ');
 			print_address(c->addresses[j]);
@@ -1543,7 +1691,8 @@ static int print_candidates(const struct profile *p, int kallsyms)
 	return fflush(stdout) || ferror(stdout);
 }
 
-/* A copy of a stack of an interval, added to what was sampled so far: the same by address is one. */
+/* A copy of a stack of an interval, added to what was sampled so far: the same by address is one.
+ */
 static bool keep_raw(struct profile *all, const struct raw *raw)
 {
 	static uint32_t table[1 << 20]; /* by hash: index of raws */
@@ -1610,7 +1759,9 @@ static int record(double seconds)
 	status |= prepare_sorting(&all.symbols, &all.rules, s.sampler.kallsyms) || !sort_raws(&all);
 	for (size_t i = 0; !status && i < all.stack_count; i++)
 		status = !add_candidate(&all, &all.stacks[i]);
-	fprintf(stderr, "%" PRIu64 " samples, %" PRIu64 " lost, %" PRIu64 " unknown; %zu stacks, %zu by address\n",
+	fprintf(stderr,
+		"%" PRIu64 " samples, %" PRIu64 " lost, %" PRIu64
+		" unknown; %zu stacks, %zu by address\n",
 		all.samples, p.lost, all.unknown, all.stack_count, all.raw_count - 1);
 	if (!status)
 		status = print_candidates(&all, s.sampler.kallsyms);
