@@ -993,8 +993,10 @@ static int prepare_sorting(struct symbols *s, struct rules *r, int kallsyms)
 {
 	int err = read_symbols(s, kallsyms);
 
-	if (err)
+	if (err) {
+		free_symbols(s);
 		return err;
+	}
 	make_rules(r);
 	classify(r, s, &s->list[TRACING_SYMBOL]);
 	return 0;
@@ -2975,6 +2977,9 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 
 	uname(&r.host);
 	describe_events(s, r.events);
+	/* of many intervals the first report must not be late; if it fails, make_profile() says so */
+	if (opt.count != 1 && s->sampler.hz)
+		prepare_sorting(&r.profile.symbols, &r.profile.rules, s->sampler.kallsyms);
 	s->skel->bss->window = 1;
 	if (mark_all(s, &marks[0]))
 		return EXIT_FAILED;
