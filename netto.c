@@ -2977,7 +2977,8 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 
 	uname(&r.host);
 	describe_events(s, r.events);
-	/* of many intervals the first report must not be late; if it fails, make_profile() says so */
+	/* of many intervals the first report must not be late; if it fails, make_profile() says so
+	 */
 	if (opt.count != 1 && s->sampler.hz)
 		prepare_sorting(&r.profile.symbols, &r.profile.rules, s->sampler.kallsyms);
 	s->skel->bss->window = 1;
