@@ -47,11 +47,15 @@
 
 enum { EXIT_MEASURED, EXIT_FAILED, EXIT_USAGE, EXIT_IMPOSSIBLE };
 
+/* Types of the kernel side */
+typedef typeof(((struct netto__bss *)0)->cpus[0]) cpu_t;
+typedef typeof(((struct netto__bss *)0)->layout) half_t;
+
 /* Limits */
 enum {
 	MAX_CPUS = ARRAY_SIZE(((struct netto__bss *)0)->cpus),
 	MAX_PROBES = ARRAY_SIZE(((struct netto__rodata *)0)->probes),
-	MAX_DEPTH = ARRAY_SIZE(((struct netto__bss *)0)->layout.stacks) - 1,
+	MAX_DEPTH = ARRAY_SIZE(((half_t *)0)->stacks) - 1,
 	MAX_HZ = 100000,  /* the kernel's timer takes no more */
 	MARK_TRIES = 100, /* a mark is spoilt only if it meets a program between two instructions */
 };
@@ -127,19 +131,25 @@ static int last_cpu(const char *list)
 	return *last >= '0' && *last <= '9' ? (int)strtol(last, NULL, 10) : -1;
 }
 
+/* The first `size` - 1 bytes of a file; empty if it cannot be read. */
+static void read_small_file(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? 0 : read(fd, text, size - 1);
+
+	text[length > 0 ? length : 0] = 0;
+	if (fd >= 0)
+		close(fd);
+}
+
 /* The highest id in one of the lists of CPUs of this machine, or -1 after a message. */
 static int highest_cpu(const char *path)
 {
-	char line[4096] = "";
-	FILE *f = fopen(path, "re");
+	char list[4096];
 	int cpu;
 
-	if (f) {
-		if (!fgets(line, sizeof(line), f))
-			line[0] = 0;
-		fclose(f);
-	}
-	cpu = last_cpu(line);
+	read_small_file(path, list, sizeof(list));
+	cpu = last_cpu(list);
 	if (cpu < 0)
 		message("cannot read %s: mount sysfs on /sys", path);
 	return cpu;
@@ -376,11 +386,10 @@ static const char *name_of(const struct symbols *s, const struct symbol *symbol)
 	return s->names + symbol->name;
 }
 
-/* The first symbol of the function that holds the address, or the unknown one. */
-static struct symbol *search_symbol(const struct symbols *s, uint64_t address)
+/* The last symbol that is not behind the address, as an index of the list. */
+static size_t last_symbol(const struct symbols *s, uint64_t address)
 {
 	size_t low = 0, high = s->count;
-	uint64_t size;
 
 	while (high - low > 1) {
 		size_t middle = low + (high - low) / 2;
@@ -390,9 +399,17 @@ static struct symbol *search_symbol(const struct symbols *s, uint64_t address)
 		else
 			high = middle;
 	}
-	size = low <= TRACING_SYMBOL ? 0
-	       : s->list[low].module ? MAX_MODULE_FUNCTION
-				     : MAX_CORE_FUNCTION;
+	return low;
+}
+
+/* The first symbol of the function that holds the address, or the unknown one. */
+static struct symbol *search_symbol(const struct symbols *s, uint64_t address)
+{
+	size_t low = last_symbol(s, address);
+	uint64_t size = low <= TRACING_SYMBOL ? 0
+			: s->list[low].module ? MAX_MODULE_FUNCTION
+					      : MAX_CORE_FUNCTION;
+
 	if (address - s->list[low].address >= size)
 		low = UNKNOWN_SYMBOL;
 	while (low && s->list[low - 1].address == s->list[low].address)
@@ -488,7 +505,7 @@ enum {
 	STAGES
 };
 
-/* clang-format off: rows */
+/* clang-format off */
 static const struct {
 	const char *name;
 	const char *symbols;
@@ -504,257 +521,495 @@ static const struct {
 		POINTER, /* callers call it by a pointer: what no rule knows is of this stage */
 		HOOK,	 /* callers call a hook */
 	} kind;
-} stages
-	[STAGES] = {
-		/* the softirq core, and within a system call other softirqs that interrupted it */
-		[STAGE_SOFTIRQ] = { "softirq",
-				    "handle_softirqs __do_softirq __softirqentry_text_start do_softirq do_softirq_own_stack "
-				    "__irq_exit_rcu irq_exit_rcu run_ksoftirqd tasklet_action* run_timer_softirq __run_timers rcu_core*" },
-		[STAGE_NAPI] = { "napi",
-				 "net_rx_action __napi_poll napi_poll napi_threaded_poll_loop napi_threaded_poll "
-				 "__napi_busy_loop napi_busy_loop busy_poll_stop "
-				 "net_tx_action xfrm_dev_backlog sk_busy_loop_end ep_busy_loop_end",
-				 NULL, NULL, GENERIC },
-		[STAGE_DRIVER] = { "driver", "", NULL,
-				   "__napi_poll napi_poll net_rx_action __napi_busy_loop busy_poll_stop",
-				   POINTER },
-		[STAGE_VIRTUAL_POLL] = { "virtual_poll",
-					 "process_backlog gro_cell_poll veth_poll tun_napi_poll wg_packet_rx_poll "
-					 "flush_backlog cpu_map_kthread_run cpu_map_bpf_prog_run*" },
-		[STAGE_GRO] = { "gro",
-				"napi_gro_receive gro_receive_skb napi_gro_frags dev_gro_receive napi_gro_complete gro_complete "
-				"napi_gro_flush __gro_flush gro_flush napi_complete_done skb_gro_receive skb_gro_receive_list "
-				"inet_gro_receive ipv6_gro_receive tcp4_gro_receive tcp6_gro_receive tcp_gro_receive udp4_gro_receive "
-				"udp6_gro_receive udp_gro_receive vlan_gro_receive eth_gro_receive gre_gro_receive vxlan_gro_receive "
-				"inet_gro_complete ipv6_gro_complete tcp4_gro_complete tcp6_gro_complete udp4_gro_complete udp6_gro_complete "
-				"gro_cells_receive gro_normal_list gro_normal_one napi_skb_finish gro_pull_from_frag0 gro_try_pull_from_frag0" },
-		[STAGE_XDP] = { "xdp",
-				"bpf_dispatcher_xdp_func bpf_dispatcher_xdp xdp_do_redirect xdp_do_redirect_frame xdp_do_flush "
-				"xdp_do_flush_map __dev_flush bq_enqueue bq_xmit_all __cpu_map_flush cpu_map_enqueue dev_map_enqueue "
-				"__xsk_map_redirect __xsk_map_flush xsk_rcv veth_xdp_rcv_one veth_xdp_rcv_skb" },
-		[STAGE_XDP_GENERIC] = { "xdp_generic",
-					"do_xdp_generic netif_receive_generic_xdp bpf_prog_run_generic_xdp generic_xdp_tx "
-					"xdp_do_generic_redirect netif_skb_check_for_xdp" },
-		[STAGE_CORE] = { "core",
-				 "__netif_receive_skb_core __netif_receive_skb_one_core __netif_receive_skb "
-				 "__netif_receive_skb_list_core __netif_receive_skb_list netif_receive_skb netif_receive_skb_core "
-				 "netif_receive_skb_list netif_receive_skb_list_internal netif_receive_skb_internal deliver_skb skb_vlan_untag" },
-		[STAGE_RPS] = { "rps",
-				"get_rps_cpu enqueue_to_backlog netif_rx __netif_rx netif_rx_internal netif_rx_ni net_rps_send_ipi "
-				"net_rps_action_and_irq_enable set_rps_cpu" },
-		[STAGE_TC] = { "tc",
-			       "tcf_classify tcf_classify_ingress __tcf_classify tc_run cls_bpf_classify fl_classify u32_classify "
-			       "mall_classify tcf_action_exec tcf_mirred_act skb_do_redirect sch_handle_ingress tcf_* tcx_run*",
-			       "cls_* act_* sch_ingress" },
-		[STAGE_TC_EGRESS] = { "tc_egress", "" }, /* the same below __dev_queue_xmit() */
-		[STAGE_NF_INGRESS] = { "nf_ingress", "", NULL, "__netif_receive_skb_core", HOOK },
-		[STAGE_NF_EGRESS] = { "nf_egress", "", NULL, "__dev_queue_xmit", HOOK },
-		[STAGE_FLOWTABLE] = { "flowtable",
-				      "nf_flow_offload_inet_hook nf_flow_offload_ip_hook nf_flow_offload_ipv6_hook "
-				      "flow_offload_lookup nf_flow_queue_xmit nf_flow_*",
-				      "nf_flow_table nf_flow_table_inet nf_flow_table_ipv4 nf_flow_table_ipv6" },
-		[STAGE_VLAN] = { "vlan", "vlan_do_receive vlan_dev_hard_start_xmit vlan_*",
-				 "8021q" },
-		[STAGE_BOND] = { "bond", "bond_handle_frame bond_dev_queue_xmit bond_*",
-				 "bonding" },
-		[STAGE_TEAM] = { "team", "team_handle_frame team_xmit", "team team_mode_*" },
-		[STAGE_MACVLAN] = { "macvlan", "macvlan_*", "macvlan macvtap" },
-		[STAGE_IPVLAN] = { "ipvlan", "ipvlan_*", "ipvlan ipvtap" },
-		[STAGE_BRIDGE] = { "bridge",
-				   "br_handle_frame br_handle_frame_finish br_forward __br_forward br_forward_finish "
-				   "br_dev_queue_push_xmit br_pass_frame_up br_netif_receive_skb br_flood br_multicast_flood br_dev_xmit br_*",
-				   "bridge" },
-		[STAGE_NF_BRIDGE] = { "nf_bridge", "", NULL,
-				      "br_pass_frame_up __br_forward br_forward_finish br_handle_frame br_handle_frame_finish br_netif_receive_skb",
-				      HOOK },
-		[STAGE_BRIDGE_NF] = { "bridge_nf", "br_nf_*", "br_netfilter" },
-		[STAGE_OVS] = { "ovs", "netdev_frame_hook ovs_*", "openvswitch" },
-		[STAGE_TUNNEL_RX] = { "tunnel_rx",
-				      "vxlan_rcv geneve_udp_encap_recv gre_rcv __ipgre_rcv ipgre_rcv ip_tunnel_rcv ipip_rcv "
-				      "ipip_tunnel_rcv ipip6_rcv ip6_tnl_rcv __ip6_tnl_rcv l2tp_udp_encap_recv pppoe_rcv ppp_input tunnel4_rcv "
-				      "udp_tunnel_* gue_* fou_*",
-				      "vxlan geneve ip_gre ip6_gre gre ipip sit ip_tunnel ip6_tunnel tunnel4 tunnel6 ip_vti ip6_vti gre6 bareudp amt l2tp_* pppoe ppp_* udp_tunnel" },
-		[STAGE_TUNNEL_TX] = { "tunnel_tx",
-				      "vxlan_xmit vxlan_xmit_one geneve_xmit ipgre_xmit gre_tap_xmit __gre_xmit ip_tunnel_xmit "
-				      "iptunnel_xmit ip_md_tunnel_xmit ipip_tunnel_xmit sit_tunnel_xmit ip6_tnl_start_xmit ip6_tnl_xmit "
-				      "udp_tunnel_xmit_skb udp_tunnel6_xmit_skb ppp_start_xmit pppoe_xmit l2tp_xmit_skb" },
-		[STAGE_WIREGUARD] = { "wireguard", "wg_*", "wireguard" },
-		[STAGE_XFRM] = { "xfrm",
-				 "esp_input* esp_output* esp_xmit* esp4_* esp6_* ah_input* ah_output* ah6_* xfrm*",
-				 "esp4 esp6 ah4 ah6 xfrm_*" },
-		[STAGE_IP_RX_V4] = { "ip_rx_v4",
-				     "ip_rcv ip_list_rcv ip_sublist_rcv ip_rcv_core ip_rcv_finish ip_rcv_finish_core "
-				     "ip_sublist_rcv_finish ip_list_rcv_finish ip_rcv_options" },
-		[STAGE_IP_RX_V6] = { "ip_rx_v6",
-				     "ipv6_rcv ipv6_list_rcv ip6_sublist_rcv ip6_rcv_core ip6_rcv_finish ip6_rcv_finish_core "
-				     "ip6_sublist_rcv_finish ip6_list_rcv_finish" },
-		[STAGE_NF_PREROUTING_V4] = { "nf_prerouting_v4", "", NULL, "ip_rcv ip_sublist_rcv",
-					     HOOK },
-		[STAGE_NF_PREROUTING_V6] = { "nf_prerouting_v6", "", NULL,
-					     "ipv6_rcv ip6_sublist_rcv", HOOK },
-		[STAGE_NF_INPUT_V4] = { "nf_input_v4", "", NULL, "ip_local_deliver", HOOK },
-		[STAGE_NF_INPUT_V6] = { "nf_input_v6", "", NULL, "ip6_input ip6_mc_input", HOOK },
-		[STAGE_NF_FORWARD_V4] = { "nf_forward_v4", "", NULL, "ip_forward", HOOK },
-		[STAGE_NF_FORWARD_V6] = { "nf_forward_v6", "", NULL, "ip6_forward", HOOK },
-		[STAGE_NF_OUTPUT_V4] = { "nf_output_v4", "", NULL, "__ip_local_out raw_sendmsg",
-					 HOOK },
-		[STAGE_NF_OUTPUT_V6] = { "nf_output_v6", "", NULL,
-					 "__ip6_local_out ip6_xmit rawv6_sendmsg mld_sendpack ndisc_send_skb",
-					 HOOK },
-		[STAGE_NF_POSTROUTING_V4] = { "nf_postrouting_v4", "", NULL,
-					      "ip_output ip_mc_output xfrm4_output", HOOK },
-		[STAGE_NF_POSTROUTING_V6] = { "nf_postrouting_v6", "", NULL,
-					      "ip6_output ip6_finish_output2 xfrm6_output", HOOK },
-		[STAGE_NETFILTER] = { "netfilter",
-				      "nf_hook_slow nf_hook_slow_list nf_hook NF_HOOK NF_HOOK_LIST nf_queue nf_reinject nf_log_*",
-				      "nfnetlink_queue nfnetlink_log nf_log_syslog" }, /* and where
-											  the hook's
-											  caller is
-											  not known
-											*/
-		[STAGE_CONNTRACK] = { "conntrack",
-				      "nf_conntrack_in ipv4_conntrack_in ipv6_conntrack_in ipv4_conntrack_local "
-				      "ipv6_conntrack_local nf_confirm ipv4_confirm ipv6_confirm nf_ct_* nf_conntrack_* __nf_conntrack_* __nf_ct_*",
-				      "nf_conntrack nf_conntrack_*" },
-		[STAGE_NAT] = { "nat", "nft_nat_do_chain nf_nat_*",
-				"nf_nat nf_nat_* nft_chain_nat iptable_nat ip6table_nat" },
-		[STAGE_NFT] = { "nft", "nft_do_chain nft_* nf_tables_*", "nf_tables nft_*" },
-		[STAGE_IPTABLES] = { "iptables",
-				     "ipt_do_table ip6t_do_table ebt_do_table arpt_do_table ip_set_test iptable_* ip6table_*",
-				     "x_tables ip_tables ip6_tables iptable_* ip6table_* arp_tables arptable_* ebtables ebtable_* xt_* ipt_* ip6t_* ip_set ip_set_*",
-				     "nft_match_eval nft_match_large_eval nft_target_eval_xt nft_target_eval_bridge ipt_do_table ip6t_do_table ebt_do_table",
-				     POINTER },
-		[STAGE_IPVS] = { "ipvs", "ip_vs_*", "ip_vs ip_vs_*" },
-		[STAGE_DEFRAG] = { "defrag",
-				   "ip_defrag ipv6_frag_rcv nf_ct_frag6_* inet_frag_find ipv4_conntrack_defrag ipv6_defrag "
-				   "ip_check_defrag",
-				   "nf_defrag_ipv4 nf_defrag_ipv6" },
-		[STAGE_EARLY_DEMUX] = { "early_demux",
-					"tcp_v4_early_demux tcp_v6_early_demux udp_v4_early_demux udp_v6_early_demux "
-					"ip4_early_demux" },
-		[STAGE_ROUTE_V4] = { "route_v4",
-				     "ip_route_input_noref ip_route_input_rcu ip_route_input_slow ip_route_use_hint fib_table_lookup "
-				     "__fib_lookup fib4_rule_action fib_validate_source __fib_validate_source ip_mkroute_input ip_route_output_flow "
-				     "ip_route_output_key_hash ip_route_output_key_hash_rcu ip_route_output_* __mkroute_output fib_select_path "
-				     "fib_lookup_good_nhc rt_dst_alloc find_exception ipv4_dst_check rt_cache_route ipv4_mtu ip_dst_mtu_maybe_forward fib_multipath_hash" },
-		[STAGE_ROUTE_V6] = { "route_v6",
-				     "ip6_route_input ip6_route_input_lookup ip6_route_output_flags ip6_route_output_flags_noref "
-				     "ip6_pol_route ip6_pol_route_input ip6_pol_route_output fib6_table_lookup fib6_lookup fib6_rule_lookup "
-				     "fib6_rule_action ip6_dst_check ip6_dst_lookup_tail ip6_dst_lookup_flow ip6_sk_dst_lookup_flow ip6_dst_lookup "
-				     "fib6_select_path fib6_node_lookup rt6_* ip6_rt_* ip6_mtu ip6_dst_mtu_maybe_forward ip6_route_*" },
-		[STAGE_MULTICAST] = { "multicast",
-				      "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward" },
-		[STAGE_FORWARD_V4] = { "forward_v4",
-				       "ip_forward ip_forward_finish ip_forward_options" }, /* and
-											       see
-											       sort_stack()
-											     */
-		[STAGE_FORWARD_V6] = { "forward_v6", "ip6_forward ip6_forward_finish" },
-		[STAGE_LOCAL_V4] = { "local_v4",
-				     "ip_local_deliver ip_local_deliver_finish ip_protocol_deliver_rcu",
-				     NULL, NULL, LOCAL },
-		[STAGE_LOCAL_V6] = { "local_v6",
-				     "ip6_input ip6_input_finish ip6_mc_input ip6_protocol_deliver_rcu",
-				     NULL, NULL, LOCAL },
-		[STAGE_TCP_RX] = { "tcp_rx",
-				   "tcp_v4_rcv tcp_v6_rcv tcp_v4_do_rcv tcp_v6_do_rcv tcp_rcv_established tcp_rcv_state_process "
-				   "tcp_data_queue tcp_ack tcp_add_backlog tcp_check_req tcp_conn_request tcp_child_process tcp_v4_syn_recv_sock "
-				   "tcp_v6_syn_recv_sock tcp_v4_conn_request tcp_v6_conn_request tcp_clean_rtx_queue tcp_data_ready tcp_try_coalesce "
-				   "tcp_queue_rcv tcp_validate_incoming tcp_fin tcp_time_wait tcp_timewait_state_process "
-				   "__release_sock tcp_ack_update_rtt tcp_filter tcp_inbound_*",
-				   NULL, NULL, LOCAL },
-		[STAGE_UDP_RX] = { "udp_rx",
-				   "udp_rcv __udp4_lib_rcv udpv6_rcv __udp6_lib_rcv udp_queue_rcv_skb udp_queue_rcv_one_skb "
-				   "udp_unicast_rcv_skb __udp_enqueue_schedule_skb udpv6_queue_rcv_skb udpv6_queue_rcv_one_skb udp6_unicast_rcv_skb "
-				   "__udp4_lib_mcast_deliver udp4_csum_init udp6_csum_init udp4_rcv udp6_rcv",
-				   NULL, NULL, LOCAL },
-		[STAGE_SOCKET_LOOKUP] = { "socket_lookup",
-					  "__inet_lookup_established __inet6_lookup_established __inet_lookup_listener "
-					  "inet6_lookup_listener __udp4_lib_lookup __udp6_lib_lookup udp4_lib_lookup2 udp6_lib_lookup2 udp4_lib_lookup "
-					  "udp6_lib_lookup inet_lhash2_lookup inet6_lhash2_lookup inet_lookup_reuseport inet6_lookup_reuseport "
-					  "reuseport_select_sock udp_ehashfn inet_ehashfn inet6_ehashfn compute_score __inet6_lookup __inet_lookup" },
-		[STAGE_ICMP] = { "icmp",
-				 "icmp_rcv icmpv6_rcv __icmp_send icmp_reply icmp_echo icmp_push_reply icmp_unreach icmpv6_echo_reply "
-				 "icmp6_send ndisc_rcv igmp_rcv igmp6_event_query ping_rcv nf_send_reset nf_send_reset6 nf_send_unreach nf_send_unreach6 nf_reject_* ndisc_recv_* ndisc_send_* ndisc_router_discovery ndisc_redirect_rcv",
-				 NULL, NULL, LOCAL },
-		[STAGE_ARP] = { "arp",
-				"arp_rcv arp_process arp_xmit arp_send arp_send_dst arp_create arp_fwd_proxy arp_ignore",
-				NULL, NULL, LOCAL },
-		[STAGE_RAW] = { "raw",
-				"raw_local_deliver raw_rcv raw_sendmsg raw_recvmsg rawv6_rcv rawv6_sendmsg rawv6_recvmsg raw6_local_deliver "
-				"raw_v4_input",
-				NULL, NULL, LOCAL },
-		[STAGE_TAP] = { "tap",
-				"packet_rcv tpacket_rcv dev_queue_xmit_nit packet_rcv_spkt packet_rcv_fanout packet_sendmsg packet_recvmsg "
-				"packet_snd tpacket_snd run_filter",
-				"af_packet" },
-		/* the socket layer above the protocols */
-		[STAGE_SOCKET] = { "socket",
-				   "inet_sendmsg inet6_sendmsg inet_recvmsg inet6_recvmsg inet_sendpage sock_common_recvmsg "
-				   "inet_stream_connect inet_dgram_connect inet_accept inet_shutdown inet_release inet6_release __inet_stream_connect "
-				   "__inet_accept sock_sendmsg __sock_sendmsg sock_recvmsg __sys_sendto __sys_recvfrom ____sys_sendmsg ____sys_recvmsg "
-				   "sock_write_iter sock_read_iter sock_close __sock_release splice_to_socket inet_autobind inet_send_prepare",
-				   NULL, NULL, GENERIC },
-		[STAGE_TCP_RECV] = { "tcp_recv",
-				     "tcp_recvmsg tcp_recvmsg_locked tcp_cleanup_rbuf __tcp_cleanup_rbuf tcp_splice_read tcp_read_sock "
-				     "sk_wait_data tcp_eat_recv_skb tcp_rcv_space_adjust tcp_zerocopy_receive tcp_update_recv_tstamps" },
-		[STAGE_UDP_RECV] = { "udp_recv",
-				     "udp_recvmsg udpv6_recvmsg __skb_recv_udp "
-				     "skb_consume_udp udp_skb_destructor __udp_recv_*" },
-		[STAGE_CONNECTION] = { "connection", "raw_close raw_destroy udp_disconnect __udp_disconnect udp_lib_get_port udp_lib_unhash inet_csk_get_port tcp_v4_connect tcp_v6_connect tcp_connect tcp_close __tcp_close tcp_shutdown tcp_disconnect "
-						     "inet_csk_accept inet_hash_connect __inet_hash_connect inet_csk_destroy_sock inet_csk_listen_stop tcp_send_fin "
-						     "tcp_v4_destroy_sock udp_destroy_sock udpv6_destroy_sock udp_lib_close sk_common_release inet_sock_destruct "
-						     "inet6_sock_destruct __sk_destruct sk_destruct __sk_free ip4_datagram_connect __ip4_datagram_connect ip6_datagram_connect __ip6_datagram_connect udp_connect udpv6_connect "
-						     "inet_csk_complete_hashdance inet_csk_wait_for_connect inet_csk_clone_lock" },
-		[STAGE_TCP_TX] = { "tcp_tx",
-				   "tcp_sendmsg tcp_sendmsg_locked tcp_push tcp_write_xmit __tcp_push_pending_frames __tcp_transmit_skb "
-				   "__tcp_send_ack tcp_send_ack tcp_tsq_handler tcp_tasklet_func tcp_tsq_workfn tcp_stream_alloc_skb sk_stream_alloc_skb "
-				   "tcp_wmem_schedule sk_stream_wait_memory tcp_sendpage tcp_sendpage_locked do_tcp_sendpages tcp_push_one "
-				   "tcp_release_cb tcp_retransmit_skb __tcp_retransmit_skb tcp_xmit_retransmit_queue tcp_send_mss tcp_current_mss "
-				   "tcp_established_options tcp_options_write tcp_v4_send_check tcp_write_timer tcp_delack_timer tcp_keepalive_timer "
-				   "tcp_v4_send_synack tcp_v6_send_synack tcp_v6_send_response tcp_make_synack tcp_event_new_data_sent tcp_schedule_loss_probe tcp_mtu_probe "
-				   "tcp_send_active_reset tcp_v4_send_reset tcp_v4_send_ack" },
-		[STAGE_UDP_TX] = { "udp_tx", "udp_sendmsg udpv6_sendmsg udp_send_skb "
-					     "udp_v6_send_skb udp_sendpage "
-					     "udp_push_pending_frames " },
-		[STAGE_OUTPUT_V4] = { "output_v4",
-				      "ip_local_out __ip_local_out ip_queue_xmit __ip_queue_xmit ip_output ip_finish_output "
-				      "__ip_finish_output ip_finish_output2 ip_do_fragment ip_fragment ip_send_skb ip_mc_output ip_send_unicast_reply "
-				      "ip_build_and_send_pkt ip_push_pending_frames" },
-		[STAGE_OUTPUT_V6] = { "output_v6",
-				      "ip6_xmit ip6_output ip6_finish_output __ip6_finish_output ip6_finish_output2 ip6_fragment "
-				      "ip6_local_out __ip6_local_out ip6_send_skb inet6_csk_xmit ip6_push_pending_frames" },
-		[STAGE_NEIGHBOUR] = { "neighbour",
-				      "neigh_resolve_output neigh_connected_output neigh_direct_output neigh_hh_output "
-				      "__neigh_event_send neigh_timer_handler neigh_lookup __neigh_create arp_solicit ndisc_solicit neigh_update __neigh_update ___neigh_create "
-				      "ip_neigh_* neigh_*" },
-		[STAGE_QDISC] = { "qdisc",
-				  "__dev_queue_xmit dev_queue_xmit dev_qdisc_enqueue __qdisc_run qdisc_run_end sch_direct_xmit "
-				  "pfifo_fast_enqueue pfifo_fast_dequeue fq_codel_enqueue fq_codel_dequeue fq_enqueue fq_dequeue qdisc_dequeue_head "
-				  "netdev_core_pick_tx netdev_pick_tx dequeue_skb qdisc_restart noqueue_enqueue qdisc_watchdog*",
-				  "sch_*" },
-		[STAGE_GSO] = { "gso",
-				"validate_xmit_skb validate_xmit_skb_list __skb_gso_segment skb_gso_segment skb_segment tcp_gso_segment "
-				"skb_mac_gso_segment inet_gso_segment ipv6_gso_segment tcp4_gso_segment tcp6_gso_segment udp4_ufo_fragment "
-				"__udp_gso_segment netif_skb_features skb_checksum_help skb_csum_hwoffload_help tcp_gso_tstamp" },
-		[STAGE_DRIVER_TX] = { "driver_tx",
-				      "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit packet_xmit loopback_xmit veth_xmit",
-				      NULL,
-				      "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit bq_xmit_all",
-				      POINTER },
-		[STAGE_LSM] = { "lsm",
-				"security_* selinux_* apparmor_* aa_* smack_* bpf_lsm_* tomoyo_*" },
-		/* top halves */
-		[STAGE_INTERRUPT] = { "interrupt",
-				      "asm_common_interrupt common_interrupt __common_interrupt asm_sysvec_* sysvec_* "
-				      "handle_irq_event handle_edge_irq handle_fasteoi_irq el1_interrupt el1h_64_irq* el1t_64_irq* el0_interrupt gic_handle_irq do_IRQ" },
-		/* netto's own programs, and what the kernel does to run them: see resolve_frames()
-		 */
-		[STAGE_TRACING] = { "tracing",
-				    "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* __bpf_trace_* __traceiter_* "
-				    "ktime_get_mono_fast_ns" },
-		[STAGE_UNKNOWN] = { "unknown", "" },
-	};
+} stages[STAGES] = {
+	/* the softirq core, and within a system call other softirqs that interrupted it */
+	[STAGE_SOFTIRQ] = {
+		.name = "softirq",
+		.symbols = "handle_softirqs __do_softirq __softirqentry_text_start do_softirq "
+			"do_softirq_own_stack __irq_exit_rcu irq_exit_rcu run_ksoftirqd "
+			"tasklet_action* run_timer_softirq __run_timers rcu_core*",
+	},
+	[STAGE_NAPI] = {
+		.name = "napi", .kind = GENERIC,
+		.symbols = "net_rx_action __napi_poll napi_poll napi_threaded_poll_loop "
+			"napi_threaded_poll __napi_busy_loop napi_busy_loop busy_poll_stop "
+			"net_tx_action xfrm_dev_backlog sk_busy_loop_end ep_busy_loop_end",
+	},
+	[STAGE_DRIVER] = {
+		.name = "driver", .kind = POINTER,
+		.callers = "__napi_poll napi_poll net_rx_action __napi_busy_loop busy_poll_stop",
+	},
+	[STAGE_VIRTUAL_POLL] = {
+		.name = "virtual_poll",
+		.symbols = "process_backlog gro_cell_poll veth_poll tun_napi_poll "
+			"wg_packet_rx_poll flush_backlog cpu_map_kthread_run "
+			"cpu_map_bpf_prog_run*",
+	},
+	[STAGE_GRO] = {
+		.name = "gro",
+		.symbols = "napi_gro_receive gro_receive_skb napi_gro_frags dev_gro_receive "
+			"napi_gro_complete gro_complete napi_gro_flush __gro_flush gro_flush "
+			"napi_complete_done skb_gro_receive skb_gro_receive_list "
+			"inet_gro_receive ipv6_gro_receive tcp4_gro_receive tcp6_gro_receive "
+			"tcp_gro_receive udp4_gro_receive udp6_gro_receive udp_gro_receive "
+			"vlan_gro_receive eth_gro_receive gre_gro_receive vxlan_gro_receive "
+			"inet_gro_complete ipv6_gro_complete tcp4_gro_complete "
+			"tcp6_gro_complete udp4_gro_complete udp6_gro_complete "
+			"gro_cells_receive gro_normal_list gro_normal_one napi_skb_finish "
+			"gro_pull_from_frag0 gro_try_pull_from_frag0",
+	},
+	[STAGE_XDP] = {
+		.name = "xdp",
+		.symbols = "bpf_dispatcher_xdp_func bpf_dispatcher_xdp xdp_do_redirect "
+			"xdp_do_redirect_frame xdp_do_flush xdp_do_flush_map __dev_flush "
+			"bq_enqueue bq_xmit_all __cpu_map_flush cpu_map_enqueue "
+			"dev_map_enqueue __xsk_map_redirect __xsk_map_flush xsk_rcv "
+			"veth_xdp_rcv_one veth_xdp_rcv_skb",
+	},
+	[STAGE_XDP_GENERIC] = {
+		.name = "xdp_generic",
+		.symbols = "do_xdp_generic netif_receive_generic_xdp bpf_prog_run_generic_xdp "
+			"generic_xdp_tx xdp_do_generic_redirect netif_skb_check_for_xdp",
+	},
+	[STAGE_CORE] = {
+		.name = "core",
+		.symbols = "__netif_receive_skb_core __netif_receive_skb_one_core "
+			"__netif_receive_skb __netif_receive_skb_list_core "
+			"__netif_receive_skb_list netif_receive_skb netif_receive_skb_core "
+			"netif_receive_skb_list netif_receive_skb_list_internal "
+			"netif_receive_skb_internal deliver_skb skb_vlan_untag",
+	},
+	[STAGE_RPS] = {
+		.name = "rps",
+		.symbols = "get_rps_cpu enqueue_to_backlog netif_rx __netif_rx "
+			"netif_rx_internal netif_rx_ni net_rps_send_ipi "
+			"net_rps_action_and_irq_enable set_rps_cpu",
+	},
+	[STAGE_TC] = {
+		.name = "tc",
+		.symbols = "tcf_classify tcf_classify_ingress __tcf_classify tc_run "
+			"cls_bpf_classify fl_classify u32_classify mall_classify "
+			"tcf_action_exec tcf_mirred_act skb_do_redirect sch_handle_ingress "
+			"tcf_* tcx_run*",
+		.modules = "cls_* act_* sch_ingress",
+	},
+	/* the same below __dev_queue_xmit() */
+	[STAGE_TC_EGRESS] = {
+		.name = "tc_egress",
+	},
+	[STAGE_NF_INGRESS] = {
+		.name = "nf_ingress", .kind = HOOK,
+		.callers = "__netif_receive_skb_core",
+	},
+	[STAGE_NF_EGRESS] = {
+		.name = "nf_egress", .kind = HOOK,
+		.callers = "__dev_queue_xmit",
+	},
+	[STAGE_FLOWTABLE] = {
+		.name = "flowtable",
+		.symbols = "nf_flow_offload_inet_hook nf_flow_offload_ip_hook "
+			"nf_flow_offload_ipv6_hook flow_offload_lookup nf_flow_queue_xmit "
+			"nf_flow_*",
+		.modules = "nf_flow_table nf_flow_table_inet nf_flow_table_ipv4 "
+			"nf_flow_table_ipv6",
+	},
+	[STAGE_VLAN] = {
+		.name = "vlan",
+		.symbols = "vlan_do_receive vlan_dev_hard_start_xmit vlan_*",
+		.modules = "8021q",
+	},
+	[STAGE_BOND] = {
+		.name = "bond",
+		.symbols = "bond_handle_frame bond_dev_queue_xmit bond_*",
+		.modules = "bonding",
+	},
+	[STAGE_TEAM] = {
+		.name = "team",
+		.symbols = "team_handle_frame team_xmit",
+		.modules = "team team_mode_*",
+	},
+	[STAGE_MACVLAN] = {
+		.name = "macvlan",
+		.symbols = "macvlan_*",
+		.modules = "macvlan macvtap",
+	},
+	[STAGE_IPVLAN] = {
+		.name = "ipvlan",
+		.symbols = "ipvlan_*",
+		.modules = "ipvlan ipvtap",
+	},
+	[STAGE_BRIDGE] = {
+		.name = "bridge",
+		.symbols = "br_handle_frame br_handle_frame_finish br_forward __br_forward "
+			"br_forward_finish br_dev_queue_push_xmit br_pass_frame_up "
+			"br_netif_receive_skb br_flood br_multicast_flood br_dev_xmit br_*",
+		.modules = "bridge",
+	},
+	[STAGE_NF_BRIDGE] = {
+		.name = "nf_bridge", .kind = HOOK,
+		.callers = "br_pass_frame_up __br_forward br_forward_finish br_handle_frame "
+			"br_handle_frame_finish br_netif_receive_skb",
+	},
+	[STAGE_BRIDGE_NF] = {
+		.name = "bridge_nf",
+		.symbols = "br_nf_*",
+		.modules = "br_netfilter",
+	},
+	[STAGE_OVS] = {
+		.name = "ovs",
+		.symbols = "netdev_frame_hook ovs_*",
+		.modules = "openvswitch",
+	},
+	[STAGE_TUNNEL_RX] = {
+		.name = "tunnel_rx",
+		.symbols = "vxlan_rcv geneve_udp_encap_recv gre_rcv __ipgre_rcv ipgre_rcv "
+			"ip_tunnel_rcv ipip_rcv ipip_tunnel_rcv ipip6_rcv ip6_tnl_rcv "
+			"__ip6_tnl_rcv l2tp_udp_encap_recv pppoe_rcv ppp_input tunnel4_rcv "
+			"udp_tunnel_* gue_* fou_*",
+		.modules = "vxlan geneve ip_gre ip6_gre gre ipip sit ip_tunnel ip6_tunnel "
+			"tunnel4 tunnel6 ip_vti ip6_vti gre6 bareudp amt l2tp_* pppoe ppp_* "
+			"udp_tunnel",
+	},
+	[STAGE_TUNNEL_TX] = {
+		.name = "tunnel_tx",
+		.symbols = "vxlan_xmit vxlan_xmit_one geneve_xmit ipgre_xmit gre_tap_xmit "
+			"__gre_xmit ip_tunnel_xmit iptunnel_xmit ip_md_tunnel_xmit "
+			"ipip_tunnel_xmit sit_tunnel_xmit ip6_tnl_start_xmit ip6_tnl_xmit "
+			"udp_tunnel_xmit_skb udp_tunnel6_xmit_skb ppp_start_xmit pppoe_xmit "
+			"l2tp_xmit_skb",
+	},
+	[STAGE_WIREGUARD] = {
+		.name = "wireguard",
+		.symbols = "wg_*",
+		.modules = "wireguard",
+	},
+	[STAGE_XFRM] = {
+		.name = "xfrm",
+		.symbols = "esp_input* esp_output* esp_xmit* esp4_* esp6_* ah_input* ah_output* "
+			"ah6_* xfrm*",
+		.modules = "esp4 esp6 ah4 ah6 xfrm_*",
+	},
+	[STAGE_IP_RX_V4] = {
+		.name = "ip_rx_v4",
+		.symbols = "ip_rcv ip_list_rcv ip_sublist_rcv ip_rcv_core ip_rcv_finish "
+			"ip_rcv_finish_core ip_sublist_rcv_finish ip_list_rcv_finish "
+			"ip_rcv_options",
+	},
+	[STAGE_IP_RX_V6] = {
+		.name = "ip_rx_v6",
+		.symbols = "ipv6_rcv ipv6_list_rcv ip6_sublist_rcv ip6_rcv_core ip6_rcv_finish "
+			"ip6_rcv_finish_core ip6_sublist_rcv_finish ip6_list_rcv_finish",
+	},
+	[STAGE_NF_PREROUTING_V4] = {
+		.name = "nf_prerouting_v4", .kind = HOOK,
+		.callers = "ip_rcv ip_sublist_rcv",
+	},
+	[STAGE_NF_PREROUTING_V6] = {
+		.name = "nf_prerouting_v6", .kind = HOOK,
+		.callers = "ipv6_rcv ip6_sublist_rcv",
+	},
+	[STAGE_NF_INPUT_V4] = {
+		.name = "nf_input_v4", .kind = HOOK,
+		.callers = "ip_local_deliver",
+	},
+	[STAGE_NF_INPUT_V6] = {
+		.name = "nf_input_v6", .kind = HOOK,
+		.callers = "ip6_input ip6_mc_input",
+	},
+	[STAGE_NF_FORWARD_V4] = {
+		.name = "nf_forward_v4", .kind = HOOK,
+		.callers = "ip_forward",
+	},
+	[STAGE_NF_FORWARD_V6] = {
+		.name = "nf_forward_v6", .kind = HOOK,
+		.callers = "ip6_forward",
+	},
+	[STAGE_NF_OUTPUT_V4] = {
+		.name = "nf_output_v4", .kind = HOOK,
+		.callers = "__ip_local_out raw_sendmsg",
+	},
+	[STAGE_NF_OUTPUT_V6] = {
+		.name = "nf_output_v6", .kind = HOOK,
+		.callers = "__ip6_local_out ip6_xmit rawv6_sendmsg mld_sendpack ndisc_send_skb",
+	},
+	[STAGE_NF_POSTROUTING_V4] = {
+		.name = "nf_postrouting_v4", .kind = HOOK,
+		.callers = "ip_output ip_mc_output xfrm4_output",
+	},
+	[STAGE_NF_POSTROUTING_V6] = {
+		.name = "nf_postrouting_v6", .kind = HOOK,
+		.callers = "ip6_output ip6_finish_output2 xfrm6_output",
+	},
+	/* where the hook's caller is not known, and what netfilter has in between */
+	[STAGE_NETFILTER] = {
+		.name = "netfilter",
+		.symbols = "nf_hook_slow nf_hook_slow_list nf_hook NF_HOOK NF_HOOK_LIST "
+			"nf_queue nf_reinject nf_log_*",
+		.modules = "nfnetlink_queue nfnetlink_log nf_log_syslog",
+	},
+	[STAGE_CONNTRACK] = {
+		.name = "conntrack",
+		.symbols = "nf_conntrack_in ipv4_conntrack_in ipv6_conntrack_in "
+			"ipv4_conntrack_local ipv6_conntrack_local nf_confirm ipv4_confirm "
+			"ipv6_confirm nf_ct_* nf_conntrack_* __nf_conntrack_* __nf_ct_*",
+		.modules = "nf_conntrack nf_conntrack_*",
+	},
+	[STAGE_NAT] = {
+		.name = "nat",
+		.symbols = "nft_nat_do_chain nf_nat_*",
+		.modules = "nf_nat nf_nat_* nft_chain_nat iptable_nat ip6table_nat",
+	},
+	[STAGE_NFT] = {
+		.name = "nft",
+		.symbols = "nft_do_chain nft_* nf_tables_*",
+		.modules = "nf_tables nft_*",
+	},
+	[STAGE_IPTABLES] = {
+		.name = "iptables", .kind = POINTER,
+		.symbols = "ipt_do_table ip6t_do_table ebt_do_table arpt_do_table ip_set_test "
+			"iptable_* ip6table_*",
+		.modules = "x_tables ip_tables ip6_tables iptable_* ip6table_* arp_tables "
+			"arptable_* ebtables ebtable_* xt_* ipt_* ip6t_* ip_set ip_set_*",
+		.callers = "nft_match_eval nft_match_large_eval nft_target_eval_xt "
+			"nft_target_eval_bridge ipt_do_table ip6t_do_table ebt_do_table",
+	},
+	[STAGE_IPVS] = {
+		.name = "ipvs",
+		.symbols = "ip_vs_*",
+		.modules = "ip_vs ip_vs_*",
+	},
+	[STAGE_DEFRAG] = {
+		.name = "defrag",
+		.symbols = "ip_defrag ipv6_frag_rcv nf_ct_frag6_* inet_frag_find "
+			"ipv4_conntrack_defrag ipv6_defrag ip_check_defrag",
+		.modules = "nf_defrag_ipv4 nf_defrag_ipv6",
+	},
+	[STAGE_EARLY_DEMUX] = {
+		.name = "early_demux",
+		.symbols = "tcp_v4_early_demux tcp_v6_early_demux udp_v4_early_demux "
+			"udp_v6_early_demux ip4_early_demux",
+	},
+	[STAGE_ROUTE_V4] = {
+		.name = "route_v4",
+		.symbols = "ip_route_input_noref ip_route_input_rcu ip_route_input_slow "
+			"ip_route_use_hint fib_table_lookup __fib_lookup fib4_rule_action "
+			"fib_validate_source __fib_validate_source ip_mkroute_input "
+			"ip_route_output_flow ip_route_output_key_hash "
+			"ip_route_output_key_hash_rcu ip_route_output_* __mkroute_output "
+			"fib_select_path fib_lookup_good_nhc rt_dst_alloc find_exception "
+			"ipv4_dst_check rt_cache_route ipv4_mtu ip_dst_mtu_maybe_forward "
+			"fib_multipath_hash",
+	},
+	[STAGE_ROUTE_V6] = {
+		.name = "route_v6",
+		.symbols = "ip6_route_input ip6_route_input_lookup ip6_route_output_flags "
+			"ip6_route_output_flags_noref ip6_pol_route ip6_pol_route_input "
+			"ip6_pol_route_output fib6_table_lookup fib6_lookup fib6_rule_lookup "
+			"fib6_rule_action ip6_dst_check ip6_dst_lookup_tail "
+			"ip6_dst_lookup_flow ip6_sk_dst_lookup_flow ip6_dst_lookup "
+			"fib6_select_path fib6_node_lookup rt6_* ip6_rt_* ip6_mtu "
+			"ip6_dst_mtu_maybe_forward ip6_route_*",
+	},
+	[STAGE_MULTICAST] = {
+		.name = "multicast",
+		.symbols = "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward",
+	},
+	/* and where tail calls have deleted these: see walk_stages() */
+	[STAGE_FORWARD_V4] = {
+		.name = "forward_v4",
+		.symbols = "ip_forward ip_forward_finish ip_forward_options",
+	},
+	[STAGE_FORWARD_V6] = {
+		.name = "forward_v6",
+		.symbols = "ip6_forward ip6_forward_finish",
+	},
+	[STAGE_LOCAL_V4] = {
+		.name = "local_v4", .kind = LOCAL,
+		.symbols = "ip_local_deliver ip_local_deliver_finish ip_protocol_deliver_rcu",
+	},
+	[STAGE_LOCAL_V6] = {
+		.name = "local_v6", .kind = LOCAL,
+		.symbols = "ip6_input ip6_input_finish ip6_mc_input ip6_protocol_deliver_rcu",
+	},
+	[STAGE_TCP_RX] = {
+		.name = "tcp_rx", .kind = LOCAL,
+		.symbols = "tcp_v4_rcv tcp_v6_rcv tcp_v4_do_rcv tcp_v6_do_rcv "
+			"tcp_rcv_established tcp_rcv_state_process tcp_data_queue tcp_ack "
+			"tcp_add_backlog tcp_check_req tcp_conn_request tcp_child_process "
+			"tcp_v4_syn_recv_sock tcp_v6_syn_recv_sock tcp_v4_conn_request "
+			"tcp_v6_conn_request tcp_clean_rtx_queue tcp_data_ready "
+			"tcp_try_coalesce tcp_queue_rcv tcp_validate_incoming tcp_fin "
+			"tcp_time_wait tcp_timewait_state_process __release_sock "
+			"tcp_ack_update_rtt tcp_filter tcp_inbound_*",
+	},
+	[STAGE_UDP_RX] = {
+		.name = "udp_rx", .kind = LOCAL,
+		.symbols = "udp_rcv __udp4_lib_rcv udpv6_rcv __udp6_lib_rcv udp_queue_rcv_skb "
+			"udp_queue_rcv_one_skb udp_unicast_rcv_skb "
+			"__udp_enqueue_schedule_skb udpv6_queue_rcv_skb "
+			"udpv6_queue_rcv_one_skb udp6_unicast_rcv_skb "
+			"__udp4_lib_mcast_deliver udp4_csum_init udp6_csum_init udp4_rcv "
+			"udp6_rcv",
+	},
+	[STAGE_SOCKET_LOOKUP] = {
+		.name = "socket_lookup",
+		.symbols = "__inet_lookup_established __inet6_lookup_established "
+			"__inet_lookup_listener inet6_lookup_listener __udp4_lib_lookup "
+			"__udp6_lib_lookup udp4_lib_lookup2 udp6_lib_lookup2 udp4_lib_lookup "
+			"udp6_lib_lookup inet_lhash2_lookup inet6_lhash2_lookup "
+			"inet_lookup_reuseport inet6_lookup_reuseport reuseport_select_sock "
+			"udp_ehashfn inet_ehashfn inet6_ehashfn compute_score __inet6_lookup "
+			"__inet_lookup",
+	},
+	[STAGE_ICMP] = {
+		.name = "icmp", .kind = LOCAL,
+		.symbols = "icmp_rcv icmpv6_rcv __icmp_send icmp_reply icmp_echo "
+			"icmp_push_reply icmp_unreach icmpv6_echo_reply icmp6_send ndisc_rcv "
+			"igmp_rcv igmp6_event_query ping_rcv nf_send_reset nf_send_reset6 "
+			"nf_send_unreach nf_send_unreach6 nf_reject_* ndisc_recv_* "
+			"ndisc_send_* ndisc_router_discovery ndisc_redirect_rcv",
+	},
+	[STAGE_ARP] = {
+		.name = "arp", .kind = LOCAL,
+		.symbols = "arp_rcv arp_process arp_xmit arp_send arp_send_dst arp_create "
+			"arp_fwd_proxy arp_ignore",
+	},
+	[STAGE_RAW] = {
+		.name = "raw", .kind = LOCAL,
+		.symbols = "raw_local_deliver raw_rcv raw_sendmsg raw_recvmsg rawv6_rcv "
+			"rawv6_sendmsg rawv6_recvmsg raw6_local_deliver raw_v4_input",
+	},
+	[STAGE_TAP] = {
+		.name = "tap",
+		.symbols = "packet_rcv tpacket_rcv dev_queue_xmit_nit packet_rcv_spkt "
+			"packet_rcv_fanout packet_sendmsg packet_recvmsg packet_snd "
+			"tpacket_snd run_filter",
+		.modules = "af_packet",
+	},
+	/* the socket layer above the protocols */
+	[STAGE_SOCKET] = {
+		.name = "socket", .kind = GENERIC,
+		.symbols = "inet_sendmsg inet6_sendmsg inet_recvmsg inet6_recvmsg inet_sendpage "
+			"sock_common_recvmsg inet_stream_connect inet_dgram_connect "
+			"inet_accept inet_shutdown inet_release inet6_release "
+			"__inet_stream_connect __inet_accept sock_sendmsg __sock_sendmsg "
+			"sock_recvmsg __sys_sendto __sys_recvfrom ____sys_sendmsg "
+			"____sys_recvmsg sock_write_iter sock_read_iter sock_close "
+			"__sock_release splice_to_socket inet_autobind inet_send_prepare",
+	},
+	[STAGE_TCP_RECV] = {
+		.name = "tcp_recv",
+		.symbols = "tcp_recvmsg tcp_recvmsg_locked tcp_cleanup_rbuf __tcp_cleanup_rbuf "
+			"tcp_splice_read tcp_read_sock sk_wait_data tcp_eat_recv_skb "
+			"tcp_rcv_space_adjust tcp_zerocopy_receive tcp_update_recv_tstamps",
+	},
+	[STAGE_UDP_RECV] = {
+		.name = "udp_recv",
+		.symbols = "udp_recvmsg udpv6_recvmsg __skb_recv_udp skb_consume_udp "
+			"udp_skb_destructor __udp_recv_*",
+	},
+	[STAGE_CONNECTION] = {
+		.name = "connection",
+		.symbols = "raw_close raw_destroy udp_disconnect __udp_disconnect "
+			"udp_lib_get_port udp_lib_unhash inet_csk_get_port tcp_v4_connect "
+			"tcp_v6_connect tcp_connect tcp_close __tcp_close tcp_shutdown "
+			"tcp_disconnect inet_csk_accept inet_hash_connect "
+			"__inet_hash_connect inet_csk_destroy_sock inet_csk_listen_stop "
+			"tcp_send_fin tcp_v4_destroy_sock udp_destroy_sock "
+			"udpv6_destroy_sock udp_lib_close sk_common_release "
+			"inet_sock_destruct inet6_sock_destruct __sk_destruct sk_destruct "
+			"__sk_free ip4_datagram_connect __ip4_datagram_connect "
+			"ip6_datagram_connect __ip6_datagram_connect udp_connect "
+			"udpv6_connect inet_csk_complete_hashdance inet_csk_wait_for_connect "
+			"inet_csk_clone_lock",
+	},
+	[STAGE_TCP_TX] = {
+		.name = "tcp_tx",
+		.symbols = "tcp_sendmsg tcp_sendmsg_locked tcp_push tcp_write_xmit "
+			"__tcp_push_pending_frames __tcp_transmit_skb __tcp_send_ack "
+			"tcp_send_ack tcp_tsq_handler tcp_tasklet_func tcp_tsq_workfn "
+			"tcp_stream_alloc_skb sk_stream_alloc_skb tcp_wmem_schedule "
+			"sk_stream_wait_memory tcp_sendpage tcp_sendpage_locked "
+			"do_tcp_sendpages tcp_push_one tcp_release_cb tcp_retransmit_skb "
+			"__tcp_retransmit_skb tcp_xmit_retransmit_queue tcp_send_mss "
+			"tcp_current_mss tcp_established_options tcp_options_write "
+			"tcp_v4_send_check tcp_write_timer tcp_delack_timer "
+			"tcp_keepalive_timer tcp_v4_send_synack tcp_v6_send_synack "
+			"tcp_v6_send_response tcp_make_synack tcp_event_new_data_sent "
+			"tcp_schedule_loss_probe tcp_mtu_probe tcp_send_active_reset "
+			"tcp_v4_send_reset tcp_v4_send_ack",
+	},
+	[STAGE_UDP_TX] = {
+		.name = "udp_tx",
+		.symbols = "udp_sendmsg udpv6_sendmsg udp_send_skb udp_v6_send_skb udp_sendpage "
+			"udp_push_pending_frames",
+	},
+	[STAGE_OUTPUT_V4] = {
+		.name = "output_v4",
+		.symbols = "ip_local_out __ip_local_out ip_queue_xmit __ip_queue_xmit ip_output "
+			"ip_finish_output __ip_finish_output ip_finish_output2 "
+			"ip_do_fragment ip_fragment ip_send_skb ip_mc_output "
+			"ip_send_unicast_reply ip_build_and_send_pkt ip_push_pending_frames",
+	},
+	[STAGE_OUTPUT_V6] = {
+		.name = "output_v6",
+		.symbols = "ip6_xmit ip6_output ip6_finish_output __ip6_finish_output "
+			"ip6_finish_output2 ip6_fragment ip6_local_out __ip6_local_out "
+			"ip6_send_skb inet6_csk_xmit ip6_push_pending_frames",
+	},
+	[STAGE_NEIGHBOUR] = {
+		.name = "neighbour",
+		.symbols = "neigh_resolve_output neigh_connected_output neigh_direct_output "
+			"neigh_hh_output __neigh_event_send neigh_timer_handler neigh_lookup "
+			"__neigh_create arp_solicit ndisc_solicit neigh_update "
+			"__neigh_update ___neigh_create ip_neigh_* neigh_*",
+	},
+	[STAGE_QDISC] = {
+		.name = "qdisc",
+		.symbols = "__dev_queue_xmit dev_queue_xmit dev_qdisc_enqueue __qdisc_run "
+			"qdisc_run_end sch_direct_xmit pfifo_fast_enqueue pfifo_fast_dequeue "
+			"fq_codel_enqueue fq_codel_dequeue fq_enqueue fq_dequeue "
+			"qdisc_dequeue_head netdev_core_pick_tx netdev_pick_tx dequeue_skb "
+			"qdisc_restart noqueue_enqueue qdisc_watchdog*",
+		.modules = "sch_*",
+	},
+	[STAGE_GSO] = {
+		.name = "gso",
+		.symbols = "validate_xmit_skb validate_xmit_skb_list __skb_gso_segment "
+			"skb_gso_segment skb_segment tcp_gso_segment skb_mac_gso_segment "
+			"inet_gso_segment ipv6_gso_segment tcp4_gso_segment tcp6_gso_segment "
+			"udp4_ufo_fragment __udp_gso_segment netif_skb_features "
+			"skb_checksum_help skb_csum_hwoffload_help tcp_gso_tstamp",
+	},
+	[STAGE_DRIVER_TX] = {
+		.name = "driver_tx", .kind = POINTER,
+		.symbols = "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit "
+			"packet_xmit loopback_xmit veth_xmit",
+		.callers = "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit "
+			"bq_xmit_all",
+	},
+	[STAGE_LSM] = {
+		.name = "lsm",
+		.symbols = "security_* selinux_* apparmor_* aa_* smack_* bpf_lsm_* tomoyo_*",
+	},
+	/* top halves */
+	[STAGE_INTERRUPT] = {
+		.name = "interrupt",
+		.symbols = "asm_common_interrupt common_interrupt __common_interrupt "
+			"asm_sysvec_* sysvec_* handle_irq_event handle_edge_irq "
+			"handle_fasteoi_irq el1_interrupt el1h_64_irq* el1t_64_irq* "
+			"el0_interrupt gic_handle_irq do_IRQ",
+	},
+	/* netto's own programs, and what the kernel does to run them: see resolve_frames() */
+	[STAGE_TRACING] = {
+		.name = "tracing",
+		.symbols = "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* "
+			"__bpf_trace_* __traceiter_* ktime_get_mono_fast_ns",
+	},
+	[STAGE_UNKNOWN] = {
+		.name = "unknown",
+	},
+};
 
 enum {
 	ACTIVITY_NONE,
@@ -773,49 +1028,86 @@ static const struct {
 	const char *name;
 	const char *symbols;
 } activities[ACTIVITIES] = {
-	[ACTIVITY_SKB_ALLOC] = { "skb_alloc",
-				 "__alloc_skb napi_alloc_skb __napi_alloc_skb __netdev_alloc_skb build_skb napi_build_skb "
-				 "__build_skb __build_skb_around kmalloc_reserve page_pool_alloc_* sock_alloc_send_pskb alloc_skb_with_frags "
-				 "skb_clone pskb_expand_head skb_copy __pskb_copy_fclone skb_page_frag_refill sk_page_frag_refill "
-				 "sock_alloc_send_skb sock_wmalloc napi_get_frags" },
-	[ACTIVITY_SKB_FREE] = { "skb_free",
-				"kfree_skb nf_conntrack_put __kfree_skb_flush kfree_skb_reason sk_skb_reason_drop consume_skb napi_consume_skb __kfree_skb "
-				"skb_release_data skb_release_head_state skb_release_all __kfree_skb_defer __napi_kfree_skb napi_skb_cache_put "
-				"skb_defer_free_flush skb_attempt_defer_free page_pool_put_* __xdp_return tcp_wfree sock_wfree sock_rfree "
-				"skb_free_head kfree_skbmem kfree_skb_list_reason __consume_stateless_skb kfree_skb_list kfree_skb_partial "
-				"skb_free_datagram __dev_kfree_skb_any dev_kfree_skb_any_reason __sk_defer_free_flush sk_defer_free_flush tcp_eat_skb "
-				"napi_skb_free_stolen_head" },
-	[ACTIVITY_COPY] = { "copy",
-			    "_copy_to_iter _copy_from_iter copy_from_user copy_to_user skb_copy_datagram_iter __skb_datagram_iter "
-			    "skb_copy_bits skb_copy_datagram_from_iter copyin copyout _copy_from_iter_full copy_user_generic* "
-			    "copy_user_enhanced_fast_string rep_movs_alternative skb_copy_and_csum_* csum_and_copy_* "
-			    "skb_zerocopy_iter_* __copy_skb_header copy_page_to_iter copy_page_from_iter simple_copy_to_iter __arch_copy_* "
-			    "_copy_from_user _copy_to_user" },
-	[ACTIVITY_WAKE_UP] = { "wake_up",
-			       "sock_def_readable sk_stream_write_space sock_def_write_space __wake_up_sync_key "
-			       "__wake_up __wake_up_common __wake_up_common_lock ep_poll_callback try_to_wake_up default_wake_function autoremove_wake_function "
-			       "receiver_wake_function pollwake sock_def_wakeup wake_up_process ttwu_*" },
-	[ACTIVITY_CHECKSUM] = { "checksum",
-				"csum_partial __skb_checksum skb_checksum __skb_checksum_complete __skb_checksum_complete_head "
-				"csum_partial_copy_nocheck nf_ip_checksum nf_ip6_checksum nf_checksum inet_proto_csum_replace* do_csum ip_fast_csum ip_compute_csum" },
+	[ACTIVITY_SKB_ALLOC] = {
+		.name = "skb_alloc",
+		.symbols = "__alloc_skb napi_alloc_skb __napi_alloc_skb __netdev_alloc_skb "
+			"build_skb napi_build_skb __build_skb __build_skb_around "
+			"kmalloc_reserve page_pool_alloc_* sock_alloc_send_pskb "
+			"alloc_skb_with_frags skb_clone pskb_expand_head skb_copy "
+			"__pskb_copy_fclone skb_page_frag_refill sk_page_frag_refill "
+			"sock_alloc_send_skb sock_wmalloc napi_get_frags",
+	},
+	[ACTIVITY_SKB_FREE] = {
+		.name = "skb_free",
+		.symbols = "kfree_skb nf_conntrack_put __kfree_skb_flush kfree_skb_reason "
+			"sk_skb_reason_drop consume_skb napi_consume_skb __kfree_skb "
+			"skb_release_data skb_release_head_state skb_release_all "
+			"__kfree_skb_defer __napi_kfree_skb napi_skb_cache_put "
+			"skb_defer_free_flush skb_attempt_defer_free page_pool_put_* "
+			"__xdp_return tcp_wfree sock_wfree sock_rfree skb_free_head "
+			"kfree_skbmem kfree_skb_list_reason __consume_stateless_skb "
+			"kfree_skb_list kfree_skb_partial skb_free_datagram "
+			"__dev_kfree_skb_any dev_kfree_skb_any_reason __sk_defer_free_flush "
+			"sk_defer_free_flush tcp_eat_skb napi_skb_free_stolen_head",
+	},
+	[ACTIVITY_COPY] = {
+		.name = "copy",
+		.symbols = "_copy_to_iter _copy_from_iter copy_from_user copy_to_user "
+			"skb_copy_datagram_iter __skb_datagram_iter skb_copy_bits "
+			"skb_copy_datagram_from_iter copyin copyout _copy_from_iter_full "
+			"copy_user_generic* copy_user_enhanced_fast_string "
+			"rep_movs_alternative skb_copy_and_csum_* csum_and_copy_* "
+			"skb_zerocopy_iter_* __copy_skb_header copy_page_to_iter "
+			"copy_page_from_iter simple_copy_to_iter __arch_copy_* "
+			"_copy_from_user _copy_to_user",
+	},
+	[ACTIVITY_WAKE_UP] = {
+		.name = "wake_up",
+		.symbols = "sock_def_readable sk_stream_write_space sock_def_write_space "
+			"__wake_up_sync_key __wake_up __wake_up_common __wake_up_common_lock "
+			"ep_poll_callback try_to_wake_up default_wake_function "
+			"autoremove_wake_function receiver_wake_function pollwake "
+			"sock_def_wakeup wake_up_process ttwu_*",
+	},
+	[ACTIVITY_CHECKSUM] = {
+		.name = "checksum",
+		.symbols = "csum_partial __skb_checksum skb_checksum __skb_checksum_complete "
+			"__skb_checksum_complete_head csum_partial_copy_nocheck "
+			"nf_ip_checksum nf_ip6_checksum nf_checksum inet_proto_csum_replace* "
+			"do_csum ip_fast_csum ip_compute_csum",
+	},
 	/* not the unlocking, where the samples of cpu-clock gather that were due while interrupts
 	   were off */
-	[ACTIVITY_LOCK] = { "lock",
-			    "_raw_spin_lock _raw_spin_lock_bh _raw_spin_lock_irqsave _raw_spin_lock_irq _raw_read_lock _raw_read_lock_bh _raw_write_lock_bh queued_spin_lock_slowpath native_queued_spin_lock_slowpath "
-			    "__pv_queued_spin_lock_slowpath queued_read_lock_slowpath queued_write_lock_slowpath rt_spin_lock lock_sock_nested "
-			    "__lock_sock __lock_sock_fast mutex_lock __mutex_lock rtlock_slowlock* rt_mutex_*" },
-	[ACTIVITY_SCHEDULE] = { "schedule",
-				"schedule irqentry_exit irqentry_exit_cond_resched arm64_preempt_schedule_irq __schedule schedule_timeout preempt_schedule preempt_schedule_common preempt_schedule_irq "
-				"preempt_schedule_notrace __cond_resched finish_task_switch wait_woken schedule_rtlock" },
+	[ACTIVITY_LOCK] = {
+		.name = "lock",
+		.symbols = "_raw_spin_lock _raw_spin_lock_bh _raw_spin_lock_irqsave "
+			"_raw_spin_lock_irq _raw_read_lock _raw_read_lock_bh "
+			"_raw_write_lock_bh queued_spin_lock_slowpath "
+			"native_queued_spin_lock_slowpath __pv_queued_spin_lock_slowpath "
+			"queued_read_lock_slowpath queued_write_lock_slowpath rt_spin_lock "
+			"lock_sock_nested __lock_sock __lock_sock_fast mutex_lock "
+			"__mutex_lock rtlock_slowlock* rt_mutex_*",
+	},
+	[ACTIVITY_SCHEDULE] = {
+		.name = "schedule",
+		.symbols = "schedule irqentry_exit irqentry_exit_cond_resched "
+			"arm64_preempt_schedule_irq __schedule schedule_timeout "
+			"preempt_schedule preempt_schedule_common preempt_schedule_irq "
+			"preempt_schedule_notrace __cond_resched finish_task_switch "
+			"wait_woken schedule_rtlock",
+	},
 };
 
 /* What anything calls: no driver's function, and nothing that a rule should know. */
 static const char helpers[] =
 	"__x86_indirect_* __x86_return_thunk __pi___x86_* srso_* retbleed_* __list_add_valid* "
-	"__list_del_entry_valid* __rcu_read_lock __rcu_read_unlock rcu_read_unlock_strict __local_bh_enable_ip __local_bh_disable_ip "
-	"_raw_spin_unlock* _raw_read_unlock* _raw_write_unlock* memcpy* memset* memmove* memcmp* __memcpy* __memset* __memmove* migrate_enable migrate_disable "
-	"__napi_schedule __napi_schedule_irqoff napi_schedule_prep __usecs_to_jiffies kmem_cache_* kfree kmalloc* __kmalloc* ___slab_alloc __slab_* put_cpu_partial "
-	"sk_free release_sock add_wait_queue remove_wait_queue call_rcu*";
+	"__list_del_entry_valid* __rcu_read_lock __rcu_read_unlock rcu_read_unlock_strict "
+	"__local_bh_enable_ip __local_bh_disable_ip _raw_spin_unlock* _raw_read_unlock* "
+	"_raw_write_unlock* memcpy* memset* memmove* memcmp* __memcpy* __memset* __memmove* "
+	"migrate_enable migrate_disable __napi_schedule __napi_schedule_irqoff "
+	"napi_schedule_prep __usecs_to_jiffies kmem_cache_* kfree kmalloc* __kmalloc* "
+	"___slab_alloc __slab_* put_cpu_partial sk_free release_sock add_wait_queue "
+	"remove_wait_queue call_rcu*";
 
 /*
  * Where the frames of an event end, by which the event is known. A function that a tail call puts
@@ -826,23 +1118,41 @@ static const struct {
 	int event;
 	const char *symbols;
 } roots[] = {
-	{ EV_RX_SOFTIRQ,
-	  "net_rx_action napi_threaded_poll_loop napi_threaded_poll __napi_busy_loop napi_busy_loop busy_poll_stop "
-	  "cpu_map_kthread_run" },
-	{ EV_TX_SOFTIRQ, "net_tx_action xfrm_dev_backlog" },
-	{ EV_SEND,
-	  "inet_sendmsg inet6_sendmsg inet_sendpage packet_sendmsg xsk_sendmsg tcp_sendmsg udp_sendmsg udpv6_sendmsg "
-	  "raw_sendmsg rawv6_sendmsg ping_v4_sendmsg ping_v6_sendmsg tcp_sendpage udp_sendpage" },
-	{ EV_RECV,
-	  "inet_recvmsg inet6_recvmsg tcp_splice_read sock_common_recvmsg packet_recvmsg xsk_recvmsg tcp_recvmsg udp_recvmsg "
-	  "udpv6_recvmsg raw_recvmsg rawv6_recvmsg ping_recvmsg" },
-	{ EV_CONN,
-	  "inet_stream_connect inet_dgram_connect inet_accept inet_shutdown inet_release udp_connect udpv6_connect "
-	  "ip4_datagram_connect ip6_datagram_connect" },
-	{ EV_OTHER,
-	  "handle_softirqs __do_softirq __softirqentry_text_start tcp_tasklet_func tcp_tsq_workfn tcp_write_timer "
-	  "tcp_delack_timer tcp_keepalive_timer tcp_pace_kick wg_packet_encrypt_worker wg_packet_decrypt_worker "
-	  "wg_packet_tx_worker wg_packet_handshake_send_worker wg_packet_handshake_receive_worker" },
+	{
+		.event = EV_RX_SOFTIRQ,
+		.symbols = "net_rx_action napi_threaded_poll_loop napi_threaded_poll "
+			"__napi_busy_loop napi_busy_loop busy_poll_stop cpu_map_kthread_run",
+	},
+	{
+		.event = EV_TX_SOFTIRQ,
+		.symbols = "net_tx_action xfrm_dev_backlog",
+	},
+	{
+		.event = EV_SEND,
+		.symbols = "inet_sendmsg inet6_sendmsg inet_sendpage packet_sendmsg xsk_sendmsg "
+			"tcp_sendmsg udp_sendmsg udpv6_sendmsg raw_sendmsg rawv6_sendmsg "
+			"ping_v4_sendmsg ping_v6_sendmsg tcp_sendpage udp_sendpage",
+	},
+	{
+		.event = EV_RECV,
+		.symbols = "inet_recvmsg inet6_recvmsg tcp_splice_read sock_common_recvmsg "
+			"packet_recvmsg xsk_recvmsg tcp_recvmsg udp_recvmsg udpv6_recvmsg "
+			"raw_recvmsg rawv6_recvmsg ping_recvmsg",
+	},
+	{
+		.event = EV_CONN,
+		.symbols = "inet_stream_connect inet_dgram_connect inet_accept inet_shutdown "
+			"inet_release udp_connect udpv6_connect ip4_datagram_connect "
+			"ip6_datagram_connect",
+	},
+	{
+		.event = EV_OTHER,
+		.symbols = "handle_softirqs __do_softirq __softirqentry_text_start "
+			"tcp_tasklet_func tcp_tsq_workfn tcp_write_timer tcp_delack_timer "
+			"tcp_keepalive_timer tcp_pace_kick wg_packet_encrypt_worker "
+			"wg_packet_decrypt_worker wg_packet_tx_worker "
+			"wg_packet_handshake_send_worker wg_packet_handshake_receive_worker",
+	},
 };
 /* clang-format on */
 
@@ -855,13 +1165,13 @@ struct pattern {
 
 struct rules {
 	struct pattern functions[2048]; /* a hash table by name */
-	struct pattern modules[128];	/* a list; the class has a stage alone */
+	struct pattern modules[128];	/* a list; the traits are a stage alone */
 	struct pattern starred[256];	/* a list, of functions */
 	unsigned module_count, starred_count;
 };
 
 /* Adds what is not 0 to what is: no name is twice in lists of the same kind. */
-static void merge_class(struct traits *into, const struct traits *from)
+static void merge_traits(struct traits *into, const struct traits *from)
 {
 	into->stage |= from->stage;
 	into->activity |= from->activity;
@@ -883,8 +1193,8 @@ static struct pattern *find_function(struct rules *r, const char *name, uint32_t
 	return &r->functions[i];
 }
 
-/* Gives the class to all names of a list that are parted by spaces. */
-static void add_rules(struct rules *r, const char *list, bool modules, struct traits class)
+/* Gives the traits to all names of a list that are parted by spaces. */
+static void add_rules(struct rules *r, const char *list, bool modules, struct traits traits)
 {
 	for (const char *name = list, *end; name && *name; name = end + strspn(end, " ")) {
 		struct pattern *p;
@@ -902,7 +1212,7 @@ static void add_rules(struct rules *r, const char *list, bool modules, struct tr
 		p->name = name;
 		p->length = length;
 		p->hash = hash;
-		merge_class(&p->traits, &class);
+		merge_traits(&p->traits, &traits);
 	}
 }
 
@@ -952,7 +1262,7 @@ static void classify(struct rules *r, const struct symbols *symbols, struct symb
 	if (!s->traits.stage && by_module)
 		s->traits.stage = by_module->traits.stage;
 	if (!s->traits.stage && !s->traits.activity && by_star)
-		merge_class(&s->traits, &by_star->traits);
+		merge_traits(&s->traits, &by_star->traits);
 	if (symbols->has_napi_poll && !strcmp(name, "net_rx_action"))
 		s->traits.calls = STAGE_NONE;
 	s->bpf = !strcmp(module, "bpf");
@@ -1341,10 +1651,7 @@ static void refuse_samples(struct sampler *s, const char *format, ...)
  */
 static void size_table(struct sampler *s, double seconds)
 {
-	enum {
-		FRAMES = 32,
-		STACK_BYTES = 2 * sizeof(((struct netto__bss *)0)->layout.slots[0]) + 8 * FRAMES
-	};
+	enum { FRAMES = 32, STACK_BYTES = 2 * sizeof(((half_t *)0)->slots[0]) + 8 * FRAMES };
 	double limit = s->hz <= 1000 ? 1 << 20 : s->hz < 3900 ? 1048.576 * s->hz : 3.9 * (1 << 20);
 	double memory = (double)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 16 / s->cpus;
 	double stacks = s->hz * seconds + 2;
@@ -1360,8 +1667,7 @@ static void size_table(struct sampler *s, double seconds)
 	while (s->slots < stacks)
 		s->slots *= 2;
 	s->words = fmax(stacks * FRAMES, 2 * (1 + MAX_DEPTH));
-	s->half_size = sizeof(((struct netto__bss *)0)->layout) +
-		       (s->slots - 1) * sizeof(((struct netto__bss *)0)->layout.slots[0]) +
+	s->half_size = sizeof(half_t) + (s->slots - 1) * sizeof(((half_t *)0)->slots[0]) +
 		       s->words * sizeof(__u64);
 }
 
@@ -1494,28 +1800,16 @@ static int sample_all(struct sampler *s, struct bpf_program *program, uint64_t c
 	return 0;
 }
 
-static long read_sysctl(const char *path)
-{
-	char text[32] = "";
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -1;
-	if (read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = 0;
-	close(fd);
-	return text[0] ? strtol(text, NULL, 10) : -1;
-}
-
 /*
  * Maps the table and starts the samples: by cycles where all CPUs count them, which shows what runs
  * with interrupts off, else by the timer.
  */
 static void start_samples(struct sampler *s, struct netto *skel)
 {
-	long max_hz = read_sysctl("/proc/sys/kernel/perf_event_max_sample_rate");
 	size_t page = sysconf(_SC_PAGESIZE), size = s->half_size * s->halves * s->cpus;
+	char text[32];
 	uint64_t cycles;
+	long max_hz;
 	int err;
 
 	if (!s->hz)
@@ -1526,6 +1820,8 @@ static void start_samples(struct sampler *s, struct netto *skel)
 		refuse_samples(s, "cannot map the table of stacks: %s", strerror(errno));
 		return;
 	}
+	read_small_file("/proc/sys/kernel/perf_event_max_sample_rate", text, sizeof(text));
+	max_hz = strtol(text, NULL, 10); /* 0: not known */
 	if (max_hz > 0 && max_hz < s->hz) {
 		message("samples are taken at %ld Hz, not %u: more is not allowed by kernel.perf_event_max_sample_rate",
 			max_hz, s->hz);
@@ -1584,7 +1880,7 @@ static int try_load(struct session *s, const struct probe *only)
  */
 static int load_probes(struct session *s)
 {
-	struct sampler wanted = s->sampler;
+	unsigned wanted_hz = s->sampler.hz;
 	int err = try_load(s, NULL);
 
 	if (!err)
@@ -1604,14 +1900,14 @@ static int load_probes(struct session *s)
 		netto__destroy(s->skel);
 		s->skel = NULL;
 	}
-	s->sampler = wanted;
+	s->sampler.hz = wanted_hz;
 	trying = false;
 	err = try_load(s, NULL);
-	if (err && wanted.hz) { /* lockdown forbids to read the stack */
+	if (err && wanted_hz) { /* lockdown forbids to read the stack */
 		s->sampler.scan = false;
 		err = try_load(s, NULL);
 	}
-	if (err && wanted.hz) {
+	if (err && wanted_hz) {
 		refuse_samples(&s->sampler, "cannot load their program: %s", strerror(-err));
 		err = try_load(s, NULL);
 	}
@@ -1841,7 +2137,7 @@ static int run_mark(struct session *s, int cpu)
  */
 static int mark_cpu(struct session *s, int cpu, struct times *t)
 {
-	typeof(s->skel->bss->cpus[0]) *c = &s->skel->bss->cpus[cpu];
+	cpu_t *c = &s->skel->bss->cpus[cpu];
 	const __u64 *ns = c->mark_ns;
 	int64_t residual = s->residual[cpu];
 	int err = 0;
@@ -1986,16 +2282,15 @@ struct profile {
 	uint64_t unknown; /* of those taken: no rule knows their stage */
 	double fullest;	  /* part of the room that is used on the CPU that uses most of it */
 	struct shares all, cpu[MAX_CPUS];
-	/* how often each stage came directly within another one, and how deep it was on the whole
-	 */
+	/* how often each stage came directly within another one, and how deep it was in all */
 	uint64_t within[EV_MAX][STAGES][STAGES];
 	uint64_t depth[EV_MAX][STAGES];
 	struct raw *raws; /* from 1 on */
 	size_t raw_count, raw_room;
 	struct stack *stacks; /* the most sampled first */
 	size_t stack_count;
-	struct symbols symbols;
-	struct rules rules;
+	struct symbols *symbols; /* these cache what they found: so they are not of the profile */
+	struct rules *rules;
 };
 
 static int raw_event(const struct raw *raw)
@@ -2013,17 +2308,13 @@ static int raw_depth(const struct raw *raw)
 
 static void sort_raw(const struct profile *p, const struct raw *raw, struct sorted *out)
 {
-	struct profile *q = (struct profile *)p; /* caches */
-
-	sort_stack(&q->symbols, &q->rules, raw->words + 1, raw_depth(raw), out);
+	sort_stack(p->symbols, p->rules, raw->words + 1, raw_depth(raw), out);
 }
 
 /* Finds the stacks that the kernel side has counted on a CPU in the interval. False: no memory. */
-static bool read_half(struct profile *p, const typeof(((struct netto__bss *)0)->layout) *half,
-		      const struct sampler *s, int cpu)
+static bool read_half(struct profile *p, const half_t *half, const struct sampler *s, int cpu)
 {
 	const uint64_t *words = (const uint64_t *)&half->slots[s->slots];
-
 	size_t before = p->raw_count;
 
 	p->lost += half->full + half->failed;
@@ -2049,8 +2340,7 @@ static bool read_tables(struct profile *p, const struct sampler *s, uint32_t win
 		return false;
 	for (int cpu = 0; cpu < s->cpus; cpu++) {
 		size_t half = cpu * s->halves + (window & (s->halves - 1));
-		const typeof(((struct netto__bss *)0)->layout) *h =
-			(const void *)(s->tables + half * s->half_size);
+		const half_t *h = (const half_t *)(s->tables + half * s->half_size);
 
 		if (h->window == window && !read_half(p, h, s, cpu))
 			return false;
@@ -2185,8 +2475,8 @@ static int make_profile(struct profile *p, struct sampler *s, uint32_t window, u
 	p->clock = s->clock;
 	if (!s->hz)
 		return 0;
-	if (!p->symbols.count) {
-		err = prepare_sorting(&p->symbols, &p->rules, s->kallsyms);
+	if (!p->symbols->count) {
+		err = prepare_sorting(p->symbols, p->rules, s->kallsyms);
 		if (err) {
 			message("cannot read /proc/kallsyms: %s", strerror(-err));
 			p->hz = 0;
@@ -2398,7 +2688,7 @@ static void fold_stack(const struct result *r, const struct stack *stack, char *
 	sort_raw(&r->profile, raw, &s);
 	for (int i = s.depth - 1; i >= 0; i--) {
 		length = append(text, size, length, ";");
-		length = append(text, size, length, name_of(&r->profile.symbols, s.frames[i]));
+		length = append(text, size, length, name_of(r->profile.symbols, s.frames[i]));
 	}
 }
 
@@ -2541,7 +2831,7 @@ static void print_stacks(FILE *f, const struct result *r)
 			100.0 * stack->count / p->samples, stack->count,
 			r->events[raw_event(raw)].name, cpus);
 		for (int j = 0; j < s.depth; j++) {
-			const char *name = name_of(&p->symbols, s.frames[j]);
+			const char *name = name_of(p->symbols, s.frames[j]);
 
 			if (column + strlen(name) > 96) {
 				fputs("\n   ", f);
@@ -2740,14 +3030,14 @@ static void print_csv_stacks(FILE *f, const struct result *r)
 }
 
 static void print_csv_run(FILE *f, const struct result *r, const char *name, const uint64_t *ns,
-			  const uint64_t *count)
+			  double percent, const uint64_t *count)
 {
 	print_csv_row(f, r,
 		      &(struct csv_row) { .record = "run",
 					  .cpu = "all",
 					  .name = name,
 					  .ns = ns,
-					  .percent = -1,
+					  .percent = percent,
 					  .count = count });
 }
 
@@ -2757,20 +3047,23 @@ static void print_csv(FILE *f, const struct result *r)
 	const struct profile *p = &r->profile;
 	const struct {
 		const char *name;
-		const uint64_t *ns, *count;
+		const uint64_t *ns;
+		double percent;
+		const uint64_t *count;
 		bool known;
 	} run[] = {
-		{ "elapsed", &r->elapsed_ns, NULL, true },
-		{ "residual", &r->residual_ns, NULL, true },
-		{ "unseen", &r->all.unseen_ns, NULL, true },
-		{ "operations_lost", NULL, &r->all.lost, true },
-		{ "samples", NULL, &p->samples, p->hz },
-		{ "samples_lost", NULL, &p->lost, p->hz },
-		{ "samples_missed", NULL, &p->missed, p->hz && p->has_missed },
-		{ "samples_unknown", NULL, &p->unknown, p->hz },
-		{ "self_user", &r->user_ns, NULL, true },
-		{ "self_kernel", &r->kernel_ns, NULL, true },
-		{ "recursion_misses", NULL, &r->recursion_misses, r->has_recursion_misses },
+		{ "elapsed", &r->elapsed_ns, -1, NULL, true },
+		{ "residual", &r->residual_ns, percent(r->residual_ns, r->all.wall_ns), NULL,
+		  true },
+		{ "unseen", &r->all.unseen_ns, -1, NULL, true },
+		{ "operations_lost", NULL, -1, &r->all.lost, true },
+		{ "samples", NULL, -1, &p->samples, p->hz },
+		{ "samples_lost", NULL, -1, &p->lost, p->hz },
+		{ "samples_missed", NULL, -1, &p->missed, p->hz && p->has_missed },
+		{ "samples_unknown", NULL, -1, &p->unknown, p->hz },
+		{ "self_user", &r->user_ns, -1, NULL, true },
+		{ "self_kernel", &r->kernel_ns, -1, NULL, true },
+		{ "recursion_misses", NULL, -1, &r->recursion_misses, r->has_recursion_misses },
 	};
 	char name[300];
 
@@ -2790,13 +3083,13 @@ static void print_csv(FILE *f, const struct result *r)
 	print_csv_stacks(f, r);
 	for (unsigned i = 0; i < ARRAY_SIZE(run); i++)
 		if (run[i].known)
-			print_csv_run(f, r, run[i].name, run[i].ns, run[i].count);
+			print_csv_run(f, r, run[i].name, run[i].ns, run[i].percent, run[i].count);
 	snprintf(name, sizeof(name), "hook/samples=%s:%s", p->hz ? "perf_event" : "none",
 		 p->hz ? p->clock : "");
-	print_csv_run(f, r, name, NULL, NULL);
+	print_csv_run(f, r, name, NULL, -1, NULL);
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		snprintf(name, sizeof(name), "hook/%s=%s", r->events[e].name, r->events[e].hook);
-		print_csv_run(f, r, name, NULL, NULL);
+		print_csv_run(f, r, name, NULL, -1, NULL);
 	}
 }
 
@@ -2969,6 +3262,8 @@ static int parse_options(int argc, char **argv)
 /* Measures and reports interval after interval. Returns the exit status. */
 static int run_intervals(struct session *s, const sigset_t *ends)
 {
+	static struct symbols symbols;
+	static struct rules rules;
 	static struct marks marks[2];
 	static struct result r;
 	uint64_t deadline_ns;
@@ -2977,10 +3272,11 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 
 	uname(&r.host);
 	describe_events(s, r.events);
-	/* of many intervals the first report must not be late; if it fails, make_profile() says so
-	 */
+	r.profile.symbols = &symbols;
+	r.profile.rules = &rules;
+	/* of many intervals the first report must not be late; make_profile() says if it fails */
 	if (opt.count != 1 && s->sampler.hz)
-		prepare_sorting(&r.profile.symbols, &r.profile.rules, s->sampler.kallsyms);
+		prepare_sorting(&symbols, &rules, s->sampler.kallsyms);
 	s->skel->bss->window = 1;
 	if (mark_all(s, &marks[0]))
 		return EXIT_FAILED;

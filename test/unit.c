@@ -390,9 +390,8 @@ static void make_up_profile(struct profile *p)
 							 .cpu = samples[i].cpu };
 	}
 	read_made_up();
-	p->symbols = made_up.symbols;
-	p->rules = made_up.rules;
-	memset(&made_up.symbols, 0, sizeof(made_up.symbols));
+	p->symbols = &made_up.symbols;
+	p->rules = &made_up.rules;
 	sort_raws(p);
 }
 
@@ -404,7 +403,6 @@ static const struct result *made_up_result(bool operations)
 
 	memset(&a, 0, sizeof(a));
 	memset(&b, 0, sizeof(b));
-	free_symbols(&r.profile.symbols);
 	memset(&r, 0, sizeof(r));
 	a.cpu[0] =
 		(struct times) { .wall_ns = 5000, .ns = { [EV_OTHER] = 4000, [EV_IDLE] = 1000 } };
@@ -855,7 +853,7 @@ struct made_up_case {
 	const char *path, *activity;
 };
 
-/* clang-format off: rows */
+/* clang-format off */
 static const struct made_up_case made_up_cases[] = {
 	/* forwarding: a tail call has deleted ip_rcv() and ip_forward() */
 	{ "dev_hard_start_xmit __dev_queue_xmit ip_finish_output2 ip_output " ONE, EV_RX_SOFTIRQ,
@@ -1467,7 +1465,7 @@ static int needed_depth(struct profile *p, const struct raw *raw, const struct s
 	int depth = raw_depth(raw);
 
 	for (int n = 1; n < depth; n++) {
-		sort_stack(&p->symbols, &p->rules, raw->words + 1, n, &part);
+		sort_stack(p->symbols, p->rules, raw->words + 1, n, &part);
 		if (part.event == whole->event && part.depth == whole->depth &&
 		    part.stage == whole->stage && part.activity == whole->activity &&
 		    part.path_length == whole->path_length)
@@ -1586,19 +1584,11 @@ static size_t needed_symbols(const struct symbols *s, size_t chosen, uint64_t *n
 	for (size_t i = 0; i < chosen; i++) {
 		for (int j = 0; j < candidates[i].depth; j++) {
 			uint64_t address = candidates[i].addresses[j] - (j > 0);
-			size_t low = 0, high = s->count;
+			size_t at = last_symbol(s, address);
 
-			while (high - low > 1) {
-				size_t middle = low + (high - low) / 2;
-
-				if (s->list[middle].address <= address)
-					low = middle;
-				else
-					high = middle;
-			}
-			needed[count++] = s->list[low].address;
-			if (high < s->count)
-				needed[count++] = s->list[high].address;
+			needed[count++] = s->list[at].address;
+			if (at + 1 < s->count)
+				needed[count++] = s->list[at + 1].address;
 		}
 	}
 	qsort(needed, count, sizeof(*needed), compare_addresses);
@@ -1685,14 +1675,13 @@ static int print_candidates(const struct profile *p, int kallsyms)
 		}
 		putchar('\n');
 	}
-	count = needed_symbols(&p->symbols, chosen, needed);
-	print_symbols(&p->symbols, kallsyms, needed, count);
+	count = needed_symbols(p->symbols, chosen, needed);
+	print_symbols(p->symbols, kallsyms, needed, count);
 	free(needed);
 	return fflush(stdout) || ferror(stdout);
 }
 
-/* A copy of a stack of an interval, added to what was sampled so far: the same by address is one.
- */
+/* A copy of a stack of an interval, added to what was sampled: the same by address is one. */
 static bool keep_raw(struct profile *all, const struct raw *raw)
 {
 	static uint32_t table[1 << 20]; /* by hash: index of raws */
@@ -1728,12 +1717,16 @@ static int record(double seconds)
 {
 	static struct session s;
 	static struct marks marks;
+	static struct symbols symbols;
+	static struct rules rules;
 	static struct profile p, all;
 	sigset_t ends = block_signals();
 	uint64_t end_ns, now;
 	bool ended = false;
 	int status;
 
+	all.symbols = &symbols;
+	all.rules = &rules;
 	opt.seconds = 5;
 	opt.count = 0;
 	opt.freq = 2999;
@@ -1756,7 +1749,7 @@ static int record(double seconds)
 		for (size_t i = 1; !status && i < p.raw_count; i++)
 			status = !keep_raw(&all, &p.raws[i]);
 	}
-	status |= prepare_sorting(&all.symbols, &all.rules, s.sampler.kallsyms) || !sort_raws(&all);
+	status |= prepare_sorting(all.symbols, all.rules, s.sampler.kallsyms) || !sort_raws(&all);
 	for (size_t i = 0; !status && i < all.stack_count; i++)
 		status = !add_candidate(&all, &all.stacks[i]);
 	fprintf(stderr,
