@@ -81,7 +81,7 @@ conserved() {
 		$3 == "event" && $5 != "net" { percent[$1 " CPU " $4] += $7 }
 		$3 == "event" && ($6 < 0 || $7 < 0 || $7 > 100.0001 || $6 > 1e15) { print "absurd: " $0 }
 		$5 == "elapsed" { elapsed = $6 }
-		$5 == "residual" && $7 > 0.01 { print "residual of " $7 " %" }
+		$5 == "residual" && ($7 == "" || $7 > 0.01) { print "residual of " $7 " %" }
 		$5 == "unseen" && $6 > 0 && !unseen { print $6 " ns unseen" }
 		$5 == "operations_lost" && $8 > 0 { print $8 " operations lost" }
 		END {
