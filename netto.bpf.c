@@ -83,16 +83,20 @@ enum {
  */
 enum { SLOT_TASK, SLOT_POLL, SLOT_SOFTIRQ, SLOT_HARDIRQ };
 enum { EVENT_BITS = 4, SLOT_BITS = 3 * EVENT_BITS, SLOT_MASK = (1 << SLOT_BITS) - 1 };
+enum { OVERTAKEN = 1 << SLOT_BITS }; /* parked with the slots: see netto_finish() */
 enum { SOFT, HARD };
 
 /* Configuration, written by user space before loading. */
-const volatile __u8 rt;		 /* PREEMPT_RT: softirqs belong to tasks */
-const volatile __u8 use_storage; /* task storage, else the hash */
-const volatile __u8 use_parking; /* there are hooks that set a slot of the task level */
-const volatile __u8 scan;	 /* a stack that cannot be unwound is searched for its caller */
-const volatile __u32 halves;	 /* of each CPU's table of stacks: 2, or 1 for a single interval */
-const volatile __u32 slots;	 /* of a half; a power of two */
-const volatile __u32 words;	 /* for the stacks of a half */
+const volatile __u8 rt; /* PREEMPT_RT: softirqs belong to tasks */
+const volatile enum {
+	PARK_NOWHERE, /* there are no hooks that set a slot of the task level */
+	PARK_STORAGE, /* in task storage */
+	PARK_HASH,
+} parking;		     /* of the slots of tasks that are off the CPU */
+const volatile __u8 scan;    /* a stack that cannot be unwound is searched for its caller */
+const volatile __u32 halves; /* of each CPU's table of stacks: 2, or 1 for a single interval */
+const volatile __u32 slots;  /* of a half; a power of two */
+const volatile __u32 words;  /* for the stacks of a half */
 
 /*
  * The events, in the order of the report: the one definition. `net`: is a part of `net`. The
@@ -171,17 +175,18 @@ const volatile struct {
  * index needs a check.
  */
 struct {
-	__u64 task;	 /* the word of the task level; 0: not counting yet */
-	__u64 resumed;	 /* task clock at the last sched_switch */
-	__u64 running;	 /* task pointer: who runs since then */
-	__u32 switches;	 /* sched_switches */
-	__u16 ready;	 /* the task on this CPU is known to have task storage */
-	__u16 preparing; /* a task is allocating it, and may have been preempted in that */
+	__u64 task;	/* the word of the task level; 0: not counting yet */
+	__u64 above;	/* time that the levels above the tasks took */
+	__u64 resumed;	/* task clock at the last sched_switch << SLOT_BITS */
+	__u64 running;	/* task pointer: who runs since then */
+	__u8 ready;	/* the task on this CPU is known to have task storage, or needs none */
+	__u8 preparing; /* a task is allocating it, and may have been preempted in that */
+	__u8 overtaken; /* the task on this CPU was, twice: see netto_finish() */
 	struct {
 		__u64 event; /* EV_NONE: none runs */
 		__u64 since; /* this level's clock when it began */
-		__u64 used;  /* time of all that ended */
 	} irq[2];	     /* SOFT, HARD */
+	__u64 hard;	     /* time that top halves took */
 	__u64 start;	     /* when this CPU began to count */
 	__u64 unseen;	     /* time since then that nothing is known of: see unseen() */
 	__u64 lost;	     /* operations that could not be parked: their rest is `other` */
@@ -265,32 +270,29 @@ static __always_inline void add(__u64 *sum, __u64 n)
 	__atomic_fetch_add(sum, n, __ATOMIC_RELAXED);
 }
 
-/* What the levels above that of the slot took so far. */
-static __always_inline __u64 used_above(cpu_t *c, __u32 slot)
-{
-	if (slot == SLOT_HARDIRQ)
-		return 0;
-	if (slot == SLOT_SOFTIRQ)
-		return READ_ONCE(c->irq[HARD].used);
-	return READ_ONCE(c->irq[SOFT].used) + READ_ONCE(c->irq[HARD].used);
-}
-
 /*
- * The clock of a level. What the levels above took is read before and after the time: when both are
- * the same, nothing came between, and the difference is exact.
+ * The clock of a level: the time less `above`, what the levels above it took. That is read before
+ * and after the time: when both are the same, nothing came between, and the difference is exact.
  */
-static __always_inline __u64 clock(cpu_t *c, __u32 slot)
+static __noinline __u64 netto_clock(__u64 *above)
 {
 	__u64 used, now;
 
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < CLOCK_TRIES; i++) {
-		used = used_above(c, slot);
+		used = READ_ONCE(*above);
 		now = bpf_ktime_get_ns();
-		if (used_above(c, slot) == used)
+		if (READ_ONCE(*above) == used)
 			break;
 	}
 	return now - used;
+}
+
+static __always_inline __u64 clock(__u64 *above)
+{
+	__u64 used = READ_ONCE(*above), now = bpf_ktime_get_ns();
+
+	return READ_ONCE(*above) == used ? now - used : netto_clock(above);
 }
 
 /*
@@ -327,111 +329,162 @@ static __always_inline __u64 owner(__u64 word)
 }
 
 /*
- * From the time of the word's last change to `now`: right over the wrap of the 52 bits after 52
+ * From the time in the word `from` to that in `to`: right over the wrap of the 52 bits after 52
  * days, and signed, so that a clock that steps back by a nanosecond takes it back.
  */
-static __always_inline __u64 span(__u64 word, __u64 now)
+static __always_inline __u64 span(__u64 from, __u64 to)
 {
-	return (__s64)((now << SLOT_BITS) - (word & ~(__u64)SLOT_MASK)) >> SLOT_BITS;
+	return (__s64)((to | SLOT_MASK) - (from | SLOT_MASK)) >> SLOT_BITS;
+}
+
+/* True if a task was switched to since the time in the word was read. */
+static __always_inline int is_overtaken(cpu_t *c, __u64 word)
+{
+	return (__s64)(READ_ONCE(c->resumed) - word) > -(1 << SLOT_BITS);
 }
 
 /*
- * Puts `event` into a slot of the task level. A preemption is seen by the count of switches: if our
- * word still stands, it came before our store and sched_switch has charged all until then, and what
- * is left to charge began when this task resumed; so once more, from there. If another word stands,
- * it came after, and our store was taken into account. (Two preemptions within these few
- * instructions, one before and one after the store, would be misjudged.)
+ * The end of a change of the task level, from the word `old`, by which `word` was stored. If a
+ * preemption overtook it, and our word still stands, then it came before our store: sched_switch
+ * has charged all until then, and what is left to charge began when this task resumed; so once
+ * more, from there. If another word stands, it came after, and our store was taken into account. If
+ * one came before it, and another one after it, that other one has found an old time, and says so:
+ * then nothing is left to charge.
  */
-static __always_inline void change(cpu_t *c, __u32 slot, __u64 event)
+static __noinline int netto_finish(cpu_t *c, __u64 old, __u64 word)
 {
-	__u32 switches = READ_ONCE(c->switches); /* before the word */
-	__u64 old = READ_ONCE(c->task), now, word;
-	__u64 slots =
-		(old & SLOT_MASK & ~(15ull << slot * EVENT_BITS)) | event << slot * EVENT_BITS;
-
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < CHANGE_TRIES; i++) {
-		now = clock(c, SLOT_TASK);
-		word = now << SLOT_BITS | slots;
-		WRITE_ONCE(c->task, word);
-		if (READ_ONCE(c->switches) == switches || READ_ONCE(c->task) != word)
+	for (int i = 0; i < CHANGE_TRIES && is_overtaken(c, word); i++) {
+		__u8 twice = READ_ONCE(c->overtaken);
+
+		WRITE_ONCE(c->overtaken, 0);
+		if (READ_ONCE(c->task) != word) {
+			if (twice)
+				return 0;
 			break;
-		switches = READ_ONCE(c->switches);
-		old = READ_ONCE(c->resumed) << SLOT_BITS | (old & SLOT_MASK);
+		}
+		old = READ_ONCE(c->resumed) | (old & SLOT_MASK);
+		word = clock(&c->above) << SLOT_BITS | (word & SLOT_MASK);
+		WRITE_ONCE(c->task, word);
 	}
-	add(&c->ns[owner(old)], span(old, now));
+	add(&c->ns[owner(old)], span(old, word));
+	return 0;
+}
+
+/* Puts `event` into a slot of the task level, whatever is set there. */
+static __noinline int netto_change(cpu_t *c, __u32 slot, __u64 event)
+{
+	__u64 word = clock(&c->above) << SLOT_BITS, old = READ_ONCE(c->task);
+	__u32 shift = slot * EVENT_BITS;
+
+	if (!old || (old >> shift & 15) == event)
+		return 0;
+	word |= (old & SLOT_MASK & ~(15ull << shift)) | event << shift;
+	WRITE_ONCE(c->task, word);
+	return netto_finish(c, old, word);
+}
+
+/*
+ * The usual change, in as few instructions as can be: `from` is all that is set at the task level,
+ * `to` is to come in its place, and nothing comes between.
+ */
+static __always_inline void change_task(cpu_t *c, __u64 from, __u64 to)
+{
+	__u64 above = READ_ONCE(c->above), word = bpf_ktime_get_ns(), old = READ_ONCE(c->task);
+
+	if (READ_ONCE(c->above) != above || (old & SLOT_MASK) != from) {
+		netto_change(c, SLOT_TASK, to);
+		return;
+	}
+	word = (word - above) << SLOT_BITS | to;
+	WRITE_ONCE(c->task, word);
+	if (is_overtaken(c, word))
+		netto_finish(c, old, word);
+	else
+		add(&c->ns[from], (__s64)(word - old + from - to) >> SLOT_BITS);
 }
 
 /* Gives the current task its storage here, where it can be allocated: in sched_switch it cannot. */
-static __always_inline void prepare_task(cpu_t *c)
+static __noinline int netto_prepare(cpu_t *c)
 {
-	if (c->ready)
-		return;
+	if (parking != PARK_STORAGE)
+		return 0;
 	WRITE_ONCE(c->preparing, 1);
 	if (bpf_task_storage_get(&netto_storage, bpf_get_current_task_btf(), 0,
 				 BPF_LOCAL_STORAGE_GET_F_CREATE))
 		c->ready = 1;
 	WRITE_ONCE(c->preparing, 0);
-}
-
-static __always_inline int is_task_level(__u32 slot)
-{
-	return slot < SLOT_SOFTIRQ || (slot == SLOT_SOFTIRQ && rt);
+	return 0;
 }
 
 /* An entry starts afresh, whatever the slot holds: a missed exit ends here. */
-static __always_inline void enter(__u32 slot, __u64 event)
+static __always_inline void enter_operation(__u64 event)
+{
+	cpu_t *c = this_cpu();
+
+	add(&c->count[event], 1);
+	if (!c->ready)
+		netto_prepare(c);
+	change_task(c, EV_OTHER, event);
+}
+
+/* An exit ends whatever the slot holds; without an entry it does nothing. */
+static __always_inline void leave_operation(__u64 event)
+{
+	change_task(this_cpu(), event, EV_OTHER);
+}
+
+/* Likewise for softirqs. */
+static __always_inline void enter_softirq(__u64 event)
 {
 	cpu_t *c = this_cpu();
 
 	if (!c->task)
 		return;
-	add(&c->count[event], 1);
-	if (is_task_level(slot)) {
-		if (use_storage)
-			prepare_task(c);
-		change(c, slot, event);
-	} else {
-		c->irq[slot - SLOT_SOFTIRQ].since = clock(c, slot);
-		c->irq[slot - SLOT_SOFTIRQ].event = event;
+	if (rt) {
+		add(&c->count[event], 1);
+		netto_change(c, SLOT_SOFTIRQ, event);
+		return;
 	}
+	c->count[event]++;
+	c->irq[SOFT].since = clock(&c->hard);
+	c->irq[SOFT].event = event;
 }
 
-/* An exit ends whatever the slot holds; without an entry it does nothing. */
-static __always_inline void leave(__u32 slot)
+static __always_inline void leave_softirq(__u64 event)
 {
 	cpu_t *c = this_cpu();
+	__u64 took;
 
-	if (is_task_level(slot)) {
-		__u64 empty = slot == SLOT_TASK ? EV_OTHER : EV_NONE;
-
-		if (c->task && (c->task >> slot * EVENT_BITS & 15) != empty)
-			change(c, slot, empty);
-	} else if (c->irq[slot - SLOT_SOFTIRQ].event) {
-		__u64 took = clock(c, slot) - c->irq[slot - SLOT_SOFTIRQ].since;
-
-		c->ns[event_index(c->irq[slot - SLOT_SOFTIRQ].event)] += took;
-		c->irq[slot - SLOT_SOFTIRQ].event = EV_NONE;
-		WRITE_ONCE(c->irq[slot - SLOT_SOFTIRQ].used,
-			   c->irq[slot - SLOT_SOFTIRQ].used + took);
+	if (rt) {
+		netto_change(c, SLOT_SOFTIRQ, EV_NONE);
+		return;
 	}
+	if (c->irq[SOFT].event != event)
+		return;
+	took = clock(&c->hard) - c->irq[SOFT].since;
+	c->ns[event] += took;
+	c->irq[SOFT].event = EV_NONE;
+	add(&c->above, took);
 }
 
 SEC("tp_btf/softirq_entry")
 int BPF_PROG(netto_soft, unsigned int vec)
 {
 	if (vec == NET_RX_SOFTIRQ)
-		enter(SLOT_SOFTIRQ, EV_RX_SOFTIRQ);
+		enter_softirq(EV_RX_SOFTIRQ);
 	else if (vec == NET_TX_SOFTIRQ)
-		enter(SLOT_SOFTIRQ, EV_TX_SOFTIRQ);
+		enter_softirq(EV_TX_SOFTIRQ);
 	return 0;
 }
 
 SEC("tp_btf/softirq_exit")
 int BPF_PROG(netto_soft_x, unsigned int vec)
 {
-	if (vec == NET_RX_SOFTIRQ || vec == NET_TX_SOFTIRQ)
-		leave(SLOT_SOFTIRQ);
+	if (vec == NET_RX_SOFTIRQ)
+		leave_softirq(EV_RX_SOFTIRQ);
+	else if (vec == NET_TX_SOFTIRQ)
+		leave_softirq(EV_TX_SOFTIRQ);
 	return 0;
 }
 
@@ -439,13 +492,13 @@ int BPF_PROG(netto_soft_x, unsigned int vec)
 	SEC("fentry/" #function)                                                                   \
 	int netto_##name(void *ctx)                                                                \
 	{                                                                                          \
-		enter(SLOT_TASK, event);                                                           \
+		enter_operation(event);                                                            \
 		return 0;                                                                          \
 	}                                                                                          \
 	SEC("fexit/" #function)                                                                    \
 	int netto_##name##_x(void *ctx)                                                            \
 	{                                                                                          \
-		leave(SLOT_TASK);                                                                  \
+		leave_operation(event);                                                            \
 		return 0;                                                                          \
 	}
 OPERATIONS(PROGRAMS_OF_OPERATION)
@@ -458,7 +511,7 @@ static __always_inline int in_operation(__u32 slots)
 /* Returns 0, or another number if there is no room. */
 static __always_inline int park(struct task_struct *task, __u32 slots)
 {
-	if (use_storage) {
+	if (parking == PARK_STORAGE) {
 		__u32 *saved = bpf_task_storage_get(&netto_storage, task, 0, 0);
 
 		if (!saved)
@@ -474,13 +527,13 @@ static __always_inline int park(struct task_struct *task, __u32 slots)
 /*
  * The slots that were parked with a task, or 0; they are parked no longer. Until 6.1 a kernel finds
  * nothing while another look-up is under way on the CPU, that is, if a task was preempted in
- * prepare_task(): that counts as a loss.
+ * netto_prepare(): that counts as a loss.
  */
 static __always_inline __u32 unpark(cpu_t *c, struct task_struct *task)
 {
 	__u32 *saved, slots;
 
-	if (use_storage) {
+	if (parking == PARK_STORAGE) {
 		c->ready = 0;
 		if (!task->bpf_storage)
 			return 0;
@@ -496,6 +549,7 @@ static __always_inline __u32 unpark(cpu_t *c, struct task_struct *task)
 	}
 	__u64 key = (__u64)task;
 
+	c->ready = 1;
 	saved = bpf_map_lookup_elem(&netto_saved, &key);
 	if (!saved)
 		return 0;
@@ -506,28 +560,36 @@ static __always_inline __u32 unpark(cpu_t *c, struct task_struct *task)
 
 /*
  * The arguments are (preempt, prev, next) on all kernels; 5.18 appended prev_state. With interrupts
- * off: plain additions will do.
+ * off: plain additions will do, and the clock is exact at once.
  */
 SEC("tp_btf/sched_switch")
 int BPF_PROG(netto_switch, _Bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	cpu_t *c = this_cpu();
-	__u64 word = c->task, now = clock(c, SLOT_TASK);
-	__u32 slots = word & SLOT_MASK;
+	__u64 old = c->task, now = bpf_ktime_get_ns() - c->above, word = now << SLOT_BITS;
+	__u32 slots = old & SLOT_MASK;
 
-	if (!word) {
+	if (!old) {
 		c->start = now;
 	} else if (unseen(c, (__u64)prev)) {
-		c->unseen += span(word, now);
+		c->unseen += span(old, word);
 		slots = 0;
 	} else {
-		c->ns[owner(word)] += span(word, now);
+		if ((__s64)(old - c->resumed) < 0) { /* stored by a change that was preempted */
+			old = c->resumed | slots;
+			slots |= OVERTAKEN;
+		}
+		c->ns[owner(old)] += span(old, word);
 	}
-	if (use_parking && in_operation(slots)) {
+	if (c->overtaken) {
+		slots |= OVERTAKEN;
+		c->overtaken = 0;
+	}
+	if (parking && in_operation(slots)) {
 		/* a task that ends within an operation missed its exit: it never comes back */
 		if (!prev->exit_state && park(prev, slots))
 			c->lost++;
-	} else if (use_parking && use_storage && !c->ready && prev->bpf_storage) {
+	} else if (parking == PARK_STORAGE && !c->ready && prev->bpf_storage) {
 		park(prev, 0); /* what unpark() did not find must not come back later */
 	}
 	if (next->pid == 0) {
@@ -535,14 +597,15 @@ int BPF_PROG(netto_switch, _Bool preempt, struct task_struct *prev, struct task_
 		c->count[EV_IDLE]++;
 		c->ready = 0;
 	} else {
-		slots = use_parking ? unpark(c, next) : 0;
+		slots = parking ? unpark(c, next) : 0;
+		if (slots & OVERTAKEN)
+			c->overtaken = 1;
 		if (!slots)
 			slots = EV_OTHER;
 	}
 	c->running = (__u64)next;
-	c->resumed = now;
-	c->switches++;
-	c->task = now << SLOT_BITS | slots;
+	c->resumed = word;
+	c->task = word | (slots & SLOT_MASK);
 	return 0;
 }
 
@@ -657,25 +720,27 @@ int netto_mark(void *ctx)
 	cpu_t *c = this_cpu();
 	__u64 task = bpf_get_current_task();
 	__u64 now = bpf_ktime_get_ns();
-	__u64 clock = now, open;
+	__u64 open = 0; /* spans that are not over: of the levels above the one looked at */
 
 	if (!c->task) {
 		c->start = now;
 		c->running = task;
-		c->task =
-			now << SLOT_BITS | ((__u32)bpf_get_current_pid_tgid() ? EV_OTHER : EV_IDLE);
+		c->resumed = now << SLOT_BITS;
+		c->task = c->resumed | ((__u32)bpf_get_current_pid_tgid() ? EV_OTHER : EV_IDLE);
 	}
 	for (int i = 0; i < 16; i++)
 		c->mark_ns[i] = c->ns[i];
-	for (int i = HARD; i >= SOFT; i--) { /* from each level's clock to that of the one below */
-		if (c->irq[i].event) {
-			open = clock - c->irq[i].since;
-			c->mark_ns[event_index(c->irq[i].event)] += open;
-			clock -= open;
-		}
-		clock -= c->irq[i].used;
+	if (c->irq[HARD].event) {
+		open = now - c->irq[HARD].since;
+		c->mark_ns[event_index(c->irq[HARD].event)] += open;
 	}
-	open = span(c->task, clock);
+	if (c->irq[SOFT].event) {
+		__u64 soft = now - c->hard - open - c->irq[SOFT].since;
+
+		c->mark_ns[event_index(c->irq[SOFT].event)] += soft;
+		open += soft;
+	}
+	open = span(c->task, (now - c->above - open) << SLOT_BITS);
 	c->mark_unseen = c->unseen;
 	if (unseen(c, task))
 		c->mark_unseen += open;

@@ -1858,8 +1858,9 @@ static int try_load(struct session *s, const struct probe *only)
 		operations += p->optional && bpf_program__autoload(p->entry);
 	}
 	s->skel->rodata->rt = s->rt;
-	s->skel->rodata->use_storage = s->storage;
-	s->skel->rodata->use_parking = s->rt || operations;
+	s->skel->rodata->parking = !s->rt && !operations ? PARK_NOWHERE
+				   : s->storage		 ? PARK_STORAGE
+							 : PARK_HASH;
 	bpf_map__set_autocreate(s->skel->maps.netto_storage, s->storage && operations);
 	bpf_map__set_autocreate(s->skel->maps.netto_saved, !s->storage && (s->rt || operations));
 	if (without("room"))
@@ -1991,7 +1992,7 @@ static int attach_probes(struct session *s)
 /* -v: what measures each event, and why not more. */
 static void explain_probes(const struct session *s)
 {
-	if (!s->skel->rodata->use_parking)
+	if (s->skel->rodata->parking == PARK_NOWHERE)
 		message("operations of tasks off the CPU: there are none to be kept");
 	else if (s->storage)
 		message("operations of tasks off the CPU are kept in task storage");

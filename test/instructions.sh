@@ -1,0 +1,58 @@
+# shellcheck shell=sh
+# How many instructions netto adds, in a guest that counts them (test/vm -i): each kind of rounds without it, with empty
+# programs at the same hooks, with netto without samples, and with samples. Prints "KIND MODE MEDIAN MEAN".
+
+. /lib.sh
+IP=$(which ip)
+
+# A sends to 203.0.113.1 through R, which forwards; the frames have an address that B does not take.
+net_up() {
+	for ns in netto-a netto-r netto-b; do
+		"$IP" netns add "$ns"
+	done
+	"$IP" -batch - <<-END
+		link add a0 netns netto-a type veth peer name ra netns netto-r
+		link add b0 netns netto-b type veth peer name rb netns netto-r
+	END
+	"$IP" -n netto-a -batch - <<-END
+		addr add 198.51.100.1/24 dev a0
+		link set a0 up
+		route add default via 198.51.100.254
+	END
+	"$IP" -n netto-r -batch - <<-END
+		addr add 198.51.100.254/24 dev ra
+		addr add 203.0.113.254/24 dev rb
+		link set ra up
+		link set rb up
+		neigh add 203.0.113.1 lladdr 02:00:00:00:00:01 dev rb nud permanent
+	END
+	"$IP" -n netto-b link set b0 up
+	"$IP" netns exec netto-r sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+}
+
+rounds_of() { # MODE
+	for kind in udp:20000 forward:10000 tcp:2000 pipe:10000; do
+		/rounds "${kind%:*}" "${kind#*:}" >"$T/rounds" || exit 1
+		sed "s/.*mean=\(.*\) median=\(.*\)/${kind%:*} $1 \2 \1/" "$T/rounds"
+	done
+}
+
+with_netto() { # MODE HZ
+	start_netto -F "$2" 600
+	sleep 1
+	rounds_of "$1"
+	stop_netto || exit 1
+}
+
+if [ "${1-}" = rounds ]; then # for attach
+	rounds_of "$2"
+	exit
+fi
+net_up
+sleep 5 # the guest settles
+rounds_of without
+/attach /empty.o sh "$0" rounds empty || exit 1
+sleep 1
+with_netto trace 0
+with_netto samples 997
+rounds_of without
