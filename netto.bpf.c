@@ -83,7 +83,10 @@ enum {
  */
 enum { SLOT_TASK, SLOT_POLL, SLOT_SOFTIRQ, SLOT_HARDIRQ };
 enum { EVENT_BITS = 4, SLOT_BITS = 3 * EVENT_BITS, SLOT_MASK = (1 << SLOT_BITS) - 1 };
-enum { OVERTAKEN = 1 << SLOT_BITS }; /* parked with the slots: see netto_finish() */
+enum {
+	OVERTAKEN = 1 << SLOT_BITS, /* parked with the slots: see netto_finish() */
+	MISSED = 2 << SLOT_BITS,    /* what is parked was not found: see netto_unpark() */
+};
 enum { SOFT, HARD };
 
 /* Configuration, written by user space before loading. */
@@ -181,7 +184,7 @@ struct {
 	__u64 running;	/* task pointer: who runs since then */
 	__u8 ready;	/* the task on this CPU is known to have task storage, or needs none */
 	__u8 preparing; /* a task is allocating it, and may have been preempted in that */
-	__u8 overtaken; /* the task on this CPU was, twice: see netto_finish() */
+	__u16 flags;	/* of the task on this CPU: OVERTAKEN, MISSED */
 	struct {
 		__u64 event; /* EV_NONE: none runs */
 		__u64 since; /* this level's clock when it began */
@@ -355,11 +358,11 @@ static __noinline int netto_finish(cpu_t *c, __u64 old, __u64 word)
 {
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < CHANGE_TRIES && is_overtaken(c, word); i++) {
-		__u8 twice = READ_ONCE(c->overtaken);
+		__u16 flags = READ_ONCE(c->flags);
 
-		WRITE_ONCE(c->overtaken, 0);
+		WRITE_ONCE(c->flags, flags & ~OVERTAKEN);
 		if (READ_ONCE(c->task) != word) {
-			if (twice)
+			if (flags & OVERTAKEN)
 				return 0;
 			break;
 		}
@@ -402,6 +405,11 @@ static __always_inline void change_task(cpu_t *c, __u64 from, __u64 to)
 		netto_finish(c, old, word);
 	else
 		add(&c->ns[from], (__s64)(word - old + from - to) >> SLOT_BITS);
+}
+
+static __always_inline int is_operation(__u32 slots)
+{
+	return slots != EV_OTHER && slots != EV_IDLE;
 }
 
 /* Gives the current task its storage here, where it can be allocated: in sched_switch it cannot. */
@@ -503,11 +511,6 @@ int BPF_PROG(netto_soft_x, unsigned int vec)
 	}
 OPERATIONS(PROGRAMS_OF_OPERATION)
 
-static __always_inline int in_operation(__u32 slots)
-{
-	return slots && slots != EV_OTHER && slots != EV_IDLE;
-}
-
 /* Returns 0, or another number if there is no room. */
 static __always_inline int park(struct task_struct *task, __u32 slots)
 {
@@ -527,35 +530,66 @@ static __always_inline int park(struct task_struct *task, __u32 slots)
 /*
  * The slots that were parked with a task, or 0; they are parked no longer. Until 6.1 a kernel finds
  * nothing while another look-up is under way on the CPU, that is, if a task was preempted in
- * netto_prepare(): that counts as a loss.
+ * netto_prepare(): that counts as a loss, and must not come back later.
  */
-static __always_inline __u32 unpark(cpu_t *c, struct task_struct *task)
+static __noinline __u32 netto_unpark(cpu_t *c, struct task_struct *task)
 {
 	__u32 *saved, slots;
 
 	if (parking == PARK_STORAGE) {
-		c->ready = 0;
-		if (!task->bpf_storage)
-			return 0;
 		saved = bpf_task_storage_get(&netto_storage, task, 0, 0);
 		if (!saved) {
 			c->lost += READ_ONCE(c->preparing);
+			c->flags |= MISSED;
 			return 0;
 		}
 		c->ready = 1;
 		slots = *saved;
 		*saved = 0;
-		return slots;
-	}
-	__u64 key = (__u64)task;
+	} else {
+		__u64 key = (__u64)task;
 
-	c->ready = 1;
-	saved = bpf_map_lookup_elem(&netto_saved, &key);
-	if (!saved)
+		c->ready = 1;
+		saved = bpf_map_lookup_elem(&netto_saved, &key);
+		if (!saved)
+			return 0;
+		slots = *saved;
+		bpf_map_delete_elem(&netto_saved, &key);
+	}
+	if (slots & OVERTAKEN)
+		c->flags |= OVERTAKEN;
+	return slots & SLOT_MASK;
+}
+
+/* Ends what runs on this CPU at the time of the word, and parks it with the task that leaves. */
+static __noinline int netto_leave(cpu_t *c, struct task_struct *prev, __u64 word)
+{
+	__u64 old = c->task;
+	__u32 slots = old & SLOT_MASK, flags = c->flags;
+
+	c->flags = 0;
+	if (!old)
 		return 0;
-	slots = *saved;
-	bpf_map_delete_elem(&netto_saved, &key);
-	return slots;
+	if (unseen(c, (__u64)prev)) {
+		c->unseen += span(old, word);
+		return 0;
+	}
+	if ((__s64)(old - c->resumed) < 0) { /* stored by a change that was preempted */
+		old = c->resumed | slots;
+		flags |= OVERTAKEN;
+	}
+	c->ns[owner(old)] += span(old, word);
+	if (!parking)
+		return 0;
+	if (!is_operation(slots) && !(flags & OVERTAKEN)) {
+		if (flags & MISSED)
+			park(prev, 0);
+		return 0;
+	}
+	/* a task that ends within an operation missed its exit: it never comes back */
+	if (!prev->exit_state && park(prev, slots | (flags & OVERTAKEN)))
+		c->lost++;
+	return 0;
 }
 
 /*
@@ -566,46 +600,31 @@ SEC("tp_btf/sched_switch")
 int BPF_PROG(netto_switch, _Bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	cpu_t *c = this_cpu();
-	__u64 old = c->task, now = bpf_ktime_get_ns() - c->above, word = now << SLOT_BITS;
+	__u64 now = bpf_ktime_get_ns() - c->above, word = now << SLOT_BITS, old = c->task;
 	__u32 slots = old & SLOT_MASK;
 
-	if (!old) {
+	if (unseen(c, (__u64)prev) || is_operation(slots) || (__s64)(old - c->resumed) < 0 ||
+	    c->flags)
+		netto_leave(c, prev, word);
+	else
+		c->ns[event_index(slots)] += span(old, word);
+	if (!old)
 		c->start = now;
-	} else if (unseen(c, (__u64)prev)) {
-		c->unseen += span(old, word);
-		slots = 0;
-	} else {
-		if ((__s64)(old - c->resumed) < 0) { /* stored by a change that was preempted */
-			old = c->resumed | slots;
-			slots |= OVERTAKEN;
-		}
-		c->ns[owner(old)] += span(old, word);
-	}
-	if (c->overtaken) {
-		slots |= OVERTAKEN;
-		c->overtaken = 0;
-	}
-	if (parking && in_operation(slots)) {
-		/* a task that ends within an operation missed its exit: it never comes back */
-		if (!prev->exit_state && park(prev, slots))
-			c->lost++;
-	} else if (parking == PARK_STORAGE && !c->ready && prev->bpf_storage) {
-		park(prev, 0); /* what unpark() did not find must not come back later */
-	}
 	if (next->pid == 0) {
 		slots = EV_IDLE;
 		c->count[EV_IDLE]++;
 		c->ready = 0;
 	} else {
-		slots = parking ? unpark(c, next) : 0;
-		if (slots & OVERTAKEN)
-			c->overtaken = 1;
+		slots = 0;
+		c->ready = 0;
+		if (parking == PARK_HASH || (parking == PARK_STORAGE && next->bpf_storage))
+			slots = netto_unpark(c, next);
 		if (!slots)
 			slots = EV_OTHER;
 	}
 	c->running = (__u64)next;
 	c->resumed = word;
-	c->task = word | (slots & SLOT_MASK);
+	c->task = word | slots;
 	return 0;
 }
 
