@@ -21,9 +21,9 @@
  * no time on the clock of the one interrupted; all that it must do is to read a consistent clock
  * (clock()). The levels and their clocks:
  * - hardirq: now
- * - softirq: now - irq[HARD].used
- * - task: now - irq[HARD].used - irq[SOFT].used; it holds the slots poll and task, and on
- * PREEMPT_RT softirq, which is there run by tasks and preempted with them.
+ * - softirq: now - hard
+ * - task: now - above, which is what top halves and softirqs took; it holds the slots poll and
+ * task, and on PREEMPT_RT softirq, which is there run by tasks and preempted with them.
  *
  * Races, level by level:
  * - hardirq programs run with interrupts off; only an NMI comes between, and NMIs write nothing
@@ -36,12 +36,16 @@
  * kernels from 5.11 on sched_switch can come between, with other tasks and their fentry/fexit
  * programs, before the first one goes on. The slots and the time of the last change are one word,
  * so that a change is one store, and the sums are added to atomically. A preemption before that
- * store would be overwritten by it: change() notices (see there).
+ * store would be overwritten by it: the time in the word is then older than the last switch, by
+ * which it is noticed (netto_finish()).
  * - netto_mark runs in an IPI, or with interrupts on on netto's own CPU, and changes nothing but
  * the mark (it starts a CPU that did not count yet). It may see a program between its store and its
  * addition: user space sees a residual that was not there at the mark before, and marks again. It
  * may come between a program's clock and its store: then these nanoseconds are charged to the old
  * owner in one interval, and to the new one in the next.
+ *
+ * Cost. What runs for each packet is kept to one reading of the clock and some 30 instructions;
+ * what is rare is in functions of its own, which are not inlined (test/bench counts).
  *
  * Samples. A perf event on each CPU runs netto_sample, which takes the kernel stack if a network
  * event owns the CPU, and counts it: each CPU has a table of its own, an array that user space maps
@@ -333,7 +337,8 @@ static __always_inline __u64 owner(__u64 word)
 
 /*
  * From the time in the word `from` to that in `to`: right over the wrap of the 52 bits after 52
- * days, and signed, so that a clock that steps back by a nanosecond takes it back.
+ * days, and signed, so that a clock that steps back by a nanosecond takes it back. So a CPU has to
+ * switch tasks once in 26 days.
  */
 static __always_inline __u64 span(__u64 from, __u64 to)
 {

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * scale CPUS STACKS - what a report costs: netto's user side over made-up samples of this kernel's
+ * functions, with STACKS different stacks in all, on CPUS CPUs. Prints key=value pairs on a line:
+ * kallsyms_s, sort_s, csv_s, text_s: seconds to read the symbols, to sort the stacks, to print each
+ * report; peak_kb: memory, without the table of stacks, which the kernel side has.
+ */
+#define main netto_main
+#include "../netto.c"
+#undef main
+
+enum { DEPTH = 24 };
+
+static struct sampler sampler;
+static struct symbols symbols;
+static struct rules rules;
+static struct result r;
+
+static double seconds_since(uint64_t began_ns)
+{
+	return (now_ns(CLOCK_MONOTONIC) - began_ns) / 1e9;
+}
+
+static const struct symbol *symbol_named(const char *name)
+{
+	for (size_t i = 0; i < symbols.count; i++)
+		if (!strcmp(name_of(&symbols, &symbols.list[i]), name))
+			return &symbols.list[i];
+	return symbols.list;
+}
+
+/* A stack of random functions below net_rx_action(). */
+static void make_stack(uint64_t *words, unsigned slot)
+{
+	static uint64_t root;
+
+	if (!root)
+		root = symbol_named("net_rx_action")->address + 1;
+	words[0] = EV_RX_SOFTIRQ | DEPTH << 8 | (uint64_t)slot << 32;
+	for (int i = 1; i < DEPTH; i++)
+		words[i] = symbols.list[2 + random() % (symbols.count - 2)].address + 1;
+	words[DEPTH] = root;
+}
+
+static size_t make_tables(unsigned stacks)
+{
+	unsigned each = (stacks + sampler.cpus - 1) / sampler.cpus;
+	char *tables;
+
+	sampler.halves = 1;
+	for (sampler.slots = 16; sampler.slots < each; sampler.slots *= 2)
+		;
+	sampler.words = each * (1 + DEPTH);
+	sampler.half_size = sizeof(half_t) + sampler.slots * sizeof(((half_t *)0)->slots[0]) +
+			    sampler.words * sizeof(uint64_t);
+	sampler.tables = tables = calloc(sampler.cpus, sampler.half_size);
+	for (int cpu = 0; tables && cpu < sampler.cpus; cpu++) {
+		half_t *h = (half_t *)(tables + cpu * sampler.half_size);
+
+		h->window = 1;
+		for (unsigned i = 0; i < each; i++) {
+			h->slots[i].window = 1;
+			h->slots[i].count = 1 + i % 3;
+			make_stack((uint64_t *)&h->slots[sampler.slots] + h->used, i);
+			h->used += 1 + DEPTH;
+		}
+	}
+	return tables ? sampler.cpus * sampler.half_size : 0;
+}
+
+/* Each CPU was all the time in NET_RX. */
+static void make_times(void)
+{
+	static struct marks a, b;
+
+	for (int cpu = 0; cpu < sampler.cpus; cpu++) {
+		b.cpu[cpu].wall_ns = b.cpu[cpu].ns[EV_RX_SOFTIRQ] = 10 * NSEC_PER_SEC;
+		r.cpu[cpu].wall_ns = 1;
+	}
+	subtract_marks(&b, &a, &r);
+}
+
+static double print(bool csv)
+{
+	uint64_t began_ns = now_ns(CLOCK_MONOTONIC);
+
+	opt.csv = csv;
+	if (print_report(&r, true))
+		exit(EXIT_FAILED);
+	return seconds_since(began_ns);
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t began_ns = now_ns(CLOCK_MONOTONIC);
+	double kallsyms_s, sort_s, csv_s, text_s;
+	struct session s = { .skel = netto__open() };
+	struct rusage usage;
+	size_t tables;
+
+	if (argc != 3 || !s.skel) {
+		fputs("usage: scale CPUS STACKS\n", stderr);
+		return EXIT_USAGE;
+	}
+	sampler.cpus = atoi(argv[1]);
+	sampler.hz = 997;
+	sampler.clock = "cpu-clock";
+	sampler.kallsyms = open("/proc/kallsyms", O_RDONLY);
+	if (prepare_sorting(&symbols, &rules, sampler.kallsyms))
+		return EXIT_FAILED;
+	kallsyms_s = seconds_since(began_ns);
+	tables = make_tables(atoi(argv[2]));
+	if (!tables)
+		return EXIT_FAILED;
+	describe_events(&s, r.events);
+	r.profile.symbols = &symbols;
+	r.profile.rules = &rules;
+	make_times();
+	began_ns = now_ns(CLOCK_MONOTONIC);
+	if (make_profile(&r.profile, &sampler, 1, 10 * NSEC_PER_SEC))
+		return EXIT_FAILED;
+	sort_s = seconds_since(began_ns);
+	freopen("/dev/null", "w", stdout);
+	csv_s = print(true);
+	text_s = print(false);
+	getrusage(RUSAGE_SELF, &usage);
+	fprintf(stderr,
+		"cpus=%d stacks=%zu kallsyms_s=%.3f sort_s=%.3f csv_s=%.3f text_s=%.3f peak_kb=%ld\n",
+		sampler.cpus, r.profile.stack_count, kallsyms_s, sort_s, csv_s, text_s,
+		usage.ru_maxrss - (long)(tables / 1024));
+	return EXIT_MEASURED;
+}

@@ -1,0 +1,51 @@
+# shellcheck shell=sh
+# Conservation under a storm: floods on every CPU, context switches, sends that migrate, a CPU that comes and goes, and a
+# real-time task that is throttled. Runs as root in a virtual machine of three CPUs, in busybox's sh; $1 = the name of the
+# test, $2 = seconds.
+# shellcheck disable=SC2034 # for lib.sh
+part=$1
+. /lib.sh
+UNSEEN=1 # where a CPU is unplugged
+
+repeat() { # COMMAND...: until the storm is over
+	while [ -e "$T/storm" ]; do
+		"$@" >/dev/null 2>&1
+	done
+}
+
+hotplug() {
+	sleep 2
+	echo 0 >/sys/devices/system/cpu/cpu2/online
+	sleep 1
+	echo 1 >/sys/devices/system/cpu/cpu2/online
+}
+
+context_switches() {
+	awk '/^ctxt/ { print $2 }' /proc/stat
+}
+
+: >"$T/storm"
+repeat load udpflood 10 0 1 &
+repeat load udpflood 10 1 2 &
+repeat load udpflood 10 2 0 &
+for cpu in 0 1 2; do
+	repeat load switches 10 $cpu &
+done
+repeat load bigsend 3 0 1 &
+repeat load burn 7 1 fifo 50 100 7000000 & # throttled: the kernel leaves the others 5 %
+repeat hotplug &
+before=$(context_switches)
+"$NETTO" -c 5 "$(($2 / 5))" >"$T/csv" 2>"$T/err" || fail "netto in a storm" "exit status $?: $(cat "$T/err")"
+after=$(context_switches)
+rm "$T/storm"
+conserved "a storm of $2 s"
+intervals=$(grep -c ,residual, "$T/csv")
+worst=$(awk -F, '$5 == "residual" && $6 > most { most = $6 } END { printf "%.0f", most }' "$T/csv")
+unseen=$(awk -F, '$5 == "unseen" { s += $6 } END { printf "%.3f", s / 1e9 }' "$T/csv")
+check "a storm: $((after - before)) context switches, $(count all rx_softirq) NET_RX softirqs, $(count all send) sends in \
+$intervals intervals; the largest residual is $worst ns; $unseen s unseen" \
+	"$intervals == int($2 / 5) && $after - $before > 1000 * $2 && $(count all rx_softirq) > 100 * $2 &&
+	 $(count all send) > 100 * $2 && $(count all recv) > 10 * $2" "$(grep -c . "$T/csv") rows"
+check "a storm: no stage is absurd" "$(awk -F, '
+	$3 == "stage" && ($6 < 0 || $9 > $6 || $10 < $6 || $11 < $6 - 1) { bad++ } END { print bad + 0 }' "$T/csv") == 0"
+wait
