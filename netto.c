@@ -512,7 +512,8 @@ static const struct {
 	const char *modules;
 	/*
 	 * The direct callers of what the name cannot tell: of functions that no rule knows, which
-	 * are then a driver's; of nf_hook_slow(), by which the hooks of netfilter are told.
+	 * are then a driver's; of nf_hook_slow(), by which the hooks of netfilter are told; of a
+	 * retpoline, behind which nothing more is known.
 	 */
 	const char *callers;
 	enum {
@@ -1004,7 +1005,8 @@ static const struct {
 	[STAGE_TRACING] = {
 		.name = "tracing",
 		.symbols = "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* "
-			"__bpf_trace_* __traceiter_* ktime_get_mono_fast_ns",
+			"__bpf_trace_* __traceiter_*",
+		.callers = "ktime_get_mono_fast_ns",
 	},
 	[STAGE_UNKNOWN] = {
 		.name = "unknown",
@@ -1351,7 +1353,8 @@ static void resolve_frames(struct symbols *symbols, struct rules *rules, const u
 		} else if (found) {
 			if (s->traits.helper || s == symbols->list)
 				continue;
-			out->frames[out->depth++] = is_tracing || s->trampoline ? tracing : s;
+			is_tracing |= s->trampoline || s->traits.calls == STAGE_TRACING;
+			out->frames[out->depth++] = is_tracing ? tracing : s;
 			return;
 		} else if (!rooted && (is_tracing || (s->trampoline && !out->depth))) {
 			out->frames[0] = tracing;

@@ -844,7 +844,8 @@ static int socket_in(const char *netns, int family)
 	return must(socket(family, SOCK_DGRAM, 0), "socket");
 }
 
-static void run_udppath(char **argv)
+/* From the namespace argv[0] to argv[1], to an address of that one, argv[2]. */
+static void open_path(struct io *io, char **argv)
 {
 	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(PORT) };
 	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(PORT) };
@@ -852,18 +853,40 @@ static void run_udppath(char **argv)
 	struct sockaddr_storage any = { .ss_family = six ? AF_INET6 : AF_INET };
 	struct sockaddr *to = six ? (void *)&v6 : (void *)&v4;
 	socklen_t len = six ? sizeof(v6) : sizeof(v4);
-	struct io io = {};
 
 	if (!six && inet_pton(AF_INET, argv[2], &v4.sin_addr) != 1)
 		die(argv[2], "not an address");
 	((struct sockaddr_in *)&any)->sin_port = htons(PORT);	/* where sin6_port is, too */
-	io.rx = socket_in(argv[1], any.ss_family);
+	io->rx = socket_in(argv[1], any.ss_family);
 	/* What is sent while the receiver's CPU is held up is not to be lost. */
-	buffer(io.rx, SO_RCVBUF, SO_RCVBUFFORCE);
-	must(bind(io.rx, (struct sockaddr *)&any, len), "bind");
-	io.tx = socket_in(argv[0], any.ss_family);
-	must(connect(io.tx, to, len), "connect");
+	buffer(io->rx, SO_RCVBUF, SO_RCVBUFFORCE);
+	must(bind(io->rx, (struct sockaddr *)&any, len), "bind");
+	io->tx = socket_in(argv[0], any.ss_family);
+	must(connect(io->tx, to, len), "connect");
+}
+
+static void run_udppath(char **argv)
+{
+	struct io io = {};
+
+	open_path(&io, argv);
 	flood(&io, argv + 3);
+}
+
+static void run_udpsend(char **argv)
+{
+	long n = parse_count(argv[3]), pause = argv[5] ? parse_number(argv[5], 0, 1e9) : 0;
+	struct io io = {};
+	long long next;
+
+	pin(0, parse_cpu(argv[4]));
+	open_path(&io, argv);
+	for (long i = 0; i < n; i++) {
+		one_send(&io);
+		for (next = wall_now() + pause; pause && wall_now() < next;)
+			;
+	}
+	printf("sends=%ld recvs=0\n", n);
 }
 
 static void run_unixflood(char **argv)
@@ -1024,6 +1047,9 @@ static const struct load loads[] = {
 	  .run = run_udpflood },
 	{ "udppath", "NETNS_TX NETNS_RX ADDRESS SECONDS CPU_TX CPU_RX [SIZE]",
 	  "the same between two namespaces", .run = run_udppath },
+	{ "udpsend", "NETNS_TX NETNS_RX ADDRESS N CPU [NS]",
+	  "the same, N messages that nobody reads, and NS to pass after each",
+	  .run = run_udpsend },
 	{ "unixflood", "SECONDS CPU", "unix as often as it goes", .run = run_unixflood },
 	{ "switches", "SECONDS CPU", "two processes, two pipes", .run = run_switches },
 	{ "uncap", "CAP|all COMMAND [ARG]...", "run it without a capability", .run = run_uncap },

@@ -24,28 +24,31 @@ context_switches() {
 	awk '/^ctxt/ { print $2 }' /proc/stat
 }
 
+start_netto -c 5 0 # before the storm, and its end after it: to change probes takes minutes in it
 : >"$T/storm"
 repeat load udpflood 10 0 1 &
 repeat load udpflood 10 1 2 &
 repeat load udpflood 10 2 0 &
 for cpu in 0 1 2; do
-	repeat load switches 10 $cpu &
+	repeat nice -n -20 load switches 10 $cpu &
 done
 repeat load bigsend 3 0 1 &
 repeat load burn 7 1 fifo 50 100 7000000 & # throttled: the kernel leaves the others 5 %
 repeat hotplug &
 before=$(context_switches)
-"$NETTO" -c 5 "$(($2 / 5))" >"$T/csv" 2>"$T/err" || fail "netto in a storm" "exit status $?: $(cat "$T/err")"
+sleep "$2"
 after=$(context_switches)
 rm "$T/storm"
+killall -q load
+echo 1 >/sys/devices/system/cpu/cpu2/online
+stop_netto || fail "netto in a storm" "exit status $?: $(cat "$T/err")"
 conserved "a storm of $2 s"
 intervals=$(grep -c ,residual, "$T/csv")
 worst=$(awk -F, '$5 == "residual" && $6 > most { most = $6 } END { printf "%.0f", most }' "$T/csv")
 unseen=$(awk -F, '$5 == "unseen" { s += $6 } END { printf "%.3f", s / 1e9 }' "$T/csv")
-check "a storm: $((after - before)) context switches, $(count all rx_softirq) NET_RX softirqs, $(count all send) sends in \
+check "a storm: $(((after - before) / $2)) context switches a second, $(count all rx_softirq) NET_RX softirqs, $(count all send) sends in \
 $intervals intervals; the largest residual is $worst ns; $unseen s unseen" \
-	"$intervals == int($2 / 5) && $after - $before > 1000 * $2 && $(count all rx_softirq) > 100 * $2 &&
+	"$intervals > 1 && $after - $before > ${LEAST_SWITCHES:-2000} * $2 && $(count all rx_softirq) > 100 * $2 &&
 	 $(count all send) > 100 * $2 && $(count all recv) > 10 * $2" "$(grep -c . "$T/csv") rows"
 check "a storm: no stage is absurd" "$(awk -F, '
 	$3 == "stage" && ($6 < 0 || $9 > $6 || $10 < $6 || $11 < $6 - 1) { bad++ } END { print bad + 0 }' "$T/csv") == 0"
-wait

@@ -1,0 +1,180 @@
+# shellcheck shell=sh
+# Are the times true? burn makes a place of the stack take a time that it knows, for each of a fixed number of packets: by so
+# much must the time of the event rise, and so much must be in the stage. For a virtual machine, in busybox's sh, and for
+# this machine. Runs as root; $1 = the name of the test, $2... = some of the functions below, without their truth_; all without.
+#
+# The same packets are measured twice, with the same program in the same place: it burns nothing the first time, so what
+# it costs to run it is no part of the rise, nor are netto's own hooks; the load then passes as much time in user space, so
+# that caches are as cold when the next packet comes. What interrupts a burn, a timer or the host, is in both, in the time
+# burnt and in the event's, but on PREEMPT_RT: there netto rightly leaves out what preempts a softirq. So the load is a
+# real-time task there, and softirqs run at its priority.
+# shellcheck disable=SC2034 # for lib.sh
+part=$1
+. "$(dirname "$0")/lib.sh"
+BURN=${BURN:-/burn}
+A=netto-ta B=netto-tb ADDRESS=192.0.2.2
+CPU=$(($(nproc) - 1)) # of the load
+PACKETS=1300 NS=1500000 TOLERANCE=0.02
+if [ "$part" = truth-host ]; then
+	UNSEEN=1
+	PACKETS=5000 NS=400000 TOLERANCE=0.01
+fi
+FIRST=
+IP=$(which ip) # not the shell's own, which busybox's prefers
+
+net_up() {
+	net_down
+	"$IP" netns add $A
+	"$IP" netns add $B
+	"$IP" -n $A link add a1 type veth peer name b1 netns $B
+	"$IP" -n $A addr add 192.0.2.1/24 dev a1
+	"$IP" -n $B addr add $ADDRESS/24 dev b1
+	"$IP" -n $A link set a1 up
+	"$IP" -n $B link set b1 up
+	if grep -qs 1 /sys/kernel/realtime; then
+		echo -1 >/proc/sys/kernel/sched_rt_runtime_us # in a virtual machine
+		FIRST="chrt -f 60"
+	fi
+}
+
+net_down() {
+	for ns in $A $B; do
+		"$IP" netns del "$ns" 2>/dev/null
+	done
+	return 0
+}
+
+is_burning() {
+	grep -q "burn: burning" "$T/burn" || ! kill -0 "$burner" 2>/dev/null
+}
+
+# PLACE NS: from now on so much time is burnt for each packet.
+start_burn() {
+	case $1 in
+	egress) netns=$A device=a1 ;;
+	*) netns=$B device=b1 ;;
+	esac
+	: >"$T/burn"
+	"$IP" netns exec $netns "$BURN" "$1" $device "$2" sleep 600 >"$T/burn" 2>&1 &
+	burner=$!
+	wait_for is_burning
+}
+
+stop_burn() {
+	kill "$burner"
+	wait "$burner"
+}
+
+# PACKETS PAUSE [COMMAND...]: the packets, and so much time to pass after each; the command runs it.
+packets() {
+	packets=$1 pause=$2
+	shift 2
+	# shellcheck disable=SC2086 # words
+	"$@" $FIRST "$LOAD" udpsend $A $B $ADDRESS "$packets" $CPU "$pause"
+}
+
+# PLACE NS PAUSE: what is burnt, in $T/load too. The program is there until netto has looked up its name.
+burn() {
+	start_burn "$1" "$2"
+	packets $PACKETS "$3" measure
+	stop_burn
+	cat "$T/burn" >>"$T/load"
+	burnt=$(load_value burnt_ns)
+}
+
+# EVENT/STAGE: its total, that one's standard deviation, and how many samples the event has. Without busybox's sqrt(), which
+# Debian leaves out.
+stage() {
+	awk -F, -v cpu=$CPU -v name="$1" '
+		BEGIN { event = name; sub("/.*", "", event) }
+		$3 == "event" && $4 == cpu && $5 == event { ns = $6 }
+		$3 == "stage" && $4 == cpu && index($5, event "/") == 1 { n += $8 }
+		$3 == "stage" && $4 == cpu && $5 == name { total = $11 }
+		END {
+			deviation = variance = n ? total * (ns - total) / n : 0
+			for (i = 0; i < 100 && deviation > 0; i++)
+				deviation = (deviation + variance / deviation) / 2
+			printf "%.0f %.0f %d", total, deviation, n
+		}' "$T/csv"
+}
+
+of() { # NS: as a part of what was burnt
+	awk "BEGIN { printf \"%.4f\", $1 / $burnt }"
+}
+
+# PLACE EVENT STAGE
+truth() {
+	start_burn "$1" 0
+	packets 100 0 >"$T/load" 2>&1 # what is allocated for the first packets, and the neighbour's address
+	stop_burn 2>/dev/null
+	case $? in
+	143) ;;
+	77)
+		skip "$1" "$(tail -n 1 "$T/burn")"
+		return
+		;;
+	*)
+		fail "$1" "$(tail -n 12 "$T/burn")"
+		return
+		;;
+	esac
+	# Once more, and once more, if a busy machine has held up the packets more than the burn: what is wrong stays wrong.
+	HZ=0 # samples make the caches colder
+	attempts=0 done=
+	while [ -z "$done" ] && [ $attempts -lt 3 ]; do
+		attempts=$((attempts + 1))
+		burn "$1" 0 $NS
+		if ! grep -q ",event,$CPU,$2," "$T/csv"; then
+			skip "$1: $2" "$(grep "not fentry" "$T/err" | head -n 1)"
+			return
+		fi
+		before=$(ns $CPU "$2") others=$(ns $CPU net)
+		burn "$1" $NS 0
+		rise=$(($(ns $CPU "$2") - before))
+		others=$(($(ns $CPU net) - others - rise))
+		done=$(awk "BEGIN { if ($rise > (1 - $TOLERANCE) * $burnt && $rise < (1 + $TOLERANCE) * $burnt &&
+			$others > -$TOLERANCE * $burnt && $others < $TOLERANCE * $burnt) print 1 }")
+		[ -n "$done" ] || echo "note: $part: $1: $2 rose by $(of $rise), other network events by $(of $others) of what was burnt"
+	done
+	check "$1: all packets burn, and the rest takes little ($(of "$before") of it)" \
+		"$(load_value packets) == $PACKETS && $burnt >= 0.95 * $NS * $PACKETS && $before < 0.2 * $burnt" "$(cat "$T/load")"
+	check "$1: $2 rose by $(of "$rise") of the $(awk "BEGIN { printf \"%.3f\", $burnt / 1e9 }") s burnt, other network events by $(
+		of "$others") (attempt $attempts)" "${done:-0}" "$before ns, then $(ns $CPU "$2") ns; $(cat "$T/load")"
+
+	# Likewise: while a virtual machine is held up, time passes and no samples are taken.
+	HZ=997
+	attempts=0 done=
+	while [ -z "$done" ] && [ $attempts -lt 3 ]; do
+		attempts=$((attempts + 1))
+		burn "$1" $NS 0
+		seen=$(stage "$2/$3")
+		total=${seen%% *} samples=${seen##* } deviation=${seen#* }
+		deviation=${deviation% *}
+		done=$(awk "BEGIN { if ($total - 4 * $deviation < $burnt && $total + 4 * $deviation > $burnt && $samples > 100) print 1 }")
+	done
+	check "$1: stage $3 has $(of "$total") +/- $(of $((4 * deviation))) of what was burnt ($samples samples, attempt $attempts)" \
+		"${done:-0}" "$(grep "stage,$CPU" "$T/csv")"
+	tracing=$(stage "$2/tracing")
+	echo "note: $part: $1: $2 is $(of "$(ns $CPU "$2")") of it, stage tracing ${tracing%% *} ns; gap $(of "$(load_value gap_ns)"); send/softirq: $(stage send/softirq)"
+}
+
+truth_ingress() {
+	truth ingress rx_softirq tc
+}
+
+truth_egress() {
+	truth egress send tc_egress
+}
+
+truth_prerouting() {
+	truth prerouting rx_softirq nf_prerouting_v4
+}
+
+trap net_down EXIT
+net_up
+shift
+names="ingress egress prerouting"
+[ $# = 0 ] || names=$*
+for name in $names; do
+	truth_"$name"
+done
