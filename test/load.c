@@ -928,6 +928,8 @@ static void run_switches(char **argv)
 	pid_t child;
 
 	pin(0, parse_cpu(argv[1]));
+	if (argv[2])
+		must(setpriority(PRIO_PROCESS, 0, strtol(argv[2], NULL, 10)), "setpriority");
 	must(pipe(there), "pipe");
 	must(pipe(back), "pipe");
 	child = start_child();
@@ -1051,7 +1053,7 @@ static const struct load loads[] = {
 	  "the same, N messages that nobody reads, and NS to pass after each",
 	  .run = run_udpsend },
 	{ "unixflood", "SECONDS CPU", "unix as often as it goes", .run = run_unixflood },
-	{ "switches", "SECONDS CPU", "two processes, two pipes", .run = run_switches },
+	{ "switches", "SECONDS CPU [NICE]", "two processes, two pipes", .run = run_switches },
 	{ "uncap", "CAP|all COMMAND [ARG]...", "run it without a capability", .run = run_uncap },
 	{ "nobpf", "ERRNO COMMAND [ARG]...", "run it where bpf() fails", .run = run_nobpf },
 };

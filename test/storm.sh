@@ -30,7 +30,7 @@ repeat load udpflood 10 0 1 &
 repeat load udpflood 10 1 2 &
 repeat load udpflood 10 2 0 &
 for cpu in 0 1 2; do
-	repeat nice -n -20 load switches 10 $cpu &
+	repeat load switches 10 $cpu -10 &
 done
 repeat load bigsend 3 0 1 &
 repeat load burn 7 1 fifo 50 100 7000000 & # throttled: the kernel leaves the others 5 %
