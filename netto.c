@@ -205,8 +205,8 @@ struct symbols {
 	uint32_t *modules;	  /* their names, one after the other as in kallsyms */
 	size_t module_count, module_room;
 	bool has_napi_poll; /* from 5.12 on: before, net_rx_action() itself calls the drivers */
-	const struct symbol *cache[4096]; /* by address: what was found last */
-	uint64_t cached[4096];
+	const struct symbol *cache[16384]; /* by address: what was found last */
+	uint64_t cached[16384];
 };
 
 enum {
@@ -3304,11 +3304,14 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 
 int main(int argc, char **argv)
 {
+	static char output[1 << 16]; /* musl has 1 kB, and a write for each */
 	static struct session s;
 	uint64_t began_ns = now_ns(CLOCK_MONOTONIC);
 	sigset_t ends;
-	int status = parse_options(argc, argv);
+	int status;
 
+	setvbuf(stdout, output, _IOFBF, sizeof(output));
+	status = parse_options(argc, argv);
 	if (status >= 0)
 		return status;
 	ends = block_signals();
