@@ -19,6 +19,7 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/io_uring.h>
+#include <linux/perf_event.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -971,6 +972,21 @@ static void run_xsk(char **argv)
 	printf("sends=%ld recvs=0 calls=%ld\n", done, done);
 }
 
+/* The timer's interrupts of a sampler that takes no samples: what those cost on this machine. */
+static void run_timers(char **argv)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attr),
+		.config = PERF_COUNT_SW_CPU_CLOCK,
+		.sample_period = NS / parse_number(argv[0], 1, 1e5),
+	};
+
+	for (int cpu = 0; cpu < sysconf(_SC_NPROCESSORS_ONLN); cpu++)
+		must(syscall(SYS_perf_event_open, &attr, -1, cpu, -1, 0), "perf_event_open");
+	pause();
+}
+
 /* --- commands that lack something --- */
 
 static void execute(char **argv)
@@ -1054,6 +1070,7 @@ static const struct load loads[] = {
 	  .run = run_udpsend },
 	{ "unixflood", "SECONDS CPU", "unix as often as it goes", .run = run_unixflood },
 	{ "switches", "SECONDS CPU [NICE]", "two processes, two pipes", .run = run_switches },
+	{ "timers", "HZ", "perf events on each CPU, until killed", .run = run_timers },
 	{ "uncap", "CAP|all COMMAND [ARG]...", "run it without a capability", .run = run_uncap },
 	{ "nobpf", "ERRNO COMMAND [ARG]...", "run it where bpf() fails", .run = run_nobpf },
 };
