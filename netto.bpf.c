@@ -33,11 +33,11 @@
  * - sched_switch runs with interrupts off. It is the only writer of the task level besides
  * fentry/fexit.
  * - fentry/fexit programs (on RT the softirq programs too) cannot migrate, but on preemptible
- * kernels from 5.11 on sched_switch can come between, with other tasks and their fentry/fexit
- * programs, before the first one goes on. The slots and the time of the last change are one word,
- * so that a change is one store, and the sums are added to atomically. A preemption before that
- * store would be overwritten by it: the time in the word is then older than the last switch, by
- * which it is noticed (netto_finish()).
+ * kernels from 5.11 on, and on RT, sched_switch can come between, with other tasks and their
+ * fentry/fexit programs, before the first one goes on. The slots and the time of the last change
+ * are one word, so that a change is one store, and the sums are added to atomically. A preemption
+ * before that store would be overwritten by it: the time in the word is then older than the last
+ * switch, by which it is noticed (netto_finish()).
  * - netto_mark runs in an IPI, or with interrupts on on netto's own CPU, and changes nothing but
  * the mark (it starts a CPU that did not count yet). It may see a program between its store and its
  * addition: user space sees a residual that was not there at the mark before, and marks again. It
@@ -85,7 +85,7 @@ enum {
  * The word of the task level: the time of the last change << SLOT_BITS, then an event for each
  * slot.
  */
-enum { SLOT_TASK, SLOT_POLL, SLOT_SOFTIRQ, SLOT_HARDIRQ };
+enum { SLOT_TASK, SLOT_POLL, SLOT_SOFTIRQ };
 enum { EVENT_BITS = 4, SLOT_BITS = 3 * EVENT_BITS, SLOT_MASK = (1 << SLOT_BITS) - 1 };
 enum {
 	OVERTAKEN = 1 << SLOT_BITS, /* parked with the slots: see netto_finish() */
@@ -184,7 +184,7 @@ const volatile struct {
 struct {
 	__u64 task;	/* the word of the task level; 0: not counting yet */
 	__u64 above;	/* time that the levels above the tasks took */
-	__u64 resumed;	/* task clock at the last sched_switch << SLOT_BITS */
+	__u64 resumed;	/* task clock at the last sched_switch or the start, << SLOT_BITS */
 	__u64 running;	/* task pointer: who runs since then */
 	__u8 ready;	/* the task on this CPU is known to have task storage, or needs none */
 	__u8 preparing; /* a task is allocating it, and may have been preempted in that */
@@ -363,16 +363,18 @@ static __noinline int netto_finish(cpu_t *c, __u64 old, __u64 word)
 {
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < CHANGE_TRIES && is_overtaken(c, word); i++) {
-		__u16 flags = READ_ONCE(c->flags);
-
-		WRITE_ONCE(c->flags, flags & ~OVERTAKEN);
 		if (READ_ONCE(c->task) != word) {
-			if (flags & OVERTAKEN)
-				return 0;
-			break;
+			__u16 flags = READ_ONCE(c->flags); /* after the comparison */
+
+			if (!(flags & OVERTAKEN))
+				break;
+			WRITE_ONCE(c->flags, flags & ~OVERTAKEN);
+			return 0;
 		}
-		old = READ_ONCE(c->resumed) | (old & SLOT_MASK);
 		word = clock(&c->above) << SLOT_BITS | (word & SLOT_MASK);
+		/* of a preemption since the comparison: nothing is charged from `resumed` on */
+		WRITE_ONCE(c->flags, READ_ONCE(c->flags) & ~OVERTAKEN);
+		old = READ_ONCE(c->resumed) | (old & SLOT_MASK); /* after the clock */
 		WRITE_ONCE(c->task, word);
 	}
 	add(&c->ns[owner(old)], span(old, word));
@@ -566,17 +568,22 @@ static __noinline __u32 netto_unpark(cpu_t *c, struct task_struct *task)
 	return slots & SLOT_MASK;
 }
 
-/* Ends what runs on this CPU at the time of the word, and parks it with the task that leaves. */
-static __noinline int netto_leave(cpu_t *c, struct task_struct *prev, __u64 word)
+/* Ends what runs on this CPU, at the task clock `now`, and parks it with the task that leaves. */
+static __noinline int netto_leave(cpu_t *c, struct task_struct *prev, __u64 now)
 {
-	__u64 old = c->task;
+	__u64 old = c->task, word = now << SLOT_BITS;
 	__u32 slots = old & SLOT_MASK, flags = c->flags;
 
 	c->flags = 0;
-	if (!old)
+	if (!old) {
+		c->start = now;
 		return 0;
+	}
 	if (unseen(c, (__u64)prev)) {
 		c->unseen += span(old, word);
+		if (parking) /* it came back unseen, and has gone on since */
+			netto_unpark(c, prev);
+		c->flags = 0;
 		return 0;
 	}
 	if ((__s64)(old - c->resumed) < 0) { /* stored by a change that was preempted */
@@ -610,18 +617,15 @@ int BPF_PROG(netto_switch, _Bool preempt, struct task_struct *prev, struct task_
 
 	if (unseen(c, (__u64)prev) || is_operation(slots) || (__s64)(old - c->resumed) < 0 ||
 	    c->flags)
-		netto_leave(c, prev, word);
+		netto_leave(c, prev, now);
 	else
 		c->ns[event_index(slots)] += span(old, word);
-	if (!old)
-		c->start = now;
+	c->ready = 0;
+	slots = 0;
 	if (next->pid == 0) {
 		slots = EV_IDLE;
 		c->count[EV_IDLE]++;
-		c->ready = 0;
 	} else {
-		slots = 0;
-		c->ready = 0;
 		if (parking == PARK_HASH || (parking == PARK_STORAGE && next->bpf_storage))
 			slots = netto_unpark(c, next);
 		if (!slots)
@@ -749,6 +753,7 @@ int netto_mark(void *ctx)
 	if (!c->task) {
 		c->start = now;
 		c->running = task;
+		c->ready = 0;
 		c->resumed = now << SLOT_BITS;
 		c->task = c->resumed | ((__u32)bpf_get_current_pid_tgid() ? EV_OTHER : EV_IDLE);
 	}
