@@ -61,8 +61,10 @@ restore_sysctls() {
 	rm "$T/sysctls"
 }
 
+# Sender and receiver on one CPU, which is never idle: an idle CPU of an emulated machine is run when its timer wakes it,
+# and the sampling timer is one, so what wakes up there is sampled from 0.3 to 1.7 times as often as it should.
 start_flood() {
-	"$LOAD" udpflood 600 0 1 >"$T/load" 2>&1 &
+	"$LOAD" udpflood 600 0 0 >"$T/load" 2>&1 &
 	flood=$!
 	sleep 0.5
 }
@@ -77,8 +79,8 @@ test_samples() {
 	with_netto -c 2
 	shared_out "a flood"
 	check "no more samples than the traced time gives" \
-		"$(run_row samples 8) + $(run_row samples_lost 8) < $(samples_expected 997) * 1.15 + 20 &&
-		 $(run_row samples 8) > ${LEAST_SAMPLES:-0.3} * $(samples_expected 997) && $(run_row samples 8) > 100" \
+		"$(run_row samples 8) + $(run_row samples_lost 8) < $(samples_expected 997) * 1.05 + 20 &&
+		 $(run_row samples 8) > ${LEAST_SAMPLES:-0.7} * $(samples_expected 997) && $(run_row samples 8) > 100" \
 		"$(grep samples "$T/csv"), $(samples_expected 997)"
 	check "no sample is lost" "$(run_row samples_lost 8) == 0"
 	check "a UDP flood is udp_rx" "$(stage_total rx_softirq/udp_rx) > 0.1 * $(ns all rx_softirq)" \
@@ -104,7 +106,7 @@ test_samples() {
 	export NETTO_WITHOUT="$before"
 	shared_out "a full table"
 	check "a full table: what is lost is counted" \
-		"$(run_row samples_lost 8) > 10 && $(run_row samples 8) + $(run_row samples_lost 8) < $(samples_expected 997) * 1.15 + 20" \
+		"$(run_row samples_lost 8) > 10 && $(run_row samples 8) + $(run_row samples_lost 8) < $(samples_expected 997) * 1.05 + 20" \
 		"$(grep samples "$T/csv")"
 	stop_flood
 
