@@ -7,6 +7,11 @@
  * one slot. The task slot is never empty: it holds an operation, `other` or `idle`. So events are
  * exclusive and sum to wall time.
  *
+ * What a host cannot trace is told from samples: then `other` holds it too, netto_sample takes the
+ * stacks of `other` as well, and user space shares its time out. Without any hook (sample mode) all
+ * time is `other`. For hosts without fentry there are programs for kprobes, and for those without
+ * BTF programs for raw tracepoints, which read no field of the kernel's structures.
+ *
  * Data flow. fentry/fexit of the socket operations set and clear the task slot; softirq_entry/exit
  * the softirq slot; sched_switch parks the slots of the task that leaves and brings back those of
  * the one that comes (in task storage, or in a hash by task pointer). Nothing is sent anywhere.
@@ -94,7 +99,9 @@ enum {
 enum { SOFT, HARD };
 
 /* Configuration, written by user space before loading. */
-const volatile __u8 rt; /* PREEMPT_RT: softirqs belong to tasks */
+const volatile __u8 rt;	      /* PREEMPT_RT: softirqs belong to tasks */
+const volatile __u8 switches; /* sched_switch is hooked, and so softirqs are */
+const volatile __u8 rest;     /* events are told from samples of what is not traced */
 const volatile enum {
 	PARK_NOWHERE, /* there are no hooks that set a slot of the task level */
 	PARK_STORAGE, /* in task storage */
@@ -202,11 +209,15 @@ struct {
 	__u64 mark_ns[16];   /* at the last mark: ns[] with what was still open */
 	__u64 ns[16];	     /* exclusive time */
 	__u64 count[16];     /* entries; for idle: switches to the idle task */
-	__u64 pad[1]; /* to half a kB, so that indexing is a shift, and CPUs share no cache line */
+	__u64 missed;	     /* operations that were still open when their task began another */
+	/* half a kB, so that indexing is a shift, and CPUs share no cache line */
 } cpus[MAX_CPUS] __attribute__((aligned(64)));
 _Static_assert(sizeof(cpus[0]) == 512, "a power of two");
 
 typedef typeof(cpus[0]) cpu_t;
+
+/* The idle task of each CPU, 0 until it is seen: only where no field tells. */
+__u64 idle_tasks[MAX_CPUS];
 
 /* The interval for which samples are taken; 0: none are. Written by user space alone. */
 __u32 window;
@@ -389,6 +400,8 @@ static __noinline int netto_change(cpu_t *c, __u32 slot, __u64 event)
 
 	if (!old || (old >> shift & 15) == event)
 		return 0;
+	if (slot == SLOT_TASK && event != EV_OTHER && (old & 15) != EV_OTHER)
+		add(&c->missed, 1);
 	word |= (old & SLOT_MASK & ~(15ull << shift)) | event << shift;
 	WRITE_ONCE(c->task, word);
 	return netto_finish(c, old, word);
@@ -483,23 +496,47 @@ static __always_inline void leave_softirq(__u64 event)
 	add(&c->above, took);
 }
 
-SEC("tp_btf/softirq_entry")
-int BPF_PROG(netto_soft, unsigned int vec)
+static __always_inline void enter_vector(unsigned int vec)
 {
 	if (vec == NET_RX_SOFTIRQ)
 		enter_softirq(EV_RX_SOFTIRQ);
 	else if (vec == NET_TX_SOFTIRQ)
 		enter_softirq(EV_TX_SOFTIRQ);
+}
+
+static __always_inline void leave_vector(unsigned int vec)
+{
+	if (vec == NET_RX_SOFTIRQ)
+		leave_softirq(EV_RX_SOFTIRQ);
+	else if (vec == NET_TX_SOFTIRQ)
+		leave_softirq(EV_TX_SOFTIRQ);
+}
+
+SEC("tp_btf/softirq_entry")
+int BPF_PROG(netto_soft, unsigned int vec)
+{
+	enter_vector(vec);
 	return 0;
 }
 
 SEC("tp_btf/softirq_exit")
 int BPF_PROG(netto_soft_x, unsigned int vec)
 {
-	if (vec == NET_RX_SOFTIRQ)
-		leave_softirq(EV_RX_SOFTIRQ);
-	else if (vec == NET_TX_SOFTIRQ)
-		leave_softirq(EV_TX_SOFTIRQ);
+	leave_vector(vec);
+	return 0;
+}
+
+SEC("raw_tp/softirq_entry")
+int BPF_PROG(netto_soft_r, unsigned int vec)
+{
+	enter_vector(vec);
+	return 0;
+}
+
+SEC("raw_tp/softirq_exit")
+int BPF_PROG(netto_soft_x_r, unsigned int vec)
+{
+	leave_vector(vec);
 	return 0;
 }
 
@@ -517,6 +554,24 @@ int BPF_PROG(netto_soft_x, unsigned int vec)
 		return 0;                                                                          \
 	}
 OPERATIONS(PROGRAMS_OF_OPERATION)
+
+/* For kprobes one program serves all operations of an event. */
+#define PROGRAMS_OF_EVENT(name, event)                                                             \
+	SEC("kprobe")                                                                              \
+	int netto_k_##name(void *ctx)                                                              \
+	{                                                                                          \
+		enter_operation(event);                                                            \
+		return 0;                                                                          \
+	}                                                                                          \
+	SEC("kretprobe")                                                                           \
+	int netto_k_##name##_x(void *ctx)                                                          \
+	{                                                                                          \
+		leave_operation(event);                                                            \
+		return 0;                                                                          \
+	}
+PROGRAMS_OF_EVENT(send, EV_SEND)
+PROGRAMS_OF_EVENT(recv, EV_RECV)
+PROGRAMS_OF_EVENT(conn, EV_CONN)
 
 /* Returns 0, or another number if there is no room. */
 static __always_inline int park(struct task_struct *task, __u32 slots)
@@ -568,8 +623,11 @@ static __noinline __u32 netto_unpark(cpu_t *c, struct task_struct *task)
 	return slots & SLOT_MASK;
 }
 
-/* Ends what runs on this CPU, at the task clock `now`, and parks it with the task that leaves. */
-static __noinline int netto_leave(cpu_t *c, struct task_struct *prev, __u64 now)
+/*
+ * Ends what runs on this CPU, at the task clock `now`, and parks it with the task that leaves; not
+ * if that never comes back.
+ */
+static __noinline int netto_leave(cpu_t *c, struct task_struct *prev, int ended, __u64 now)
 {
 	__u64 old = c->task, word = now << SLOT_BITS;
 	__u32 slots = old & SLOT_MASK, flags = c->flags;
@@ -598,35 +656,58 @@ static __noinline int netto_leave(cpu_t *c, struct task_struct *prev, __u64 now)
 			park(prev, 0);
 		return 0;
 	}
-	/* a task that ends within an operation missed its exit: it never comes back */
-	if (!prev->exit_state && park(prev, slots | (flags & OVERTAKEN)))
+	/* a task that ends within an operation missed its exit */
+	if (!ended && park(prev, slots | (flags & OVERTAKEN)))
 		c->lost++;
 	return 0;
 }
 
-/*
- * The arguments are (preempt, prev, next) on all kernels; 5.18 appended prev_state. With interrupts
- * off: plain additions will do, and the clock is exact at once.
- */
-SEC("tp_btf/sched_switch")
-int BPF_PROG(netto_switch, _Bool preempt, struct task_struct *prev, struct task_struct *next)
+/* Where no field tells: the idle task of a CPU is the one with no number that was seen there. */
+static __always_inline __u64 *idle_task(void)
 {
-	cpu_t *c = this_cpu();
+	return &idle_tasks[bpf_get_smp_processor_id() & (MAX_CPUS - 1)];
+}
+
+/*
+ * Called while the current task is still the one that owned the time. If it is an idle task that is
+ * not known yet, what it was charged to becomes `idle`.
+ */
+static __always_inline void find_idle_task(cpu_t *c)
+{
+	__u64 *idle = idle_task();
+
+	if (*idle || (__u32)bpf_get_current_pid_tgid())
+		return;
+	*idle = bpf_get_current_task();
+	if ((c->task & SLOT_MASK) != EV_OTHER || unseen(c, *idle))
+		return;
+	c->task = (c->task & ~(__u64)SLOT_MASK) | EV_IDLE;
+	c->count[EV_IDLE]++;
+}
+
+/*
+ * The task that runs changes. ended: the one that leaves never comes back; idle, storage: what the
+ * one that comes is, and has. With interrupts off: plain
+ * additions will do, and the clock is exact at once.
+ */
+static __always_inline void switch_task(cpu_t *c, struct task_struct *prev, int ended,
+					struct task_struct *next, int idle, int storage)
+{
 	__u64 now = bpf_ktime_get_ns() - c->above, word = now << SLOT_BITS, old = c->task;
 	__u32 slots = old & SLOT_MASK;
 
 	if (unseen(c, (__u64)prev) || is_operation(slots) || (__s64)(old - c->resumed) < 0 ||
 	    c->flags)
-		netto_leave(c, prev, now);
+		netto_leave(c, prev, ended, now);
 	else
 		c->ns[event_index(slots)] += span(old, word);
 	c->ready = 0;
 	slots = 0;
-	if (next->pid == 0) {
+	if (idle) {
 		slots = EV_IDLE;
 		c->count[EV_IDLE]++;
 	} else {
-		if (parking == PARK_HASH || (parking == PARK_STORAGE && next->bpf_storage))
+		if (parking == PARK_HASH || storage)
 			slots = netto_unpark(c, next);
 		if (!slots)
 			slots = EV_OTHER;
@@ -634,12 +715,48 @@ int BPF_PROG(netto_switch, _Bool preempt, struct task_struct *prev, struct task_
 	c->running = (__u64)next;
 	c->resumed = word;
 	c->task = word | slots;
+}
+
+/* The arguments are (preempt, prev, next) on all kernels; 5.18 appended prev_state. */
+SEC("tp_btf/sched_switch")
+int BPF_PROG(netto_switch, _Bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	switch_task(this_cpu(), prev, prev->exit_state, next, next->pid == 0,
+		    parking == PARK_STORAGE && next->bpf_storage);
 	return 0;
 }
 
-/* The event that owns this CPU, as far as is known. */
+SEC("raw_tp/sched_switch")
+int BPF_PROG(netto_switch_r, _Bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	cpu_t *c = this_cpu();
+
+	find_idle_task(c);
+	switch_task(c, prev, 0, next, (__u64)next == *idle_task(), 0);
+	return 0;
+}
+
+/*
+ * Where no field tells that a task has ended, what is parked with it goes when its memory does: the
+ * next task there starts afresh.
+ */
+SEC("raw_tp/sched_process_free")
+int netto_free(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 task = ctx->args[0];
+
+	bpf_map_delete_elem(&netto_saved, &task);
+	return 0;
+}
+
+/*
+ * The event that owns this CPU, as far as is known: what is not traced is `other`, or `idle` in the
+ * idle task.
+ */
 static __always_inline __u64 current_event(cpu_t *c)
 {
+	if (!switches)
+		return (__u32)bpf_get_current_pid_tgid() ? EV_OTHER : EV_IDLE;
 	for (int i = HARD; i >= SOFT; i--)
 		if (c->irq[i].event)
 			return c->irq[i].event;
@@ -713,8 +830,10 @@ int netto_sample(struct bpf_perf_event_data *ctx)
 	half_t *h;
 	long size;
 
-	if (!now || event == EV_NONE || event >= EV_OTHER)
+	if (!now || event == EV_NONE || (event >= EV_OTHER && !rest))
 		return 0;
+	if (event == EV_IDLE && switches)
+		return 0; /* it is traced */
 	key = bpf_get_smp_processor_id() * halves + (now & (halves - 1));
 	h = bpf_map_lookup_elem(&netto_stacks, &key);
 	if (!h)
@@ -728,7 +847,7 @@ int netto_sample(struct bpf_perf_event_data *ctx)
 		return 0;
 	stack = (__u64 *)&h->slots[slots] + used;
 	size = bpf_get_stack(ctx, stack + 1, MAX_DEPTH * sizeof(__u64), 0);
-	if (size <= 0)
+	if (size < 0 || (size == 0 && event < EV_OTHER)) /* 0: user space was interrupted */
 		h->failed++;
 	else if (size == sizeof(__u64))
 		count_stack(h, stack, scan_stack(ctx, stack), event, now);
@@ -755,8 +874,12 @@ int netto_mark(void *ctx)
 		c->running = task;
 		c->ready = 0;
 		c->resumed = now << SLOT_BITS;
-		c->task = c->resumed | ((__u32)bpf_get_current_pid_tgid() ? EV_OTHER : EV_IDLE);
+		c->task = c->resumed | EV_OTHER;
+		if (switches && !(__u32)bpf_get_current_pid_tgid())
+			c->task = c->resumed | EV_IDLE;
 	}
+	if (switches)
+		find_idle_task(c);
 	for (int i = 0; i < 16; i++)
 		c->mark_ns[i] = c->ns[i];
 	if (c->irq[HARD].event) {
@@ -771,7 +894,7 @@ int netto_mark(void *ctx)
 	}
 	open = span(c->task, (now - c->above - open) << SLOT_BITS);
 	c->mark_unseen = c->unseen;
-	if (unseen(c, task))
+	if (switches && unseen(c, task))
 		c->mark_unseen += open;
 	else
 		c->mark_ns[owner(c->task)] += open;

@@ -37,6 +37,7 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "netto.skel.h"
@@ -71,6 +72,7 @@ static struct {
 	bool csv;
 	bool folded;
 	bool verbose;
+	enum { AUTO, TRACE, SAMPLE } mode;
 	unsigned freq;	 /* -F, hertz: samples per second and CPU; 0: none */
 	unsigned stacks; /* -s, how many to print */
 } opt = { .seconds = 10, .count = 1, .freq = 997, .stacks = 10 };
@@ -162,8 +164,12 @@ static int highest_cpu(const char *path)
 static bool without(const char *word)
 {
 	const char *list = getenv("NETTO_WITHOUT");
+	size_t length = strlen(word);
 
-	return list && strstr(list, word);
+	for (; list; list = strchr(list, ' '), list += list != NULL)
+		if (!strncmp(list, word, length) && (!list[length] || list[length] == ' '))
+			return true;
+	return false;
 }
 
 /* Kernel symbols */
@@ -1536,15 +1542,27 @@ static int drop_capabilities(void)
 
 /* Probes: open, choose, load, attach */
 
+/* The kinds of hooks, and which one is tried next where one is refused. */
+enum { NO_HOOK, TP_BTF, RAW_TP, FENTRY, KPROBE, KINDS };
+
+static const struct {
+	const char *name;
+	int next;
+} kinds[KINDS] = {
+	[NO_HOOK] = { "none", NO_HOOK },  [TP_BTF] = { "tp_btf", RAW_TP },
+	[RAW_TP] = { "raw_tp", NO_HOOK }, [FENTRY] = { "fentry", KPROBE },
+	[KPROBE] = { "kprobe", NO_HOOK },
+};
+
 struct probe {
-	struct bpf_program *entry, *exit; /* exit: NULL if there is none */
+	struct bpf_program *entry, *exit; /* of this kind; exit: NULL if there is none */
 	struct bpf_link *entry_link, *exit_link;
-	char kind[8];	 /* fentry, tp_btf: from the section name of the program */
 	char target[40]; /* kernel function or tracepoint */
 	int event;
-	bool optional; /* a socket operation: some kernels have it, and some allow it */
+	bool operation; /* of sockets: each of them may be missing; the others are the core */
+	int kind;	/* the best that is not refused */
 	bool attached;
-	char why_not[64];
+	char why_not[KINDS][64];
 };
 
 /* How stacks are sampled. */
@@ -1565,6 +1583,8 @@ struct session {
 	struct netto *skel;
 	struct probe probes[MAX_PROBES];
 	struct bpf_link *mark_link; /* only where marks are made by renaming */
+	struct bpf_link *free_link; /* only where it is not known that a task has ended */
+	int empty_btf;		    /* a file for libbpf, where the kernel gives none; or -1 */
 	bool rt, storage;	    /* PREEMPT_RT; parked in task storage */
 	bool by_rename;		    /* BPF_PROG_TEST_RUN cannot run on a chosen CPU */
 	int cpus;		    /* ids of CPUs are below this */
@@ -1573,9 +1593,56 @@ struct session {
 	cpu_set_t affinity; /* our own, to go back to after marks by renaming */
 };
 
+static bool has_btf(void)
+{
+	return !without("btf") && !access("/sys/kernel/btf/vmlinux", R_OK);
+}
+
+/* Why a kind of hook cannot be had here at all, or NULL. */
+static const char *lacking(int kind)
+{
+	if (without(kinds[kind].name))
+		return "left out by NETTO_WITHOUT";
+	if (opt.mode == SAMPLE)
+		return "not wanted in sample mode";
+	if ((kind == TP_BTF || kind == FENTRY) && !has_btf())
+		return "this kernel gives no BTF: it needs CONFIG_DEBUG_INFO_BTF";
+	if (kind == KPROBE && access("/sys/bus/event_source/devices/kprobe/type", R_OK))
+		return "this kernel has none: it needs CONFIG_KPROBE_EVENTS";
+	return NULL;
+}
+
+/* Takes the first kind that this host has, from `kind` on. */
+static void choose_kind(struct probe *p, int kind)
+{
+	const char *why;
+
+	for (; kind && (why = lacking(kind)); kind = kinds[kind].next)
+		snprintf(p->why_not[kind], sizeof(p->why_not[kind]), "%s", why);
+	p->kind = kind;
+}
+
+/* The kind that a probe has is refused here: the next one is to be tried. */
 static void refuse(struct probe *p, const char *why)
 {
-	snprintf(p->why_not, sizeof(p->why_not), "%s", why);
+	snprintf(p->why_not[p->kind], sizeof(p->why_not[p->kind]), "%s", why);
+	choose_kind(p, kinds[p->kind].next);
+}
+
+/* The kind of the core, softirqs and sched_switch, which have the same. */
+static int core_kind(const struct session *s)
+{
+	return s->probes[MAX_PROBES - 1].kind;
+}
+
+static void refuse_core(struct session *s, const char *why)
+{
+	for (int i = 0; i < MAX_PROBES; i++)
+		if (!s->probes[i].operation)
+			refuse(&s->probes[i], why);
+	for (int i = 0; i < MAX_PROBES; i++) /* tasks must be followed for these */
+		while (!core_kind(s) && s->probes[i].kind)
+			refuse(&s->probes[i], "sched_switch cannot be traced");
 }
 
 /* -v: what libbpf has to say, but not while programs that may be refused are tried. */
@@ -1589,6 +1656,37 @@ static int print_libbpf(enum libbpf_print_level level, const char *format, va_li
 	return vfprintf(stderr, format, args);
 }
 
+/*
+ * Where the kernel gives no BTF, libbpf wants another one, even if no program that is loaded needs
+ * it: an empty one, in a file in memory. Returns a descriptor, or -1.
+ */
+static int make_empty_btf(void)
+{
+	struct btf *btf = btf__new_empty();
+	__u32 size = 0;
+	const void *data = btf ? btf__raw_data(btf, &size) : NULL;
+	int fd = memfd_create("btf", MFD_CLOEXEC);
+
+	if (fd >= 0 && (!data || write(fd, data, size) != (ssize_t)size)) {
+		close(fd);
+		fd = -1;
+	}
+	btf__free(btf);
+	return fd;
+}
+
+static struct netto *open_object(const struct session *s)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts);
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", s->empty_btf);
+	if (s->empty_btf >= 0)
+		opts.btf_custom_path = path;
+	return netto__open_opts(&opts);
+}
+
+/* The program of that name and suffix, or NULL. */
 static struct bpf_program *find_program(struct netto *skel, const char *name, const char *suffix)
 {
 	char full[32];
@@ -1597,39 +1695,77 @@ static struct bpf_program *find_program(struct netto *skel, const char *name, co
 	return bpf_object__find_program_by_name(skel->obj, full);
 }
 
-/*
- * Opens the object and decides, per probe, whether this kernel has its target; earlier refusals
- * stay.
- */
-static int open_probes(struct session *s)
+/* Takes the programs for a probe's kind, and asks for them to be loaded. */
+static void take_programs(struct probe *p, struct netto *skel, const char *name)
 {
-	s->skel = netto__open();
+	char of_event[32];
+
+	snprintf(of_event, sizeof(of_event), "netto_k_%s", skel->rodata->events[p->event].name);
+	if (p->kind == KPROBE)
+		name = of_event;
+	p->entry = find_program(skel, name, p->kind == RAW_TP ? "_r" : "");
+	p->exit = find_program(skel, name, p->kind == RAW_TP ? "_x_r" : "_x");
+	if (p->kind == FENTRY && bpf_program__set_attach_target(p->entry, 0, p->target)) {
+		snprintf(p->why_not[FENTRY], sizeof(p->why_not[FENTRY]),
+			 "not in this kernel, or its module is not loaded");
+		p->kind = NO_HOOK;
+	}
+	if (!p->kind)
+		return;
+	bpf_program__set_autoload(p->entry, true);
+	if (p->exit)
+		bpf_program__set_autoload(p->exit, true);
+	if (p->kind == FENTRY)
+		bpf_program__set_attach_target(p->exit, 0, p->target);
+}
+
+/*
+ * Opens the object with the programs for all probes that are not refused; `only`, if any, instead
+ * of all socket operations. Returns how many of these there are, or -errno.
+ */
+static int open_probes(struct session *s, const struct probe *only)
+{
+	struct bpf_program *program;
+	int operations = 0;
+
+	s->skel = open_object(s);
 	if (!s->skel)
+		return -errno;
+	bpf_object__for_each_program(program, s->skel->obj)
+		bpf_program__set_autoload(program, program == s->skel->progs.netto_mark);
+	for (int i = 0; i < MAX_PROBES; i++) {
+		struct probe *p = &s->probes[i];
+
+		if (p->operation && only && p != only)
+			continue;
+		take_programs(p, s->skel, (const char *)s->skel->rodata->probes[i].program);
+		operations += p->operation && p->kind;
+	}
+	return operations;
+}
+
+/* Reads the table of probes, and takes the best kind for each that this host has. */
+static int list_probes(struct session *s)
+{
+	struct netto *skel;
+
+	s->empty_btf = has_btf() ? -1 : make_empty_btf();
+	skel = open_object(s);
+	if (!skel)
 		return -errno;
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
-		const char *name = (const char *)s->skel->rodata->probes[i].program, *section,
-			   *slash;
+		const char *name = (const char *)skel->rodata->probes[i].program, *section;
 
-		p->event = s->skel->rodata->probes[i].event;
-		p->entry = find_program(s->skel, name, "");
-		p->exit = find_program(s->skel, name, "_x");
-		section = bpf_program__section_name(p->entry);
-		slash = strchr(section, '/');
-		snprintf(p->kind, sizeof(p->kind), "%.*s", (int)(slash - section), section);
-		snprintf(p->target, sizeof(p->target), "%s", slash + 1);
-		p->optional = !strcmp(p->kind, "fentry");
-		if (!p->optional)
-			continue;
-		if (without("fentry"))
-			refuse(p, "left out by NETTO_WITHOUT");
-		if (!p->why_not[0] && bpf_program__set_attach_target(p->entry, 0, p->target))
-			refuse(p, "not in this kernel, or its module is not loaded");
-		if (!p->why_not[0])
-			bpf_program__set_attach_target(p->exit, 0, p->target);
-		bpf_program__set_autoload(p->entry, !p->why_not[0]);
-		bpf_program__set_autoload(p->exit, !p->why_not[0]);
+		section = bpf_program__section_name(find_program(skel, name, ""));
+		p->event = skel->rodata->probes[i].event;
+		p->operation = !strncmp(section, "fentry/", 7);
+		snprintf(p->target, sizeof(p->target), "%s", strchr(section, '/') + 1);
+		choose_kind(p, p->operation ? FENTRY : TP_BTF);
 	}
+	netto__destroy(skel);
+	if (!core_kind(s))
+		refuse_core(s, s->probes[MAX_PROBES - 1].why_not[RAW_TP]);
 	return 0;
 }
 
@@ -1718,7 +1854,7 @@ static void plan_samples(struct sampler *s)
 }
 
 /* Gives the object the sizes of the table, or leaves out all of it. */
-static void configure_samples(struct sampler *s, struct netto *skel)
+static void configure_samples(const struct sampler *s, struct netto *skel)
 {
 	bpf_program__set_autoload(skel->progs.netto_sample, s->hz);
 	bpf_map__set_autocreate(skel->maps.netto_stacks, s->hz);
@@ -1841,31 +1977,35 @@ static void start_samples(struct sampler *s, struct netto *skel)
 		refuse_samples(s, "cannot open perf events: %s", strerror(-err));
 }
 
+/* Whether the time of an event is traced: by at least one hook. */
+static bool is_traced(const struct session *s, int event)
+{
+	for (int i = 0; i < MAX_PROBES; i++)
+		if (s->probes[i].event == event && s->probes[i].kind)
+			return true;
+	return false;
+}
+
 /*
- * Opens and loads the core and the probes that are not refused; `only`, if any, instead of all the
- * optional ones.
+ * Opens and loads the programs of the probes, and that of the samples; `only`, if any, instead of
+ * all socket operations. Returns 0 or -errno.
  */
 static int try_load(struct session *s, const struct probe *only)
 {
-	int err = open_probes(s), operations = 0;
+	int operations = open_probes(s, only), core = core_kind(s), err;
+	bool parking = s->rt ? core != NO_HOOK : operations > 0;
+	bool storage = s->storage && core == TP_BTF && operations > 0;
 
-	if (err)
-		return err;
-	for (int i = 0; i < MAX_PROBES; i++) {
-		struct probe *p = &s->probes[i];
-
-		if (p->optional && only && p != only) {
-			bpf_program__set_autoload(p->entry, false);
-			bpf_program__set_autoload(p->exit, false);
-		}
-		operations += p->optional && bpf_program__autoload(p->entry);
-	}
+	if (operations < 0)
+		return operations;
 	s->skel->rodata->rt = s->rt;
-	s->skel->rodata->parking = !s->rt && !operations ? PARK_NOWHERE
-				   : s->storage		 ? PARK_STORAGE
-							 : PARK_HASH;
-	bpf_map__set_autocreate(s->skel->maps.netto_storage, s->storage && operations);
-	bpf_map__set_autocreate(s->skel->maps.netto_saved, !s->storage && (s->rt || operations));
+	s->skel->rodata->switches = core != NO_HOOK;
+	s->skel->rodata->parking = storage ? PARK_STORAGE : parking ? PARK_HASH : PARK_NOWHERE;
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		s->skel->rodata->rest |= !is_traced(s, e);
+	bpf_program__set_autoload(s->skel->progs.netto_free, parking && !storage && core == RAW_TP);
+	bpf_map__set_autocreate(s->skel->maps.netto_storage, storage);
+	bpf_map__set_autocreate(s->skel->maps.netto_saved, parking && !storage);
 	if (without("room"))
 		bpf_map__set_max_entries(s->skel->maps.netto_saved, 8);
 	configure_samples(&s->sampler, s->skel);
@@ -1877,46 +2017,154 @@ static int try_load(struct session *s, const struct probe *only)
 	return err;
 }
 
-/*
- * Loads all that this kernel takes. One program that is refused makes the whole object fail, so
- * then each socket operation is tried alone, and samples; when not permitted at all (hosts that
- * refuse fentry), once is enough.
- */
-static int load_probes(struct session *s)
+static int try_alone(struct session *s, const struct probe *only)
 {
-	unsigned wanted_hz = s->sampler.hz;
-	int err = try_load(s, NULL);
+	int err = try_load(s, only);
 
-	if (!err)
-		goto out;
+	netto__destroy(s->skel);
+	s->skel = NULL;
+	return err;
+}
+
+/*
+ * One program that is refused makes the whole object fail: so each part is tried alone, and what is
+ * refused gives way to the next best. Returns false if nothing is left to give up.
+ */
+static bool refuse_part(struct session *s, int load_err)
+{
+	static const struct probe none;
+	unsigned hz = s->sampler.hz;
+	bool found = false;
+	int err;
+
 	s->sampler.hz = 0;
+	err = try_alone(s, &none);
+	if (err && core_kind(s)) {
+		refuse_core(s, strerror(-err));
+		found = true;
+	}
+	for (int i = 0; !err && i < MAX_PROBES; i++) {
+		struct probe *p = &s->probes[i];
+		int kind = p->kind, refused;
+
+		if (!p->operation || !kind)
+			continue;
+		refused = try_alone(s, p);
+		if (refused && s->storage) {
+			s->storage = false;
+			if (!try_alone(s, p)) {
+				found = true;
+				break;
+			}
+			s->storage = true;
+		}
+		found |= refused;
+		if (refused) /* -EPERM: hosts that refuse fentry do so for all */
+			for (int j = i; j < (refused == -EPERM ? MAX_PROBES : i + 1); j++)
+				if (s->probes[j].operation && s->probes[j].kind == kind)
+					refuse(&s->probes[j], strerror(-refused));
+	}
+	s->sampler.hz = hz;
+	if (found || !hz)
+		return found;
+	if (s->sampler.scan) /* lockdown forbids to read the stack */
+		s->sampler.scan = false;
+	else
+		refuse_samples(&s->sampler, "cannot load their program: %s", strerror(-load_err));
+	return true;
+}
+
+/* Attaches the program to what the probe's kind asks for. */
+static struct bpf_link *attach_program(const struct probe *p, struct bpf_program *program)
+{
+	if (p->kind == KPROBE)
+		return bpf_program__attach_kprobe(program, program == p->exit, p->target);
+	return bpf_program__attach(program);
+}
+
+/* Returns 0 or -errno. */
+static int attach_probe(struct probe *p)
+{
+	int err;
+
+	p->entry_link = attach_program(p, p->entry);
+	if (p->entry_link && p->exit)
+		p->exit_link = attach_program(p, p->exit);
+	p->attached = p->entry_link && (p->exit_link || !p->exit);
+	if (p->attached)
+		return 0;
+	err = -errno;
+	bpf_link__destroy(p->entry_link);
+	p->entry_link = NULL;
+	return err;
+}
+
+/*
+ * In the order of the table, in which sched_switch, which lets the CPUs count, is last. Returns
+ * false if a probe was refused: all are to be loaded anew.
+ */
+static bool attach_probes(struct session *s)
+{
+	bool complete = true;
+
+	for (int i = 0; i < MAX_PROBES; i++) {
+		struct probe *p = &s->probes[i];
+		int err = 0;
+
+		if (!p->kind)
+			continue;
+		if (i && p->entry == p[-1].entry && !p->operation) /* it serves two events */
+			p->attached = p[-1].attached;
+		else
+			err = attach_probe(p);
+		if (err && !p->operation) {
+			refuse_core(s, strerror(-err));
+			return false;
+		}
+		if (err) {
+			refuse(p, strerror(-err));
+			complete = false;
+		}
+	}
+	return complete;
+}
+
+static void detach_probes(struct session *s)
+{
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
 
-		if (!p->optional || p->why_not[0])
+		bpf_link__destroy(p->entry_link);
+		bpf_link__destroy(p->exit_link);
+		p->entry_link = p->exit_link = NULL;
+		p->attached = false;
+	}
+	bpf_link__destroy(s->free_link);
+	s->free_link = NULL;
+	netto__destroy(s->skel);
+	s->skel = NULL;
+}
+
+/* Loads and attaches the best that this kernel takes. Returns 0 or -errno. */
+static int load_probes(struct session *s)
+{
+	int err = list_probes(s);
+	bool complete = false;
+
+	while (!err && !complete) {
+		err = try_load(s, NULL);
+		if (err) {
+			if (refuse_part(s, err))
+				err = 0;
 			continue;
-		err = try_load(s, p);
-		if (err)
-			refuse(p, strerror(-err));
-		for (int j = i + 1; err == -EPERM && j < MAX_PROBES; j++)
-			if (s->probes[j].optional && !s->probes[j].why_not[0])
-				refuse(&s->probes[j], strerror(-err));
-		netto__destroy(s->skel);
-		s->skel = NULL;
+		}
+		trying = false;
+		if (s->skel->rodata->parking == PARK_HASH && core_kind(s) == RAW_TP)
+			s->free_link = bpf_program__attach(s->skel->progs.netto_free);
+		complete = attach_probes(s);
+		if (!complete)
+			detach_probes(s);
 	}
-	s->sampler.hz = wanted_hz;
-	trying = false;
-	err = try_load(s, NULL);
-	if (err && wanted_hz) { /* lockdown forbids to read the stack */
-		s->sampler.scan = false;
-		err = try_load(s, NULL);
-	}
-	if (err && wanted_hz) {
-		refuse_samples(&s->sampler, "cannot load their program: %s", strerror(-err));
-		err = try_load(s, NULL);
-	}
-out:
-	trying = false;
 	return err;
 }
 
@@ -1950,61 +2198,26 @@ static int explain_load(int err)
 	return EXIT_FAILED;
 }
 
-static int attach_probe(struct probe *p)
+static bool is_kprobe_used(const struct session *s)
 {
-	int err;
-
-	if (p->why_not[0])
-		return 0;
-	p->entry_link = bpf_program__attach(p->entry);
-	if (p->entry_link && p->exit)
-		p->exit_link = bpf_program__attach(p->exit);
-	if (p->entry_link && (p->exit_link || !p->exit)) {
-		p->attached = true;
-		return 0;
-	}
-	err = -errno;
-	bpf_link__destroy(p->entry_link);
-	p->entry_link = NULL;
-	if (!p->optional) {
-		message("cannot attach to %s: %s", p->target, strerror(-err));
-		return err;
-	}
-	refuse(p, strerror(-err));
-	return 0;
+	for (int i = 0; i < MAX_PROBES; i++)
+		if (s->probes[i].attached && s->probes[i].kind == KPROBE)
+			return true;
+	return false;
 }
 
-/* In the order of the table, in which sched_switch, which lets the CPUs count, is last. */
-static int attach_probes(struct session *s)
-{
-	for (int i = 0; i < MAX_PROBES; i++) {
-		struct probe *p = &s->probes[i];
-
-		if (i && p->entry == p[-1].entry) { /* one program that serves two events */
-			p->attached = p[-1].attached;
-		} else {
-			int err = attach_probe(p);
-
-			if (err)
-				return err;
-		}
-	}
-	return 0;
-}
-
-/* -v: what measures each event, and why not more. */
+/* -v: what measures each event, and why not more. kprobes: as kernel/kprobes.c has it. */
 static void explain_probes(const struct session *s)
 {
-	if (s->skel->rodata->parking == PARK_NOWHERE)
-		message("operations of tasks off the CPU: there are none to be kept");
-	else if (s->storage)
+	if (s->skel->rodata->parking == PARK_STORAGE)
 		message("operations of tasks off the CPU are kept in task storage");
-	else
+	else if (s->skel->rodata->parking == PARK_HASH)
 		message("operations of tasks off the CPU are kept in a hash with room for %u tasks: %s",
 			bpf_map__max_entries(s->skel->maps.netto_saved),
-			s->rt ? "PREEMPT_RT has softirqs to keep too"
-			      : "this kernel has no task storage");
-	if (s->rt)
+			s->rt	     ? "PREEMPT_RT has softirqs to keep too"
+			: s->storage ? "tasks cannot be told by BTF"
+				     : "this kernel has no task storage");
+	if (s->rt && core_kind(s))
 		message("PREEMPT_RT: softirqs belong to the tasks that run them");
 	if (s->sampler.hz)
 		message("samples: %s at %u Hz; room for %u stacks of 30 frames on each CPU, %zu kB on %d CPUs",
@@ -2017,11 +2230,36 @@ static void explain_probes(const struct session *s)
 		const struct probe *p = &s->probes[i];
 		const char *name = (const char *)s->skel->rodata->events[p->event].name;
 
+		for (int kind = NO_HOOK + 1; kind < KINDS; kind++)
+			if (p->why_not[kind][0])
+				message("%s: not %s %s: %s", name, kinds[kind].name, p->target,
+					p->why_not[kind]);
 		if (p->attached)
-			message("%s: %s %s", name, p->kind, p->target);
-		else
-			message("%s: not %s %s: %s", name, p->kind, p->target, p->why_not);
+			message("%s: %s %s", name, kinds[p->kind].name, p->target);
 	}
+	if (is_kprobe_used(s))
+		message("kprobes: %d tasks can be in a function at once, %d if this kernel is not preemptible: returns of more are missed, and counted",
+			s->cpus > 5 ? 2 * s->cpus : 10, s->cpus);
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		if (!is_traced(s, e))
+			message("%s: %s", (const char *)s->skel->rodata->events[e].name,
+				s->sampler.hz ? "from samples" : "not measured");
+}
+
+/* -m trace: whether all that can be traced is. */
+static bool is_all_traced(const struct session *s)
+{
+	for (int i = 0; i < MAX_PROBES; i++) {
+		const struct probe *p = &s->probes[i];
+		const char *why_not = p->why_not[p->operation ? FENTRY : TP_BTF];
+
+		if (is_traced(s, p->event))
+			continue;
+		message("this kernel lets %s not be traced (%s: %s): -m auto and -m sample need not trace it",
+			(const char *)s->skel->rodata->events[p->event].name, p->target, why_not);
+		return false;
+	}
+	return true;
 }
 
 /* Returns 0, or the exit status after a message. */
@@ -2050,11 +2288,16 @@ static int start_probes(struct session *s)
 		     libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, NULL) == 1;
 	plan_samples(&s->sampler);
 	err = load_probes(s);
+	trying = false;
 	if (err)
 		return explain_load(err);
-	if (attach_probes(s))
-		return EXIT_FAILED;
+	if (opt.mode == TRACE && !is_all_traced(s))
+		return EXIT_IMPOSSIBLE;
 	start_samples(&s->sampler, s->skel);
+	if (!s->sampler.hz && !core_kind(s)) {
+		message("nothing can be measured: %s", s->sampler.why_not);
+		return EXIT_IMPOSSIBLE;
+	}
 	if (!s->sampler.hz && opt.freq && !opt.verbose)
 		message("no samples, and so no stages: %s", s->sampler.why_not);
 	if (!s->sampler.hz && opt.folded)
@@ -2065,13 +2308,9 @@ static int start_probes(struct session *s)
 
 static void stop_probes(struct session *s)
 {
-	for (int i = 0; i < MAX_PROBES; i++) {
-		bpf_link__destroy(s->probes[i].entry_link);
-		bpf_link__destroy(s->probes[i].exit_link);
-	}
 	bpf_link__destroy(s->mark_link);
 	stop_samples(&s->sampler);
-	netto__destroy(s->skel);
+	detach_probes(s);
 }
 
 /* Measuring */
@@ -2082,7 +2321,11 @@ struct times {
 	uint64_t ns[EV_MAX];
 	uint64_t count[EV_MAX];
 	uint64_t lost;	    /* operations that could not be parked */
+	uint64_t missed;    /* ends of operations */
 	uint64_t unseen_ns; /* not in wall_ns: what it did is not known */
+	uint64_t quiet_ns;  /* idle time as the kernel accounts for it; only in sample mode */
+	/* of events that only samples tell, and of net: 95 % intervals */
+	uint64_t low_ns[EV_MAX], high_ns[EV_MAX], net_low_ns, net_high_ns;
 };
 
 /* All CPUs at a mark, and what belongs to that moment. */
@@ -2169,6 +2412,7 @@ static int mark_cpu(struct session *s, int cpu, struct times *t)
 		t->count[e] = c->count[e];
 	}
 	t->lost = c->lost;
+	t->missed = c->missed;
 	t->unseen_ns = err ? c->unseen : c->mark_unseen;
 	return 0;
 }
@@ -2192,11 +2436,30 @@ static void read_recursion_misses(const struct session *s, struct marks *m)
 	}
 }
 
+/* The idle time of each CPU, in which it waits for input or output too; 0 if it is not known. */
+static void read_idle_times(struct marks *m)
+{
+	FILE *f = fopen("/proc/stat", "re");
+	const double tick_ns = (double)NSEC_PER_SEC / sysconf(_SC_CLK_TCK);
+	unsigned long long idle, wait;
+	char line[256];
+	int cpu;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "cpu%d %*u %*u %*u %llu %llu", &cpu, &idle, &wait) == 3 &&
+		    cpu >= 0 && cpu < MAX_CPUS)
+			m->cpu[cpu].quiet_ns = (idle + wait) * tick_ns;
+	if (f)
+		fclose(f);
+}
+
 static int mark_all(struct session *s, struct marks *m)
 {
 	int err = 0;
 
 	memset(m, 0, sizeof(*m));
+	if (!core_kind(s))
+		read_idle_times(m);
 	for (int cpu = 0; !err && cpu < s->cpus; cpu++)
 		err = mark_cpu(s, cpu, &m->cpu[cpu]);
 	if (s->by_rename)
@@ -2265,8 +2528,9 @@ struct shares {
 struct raw {
 	const uint64_t *words; /* as in netto.bpf.c: what it is, and its addresses */
 	uint32_t count;
-	int cpu;
-	uint32_t next; /* the next one that is the same function by function; 0: none */
+	uint16_t cpu;
+	uint16_t event; /* that it is counted for */
+	uint32_t next;	/* the next one that is the same function by function; 0: none */
 };
 
 /* Raw stacks of all CPUs that are the same function by function. */
@@ -2279,12 +2543,14 @@ struct stack {
 struct profile {
 	unsigned hz; /* 0: there are no samples */
 	const char *clock;
-	uint64_t samples; /* that were taken */
-	uint64_t lost;	  /* for want of room in the table, or of a stack */
-	uint64_t missed;  /* fewer than the traced time gives at this frequency */
-	bool has_missed;  /* that can be told: by cycles there are fewer when a CPU is slower */
-	uint64_t unknown; /* of those taken: no rule knows their stage */
-	double fullest;	  /* part of the room that is used on the CPU that uses most of it */
+	bool told[EV_MAX];    /* events that only samples tell */
+	uint64_t samples;     /* that were taken */
+	uint64_t net_samples; /* in network events */
+	uint64_t lost;	      /* for want of room in the table, or of a stack */
+	uint64_t missed;      /* fewer than the traced time gives at this frequency */
+	bool has_missed;      /* that can be told: by cycles there are fewer when a CPU is slower */
+	uint64_t unknown;     /* of those taken: no rule knows their stage */
+	double fullest;	      /* part of the room that is used on the CPU that uses most of it */
 	struct shares all, cpu[MAX_CPUS];
 	/* how often each stage came directly within another one, and how deep it was in all */
 	uint64_t within[EV_MAX][STAGES][STAGES];
@@ -2297,11 +2563,10 @@ struct profile {
 	struct rules *rules;
 };
 
-static int raw_event(const struct raw *raw)
+/* What owned the CPU, as far as the kernel side knows. */
+static int raw_owner(const struct raw *raw)
 {
-	int event = raw->words[0] & 255;
-
-	return event < EV_MAX ? event : EV_NONE;
+	return raw->words[0] & 255;
 }
 
 static int raw_depth(const struct raw *raw)
@@ -2313,6 +2578,21 @@ static int raw_depth(const struct raw *raw)
 static void sort_raw(const struct profile *p, const struct raw *raw, struct sorted *out)
 {
 	sort_stack(p->symbols, p->rules, raw->words + 1, raw_depth(raw), out);
+}
+
+/*
+ * The event of a sample: what owned the CPU, if that is traced. Of the rest, the root of the stack
+ * tells it; an event that is traced cannot be there.
+ */
+static int told_event(const struct profile *p, const struct raw *raw, const struct sorted *s)
+{
+	int owner = raw_owner(raw);
+
+	if (owner < EV_OTHER)
+		return owner;
+	if (s->event)
+		return p->told[s->event] ? s->event : EV_OTHER;
+	return owner == EV_IDLE ? EV_IDLE : EV_OTHER;
 }
 
 /* Finds the stacks that the kernel side has counted on a CPU in the interval. False: no memory. */
@@ -2386,7 +2666,7 @@ static void count_nesting(struct profile *p, const struct sorted *s, int event, 
 static void merge_raw(struct profile *p, uint32_t *table, size_t size, uint32_t raw,
 		      const struct sorted *s)
 {
-	uint64_t hash = raw_event(&p->raws[raw]);
+	uint64_t hash = p->raws[raw].event;
 	size_t at;
 	struct stack *stack;
 
@@ -2432,11 +2712,18 @@ static bool sort_raws(struct profile *p)
 		return false;
 	}
 	for (uint32_t i = 1; i < p->raw_count; i++) {
-		const struct raw *raw = &p->raws[i];
-		int event = raw_event(raw);
+		struct raw *raw = &p->raws[i];
+		int event;
 
 		sort_raw(p, raw, &sorted);
+		event = raw->event = told_event(p, raw, &sorted);
 		p->samples += raw->count;
+		if (event >= EV_OTHER) { /* its stack says nothing of the network */
+			p->all.samples[event] += raw->count;
+			p->cpu[raw->cpu].samples[event] += raw->count;
+			continue;
+		}
+		p->net_samples += raw->count;
 		p->unknown += sorted.stage == STAGE_UNKNOWN ? raw->count : 0;
 		count_shares(&p->all, &sorted, event, raw->count);
 		count_shares(&p->cpu[raw->cpu], &sorted, event, raw->count);
@@ -2454,7 +2741,7 @@ static void clear_profile(struct profile *p)
 	free(p->stacks);
 	p->stacks = NULL;
 	p->stack_count = 0;
-	p->samples = p->lost = p->missed = p->unknown = 0;
+	p->samples = p->net_samples = p->lost = p->missed = p->unknown = 0;
 	p->fullest = 0;
 	memset(&p->all, 0, sizeof(p->all));
 	for (size_t i = 1; i < p->raw_count; i++)
@@ -2465,13 +2752,13 @@ static void clear_profile(struct profile *p)
 }
 
 /*
- * The samples of an interval that is over, in which network events took `net_ns`. Returns 0, or -1
- * after a message.
+ * The samples of an interval that is over, in which what is sampled took `sampled_ns`. Returns 0,
+ * or -1 after a message.
  */
-static int make_profile(struct profile *p, struct sampler *s, uint32_t window, uint64_t net_ns)
+static int make_profile(struct profile *p, struct sampler *s, uint32_t window, uint64_t sampled_ns)
 {
 	uint64_t began_ns = now_ns(CLOCK_MONOTONIC);
-	double due = (double)net_ns * s->hz / NSEC_PER_SEC;
+	double due = (double)sampled_ns * s->hz / NSEC_PER_SEC;
 	int err;
 
 	clear_profile(p);
@@ -2516,6 +2803,8 @@ static struct estimate estimate(uint64_t ns, uint64_t part, uint64_t whole)
 	const double z = 1.959964;
 	double n = whole, p = part / n, centre, half;
 
+	if (!whole)
+		return (struct estimate) { .high_ns = ns };
 	centre = (p + z * z / (2 * n)) / (1 + z * z / n);
 	half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n));
 	return (struct estimate) { .ns = ns * p + 0.5,
@@ -2527,8 +2816,8 @@ static struct estimate estimate(uint64_t ns, uint64_t part, uint64_t whole)
 
 struct event {
 	const char *name;
-	bool net;	/* a part of `net` */
-	bool measured;	/* this host can */
+	bool net;					      /* a part of `net` */
+	enum { UNMEASURED, TRACED, SAMPLED, COUNTED } source; /* COUNTED: by the kernel itself */
 	char hook[256]; /* KIND:TARGET+TARGET..., of what measures it */
 };
 
@@ -2547,12 +2836,14 @@ struct result {
 	struct profile profile;
 };
 
+static const char *const sources[] = { "", "traced", "sampled", "" };
+
 static void describe_events(const struct session *s, struct event events[EV_MAX])
 {
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		events[e].name = (const char *)s->skel->rodata->events[e].name;
 		events[e].net = s->skel->rodata->events[e].net;
-		snprintf(events[e].hook, sizeof(events[e].hook), "none:");
+		events[e].hook[0] = 0;
 	}
 	for (int i = 0; i < MAX_PROBES; i++) {
 		const struct probe *p = &s->probes[i];
@@ -2561,11 +2852,25 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 
 		if (!p->attached)
 			continue;
-		if (!e->measured)
-			snprintf(e->hook, sizeof(e->hook), "%s:%s", p->kind, p->target);
+		if (e->source == UNMEASURED)
+			snprintf(e->hook, sizeof(e->hook), "%s:%s", kinds[p->kind].name, p->target);
 		else
 			snprintf(e->hook + used, sizeof(e->hook) - used, "+%s", p->target);
-		e->measured = true;
+		e->source = TRACED;
+	}
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		bool sampled = s->sampler.hz && s->skel->rodata->rest;
+
+		if (sampled && e == EV_IDLE && !core_kind(s))
+			events[e].source = COUNTED;
+		else if (sampled && (e == EV_OTHER || !events[e].source))
+			events[e].source = SAMPLED;
+		if (!events[e].hook[0])
+			snprintf(events[e].hook, sizeof(events[e].hook), "%s%s",
+				 events[e].source == COUNTED   ? "procfs:stat"
+				 : events[e].source == SAMPLED ? "perf_event:"
+							       : "none:",
+				 events[e].source == SAMPLED ? s->sampler.clock : "");
 	}
 }
 
@@ -2574,6 +2879,8 @@ static void add_times(struct times *into, const struct times *t, int sign)
 {
 	into->wall_ns += sign * t->wall_ns;
 	into->lost += sign * t->lost;
+	into->missed += sign * t->missed;
+	into->quiet_ns += sign * t->quiet_ns;
 	into->unseen_ns += sign * t->unseen_ns;
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		into->ns[e] += sign * t->ns[e];
@@ -2587,7 +2894,7 @@ static uint64_t sum_net(const struct result *r, const uint64_t values[EV_MAX])
 	uint64_t sum = 0;
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		if (r->events[e].net && r->events[e].measured)
+		if (r->events[e].net && r->events[e].source)
 			sum += values[e];
 	return sum;
 }
@@ -2630,6 +2937,96 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 	r->has_recursion_misses = b->has_recursion_misses;
 }
 
+/* Samples of what is not traced. */
+static uint64_t rest_samples(const struct result *r, const struct shares *s)
+{
+	uint64_t samples = 0;
+
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		if (r->events[e].source == SAMPLED)
+			samples += s->samples[e];
+	return samples;
+}
+
+/* Shares out what a CPU did that is not traced, all of which is `other` so far, as its samples are.
+ */
+static void share_out_cpu(const struct result *r, struct times *t, const struct shares *s)
+{
+	uint64_t whole_ns = t->ns[EV_OTHER], left_ns = whole_ns, traced_ns = sum_net(r, t->ns);
+	uint64_t samples = rest_samples(r, s), net = 0;
+	struct estimate e;
+
+	for (int i = EV_NONE + 1; i < EV_MAX; i++) {
+		if (r->events[i].source != SAMPLED)
+			continue;
+		e = estimate(whole_ns, s->samples[i], samples);
+		t->low_ns[i] = e.low_ns;
+		t->high_ns[i] = e.high_ns;
+		net += r->events[i].net ? s->samples[i] : 0;
+		if (i == EV_OTHER)
+			continue;
+		t->ns[i] = e.ns < left_ns ? e.ns : left_ns;
+		left_ns -= t->ns[i];
+	}
+	t->ns[EV_OTHER] = left_ns;
+	e = estimate(whole_ns, net, samples);
+	t->net_low_ns = traced_ns + e.low_ns;
+	t->net_high_ns = traced_ns + e.high_ns;
+}
+
+/* How far the ends of all CPUs' intervals are from the sum: each CPU is sampled by itself. */
+static void widen(uint64_t *low, uint64_t *high, double below, double above, uint64_t ns)
+{
+	*low = ns - fmin(sqrt(below), ns);
+	*high = ns + sqrt(above);
+}
+
+/*
+ * Does so for all CPUs. In sample mode the kernel's own figure of idle time comes first: an idle
+ * CPU of a virtual machine is often late for its samples.
+ */
+static void share_out(struct result *r)
+{
+	double below[EV_MAX + 1] = {}, above[EV_MAX + 1] = {};
+	struct profile *p = &r->profile;
+	uint64_t net_ns;
+
+	if (r->events[EV_OTHER].source != SAMPLED)
+		return;
+	memset(r->all.ns, 0, sizeof(r->all.ns));
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
+		struct times *t = &r->cpu[cpu];
+
+		if (!t->wall_ns)
+			continue;
+		if (r->events[EV_IDLE].source == COUNTED) {
+			t->ns[EV_IDLE] = fmin(t->quiet_ns, t->ns[EV_OTHER]);
+			t->ns[EV_OTHER] -= t->ns[EV_IDLE];
+			p->missed = fdim(p->missed, t->ns[EV_IDLE] * 1e-9 * p->hz);
+		}
+		share_out_cpu(r, t, &p->cpu[cpu]);
+		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+			r->all.ns[e] += t->ns[e];
+			below[e] += pow((double)t->ns[e] - t->low_ns[e], 2);
+			above[e] += pow((double)t->high_ns[e] - t->ns[e], 2);
+		}
+		net_ns = sum_net(r, t->ns);
+		below[EV_NONE] += pow((double)net_ns - t->net_low_ns, 2);
+		above[EV_NONE] += pow((double)t->net_high_ns - net_ns, 2);
+	}
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		widen(&r->all.low_ns[e], &r->all.high_ns[e], below[e], above[e], r->all.ns[e]);
+	widen(&r->all.net_low_ns, &r->all.net_high_ns, below[EV_NONE], above[EV_NONE],
+	      sum_net(r, r->all.ns));
+}
+
+/* The time that is sampled: network events, and what is not traced. */
+static uint64_t sampled_time(const struct result *r)
+{
+	return sum_net(r, r->all.ns) +
+	       (r->events[EV_OTHER].source == SAMPLED ? r->all.ns[EV_OTHER] : 0);
+}
+
 /* Printing: pure functions of the result */
 
 /*
@@ -2651,24 +3048,40 @@ static const struct {
 	{ "idle", { EV_IDLE } },
 };
 
+static bool is_net_sampled(const struct result *r)
+{
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		if (r->events[e].net && r->events[e].source == SAMPLED)
+			return true;
+	return false;
+}
+
+static void print_percent(FILE *f, bool measured, bool sampled, double percent)
+{
+	char text[16] = "-";
+
+	if (measured)
+		snprintf(text, sizeof(text), "%s%.2f", sampled ? "~" : "", percent);
+	fprintf(f, " %6s", text);
+}
+
 static void print_table_row(FILE *f, const struct result *r, const char *name,
 			    const struct times *t)
 {
-	fprintf(f, "%4s %6.2f", name, percent(sum_net(r, t->ns), t->wall_ns));
+	fprintf(f, "%4s", name);
+	print_percent(f, true, is_net_sampled(r), percent(sum_net(r, t->ns), t->wall_ns));
 	for (unsigned i = 0; i < ARRAY_SIZE(columns); i++) {
 		uint64_t ns = 0;
-		bool measured = false;
+		bool measured = false, sampled = false;
 
 		for (const int *e = columns[i].events; *e; e++) {
-			if (!r->events[*e].measured)
+			if (!r->events[*e].source)
 				continue;
 			measured = true;
+			sampled |= r->events[*e].source == SAMPLED;
 			ns += t->ns[*e];
 		}
-		if (measured)
-			fprintf(f, " %6.2f", percent(ns, t->wall_ns));
-		else
-			fprintf(f, " %6s", "-");
+		print_percent(f, measured, sampled, percent(ns, t->wall_ns));
 	}
 	fputc('\n', f);
 }
@@ -2687,7 +3100,7 @@ static void fold_stack(const struct result *r, const struct stack *stack, char *
 {
 	const struct raw *raw = &r->profile.raws[stack->first];
 	struct sorted s;
-	size_t length = append(text, size, 0, r->events[raw_event(raw)].name);
+	size_t length = append(text, size, 0, r->events[raw->event].name);
 
 	sort_raw(&r->profile, raw, &s);
 	for (int i = s.depth - 1; i >= 0; i--) {
@@ -2781,7 +3194,7 @@ static void print_stages(FILE *f, const struct result *r)
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		int parents[STAGES];
 
-		if (!p->all.samples[e])
+		if (!r->events[e].net || !p->all.samples[e])
 			continue;
 		fprintf(f, "\n%s: %.2f %% of all CPUs; in percent of its %" PRIu64 " samples\n",
 			r->events[e].name, percent(r->all.ns[e], r->all.wall_ns),
@@ -2832,8 +3245,8 @@ static void print_stacks(FILE *f, const struct result *r)
 		sort_raw(p, raw, &s);
 		list_cpus(p, stack, cpus, sizeof(cpus));
 		fprintf(f, "\n%.2f %%, %" PRIu64 " of the samples, in %s on CPU %s\n   ",
-			100.0 * stack->count / p->samples, stack->count,
-			r->events[raw_event(raw)].name, cpus);
+			100.0 * stack->count / p->net_samples, stack->count,
+			r->events[raw->event].name, cpus);
 		for (int j = 0; j < s.depth; j++) {
 			const char *name = name_of(p->symbols, s.frames[j]);
 
@@ -2852,9 +3265,12 @@ static void print_table(FILE *f, const struct result *r)
 {
 	char name[12];
 
-	fprintf(f, "netto: %s, %s %s %s, %d CPU%s, %.3f s, traced, ", r->host.nodename,
+	fprintf(f, "netto: %s, %s %s %s, %d CPU%s, %.3f s, %s%s, ", r->host.nodename,
 		r->host.sysname, r->host.release, r->host.machine, r->cpus, r->cpus == 1 ? "" : "s",
-		r->elapsed_ns / 1e9);
+		r->elapsed_ns / 1e9,
+		r->events[EV_RX_SOFTIRQ].source == TRACED ? "traced" : "sampled",
+		is_net_sampled(r) && r->events[EV_RX_SOFTIRQ].source == TRACED ? " and sampled"
+									       : "");
 	if (r->profile.hz)
 		fprintf(f, "%" PRIu64 " samples at %u Hz (%s)\n\n", r->profile.samples,
 			r->profile.hz, r->profile.clock);
@@ -2875,9 +3291,9 @@ static void print_table(FILE *f, const struct result *r)
 	print_stacks(f, r);
 	fprintf(f,
 		"\nnetto itself: %.3f s user, %.3f s kernel; residual %" PRIu64
-		" ns; lost: %.3f s unseen, %" PRIu64 " operations",
+		" ns; lost: %.3f s unseen, %" PRIu64 " operations, %" PRIu64 " returns",
 		r->user_ns / 1e9, r->kernel_ns / 1e9, r->residual_ns, r->all.unseen_ns / 1e9,
-		r->all.lost);
+		r->all.lost, r->all.missed);
 	if (r->profile.hz)
 		fprintf(f, ", %" PRIu64 " samples (", r->profile.lost);
 	if (r->profile.hz && r->profile.has_missed)
@@ -2946,19 +3362,27 @@ static void print_csv_events(FILE *f, const struct result *r, const char *cpu,
 			     const struct times *t)
 {
 	uint64_t ns = sum_net(r, t->ns), count = sum_net(r, t->count);
+	bool sampled = is_net_sampled(r);
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		if (!r->events[e].measured)
+		bool told = r->events[e].source == SAMPLED;
+
+		if (!r->events[e].source)
 			continue;
 		/* `other` is what no hook claims: it has no entries to count */
-		print_csv_row(f, r,
-			      &(struct csv_row) { .record = "event",
-						  .cpu = cpu,
-						  .name = r->events[e].name,
-						  .ns = &t->ns[e],
-						  .percent = percent(t->ns[e], t->wall_ns),
-						  .count = e == EV_OTHER ? NULL : &t->count[e],
-						  .source = "traced" });
+		print_csv_row(
+			f, r,
+			&(struct csv_row) { .record = "event",
+					    .cpu = cpu,
+					    .name = r->events[e].name,
+					    .ns = &t->ns[e],
+					    .percent = percent(t->ns[e], t->wall_ns),
+					    .count = e == EV_OTHER || r->events[e].source != TRACED
+							     ? NULL
+							     : &t->count[e],
+					    .low_ns = told ? &t->low_ns[e] : NULL,
+					    .high_ns = told ? &t->high_ns[e] : NULL,
+					    .source = sources[r->events[e].source] });
 	}
 	print_csv_row(f, r,
 		      &(struct csv_row) { .record = "event",
@@ -2966,16 +3390,29 @@ static void print_csv_events(FILE *f, const struct result *r, const char *cpu,
 					  .name = "net",
 					  .ns = &ns,
 					  .percent = percent(ns, t->wall_ns),
-					  .count = &count,
-					  .source = "traced" });
+					  .count = sampled ? NULL : &count,
+					  .low_ns = sampled ? &t->net_low_ns : NULL,
+					  .high_ns = sampled ? &t->net_high_ns : NULL,
+					  .source = sources[sampled ? SAMPLED : TRACED] });
+}
+
+/* What a part of an event's samples says of its time, which may itself be told from samples. */
+static struct estimate estimate_part(const struct result *r, const struct times *t,
+				     const struct shares *s, int event, uint64_t part)
+{
+	uint64_t samples = s->samples[event], rest = rest_samples(r, s);
+
+	if (r->events[event].source != SAMPLED || !samples)
+		return estimate(t->ns[event], part, samples);
+	return estimate((double)t->ns[event] * rest / samples, part, rest);
 }
 
 static void print_csv_share(FILE *f, const struct result *r, const char *record, const char *cpu,
-			    const struct times *t, int event, const char *what, uint64_t samples,
-			    uint64_t part, const uint64_t *total)
+			    const struct times *t, const struct shares *s, int event,
+			    const char *what, uint64_t part, const uint64_t *total)
 {
-	struct estimate e = estimate(t->ns[event], part, samples);
-	uint64_t total_ns = total ? estimate(t->ns[event], *total, samples).ns : 0;
+	struct estimate e = estimate_part(r, t, s, event, part);
+	uint64_t total_ns = total ? estimate_part(r, t, s, event, *total).ns : 0;
 	char name[64];
 
 	snprintf(name, sizeof(name), "%s/%s", r->events[event].name, what);
@@ -2999,13 +3436,12 @@ static void print_csv_shares(FILE *f, const struct result *r, const char *cpu,
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		for (int i = 0; i < STAGES; i++)
 			if (s->stages[e][i].total)
-				print_csv_share(f, r, "stage", cpu, t, e, stages[i].name,
-						s->samples[e], s->stages[e][i].self,
-						&s->stages[e][i].total);
+				print_csv_share(f, r, "stage", cpu, t, s, e, stages[i].name,
+						s->stages[e][i].self, &s->stages[e][i].total);
 		for (int i = ACTIVITY_NONE + 1; i < ACTIVITIES; i++)
 			if (s->activities[e][i])
-				print_csv_share(f, r, "activity", cpu, t, e, activities[i].name,
-						s->samples[e], s->activities[e][i], NULL);
+				print_csv_share(f, r, "activity", cpu, t, s, e, activities[i].name,
+						s->activities[e][i], NULL);
 	}
 }
 
@@ -3015,9 +3451,8 @@ static void print_csv_stacks(FILE *f, const struct result *r)
 	const struct profile *p = &r->profile;
 
 	for (size_t i = 0; i < p->stack_count && i < opt.stacks; i++) {
-		int event = raw_event(&p->raws[p->stacks[i].first]);
-		struct estimate e =
-			estimate(r->all.ns[event], p->stacks[i].count, p->all.samples[event]);
+		int event = p->raws[p->stacks[i].first].event;
+		struct estimate e = estimate_part(r, &r->all, &p->all, event, p->stacks[i].count);
 
 		fold_stack(r, &p->stacks[i], name, sizeof(name));
 		print_csv_row(f, r,
@@ -3061,6 +3496,7 @@ static void print_csv(FILE *f, const struct result *r)
 		  true },
 		{ "unseen", &r->all.unseen_ns, -1, NULL, true },
 		{ "operations_lost", NULL, -1, &r->all.lost, true },
+		{ "returns_missed", NULL, -1, &r->all.missed, true },
 		{ "samples", NULL, -1, &p->samples, p->hz },
 		{ "samples_lost", NULL, -1, &p->lost, p->hz },
 		{ "samples_missed", NULL, -1, &p->missed, p->hz && p->has_missed },
@@ -3128,6 +3564,9 @@ static const struct {
 	{ { "folded", no_argument, NULL, 'f' },
 	  NULL,
 	  "folded stacks on stdout, for flamegraph.pl" },
+	{ { "mode", required_argument, NULL, 'm' },
+	  "MODE",
+	  "auto: trace what can be, and sample the rest; trace; sample" },
 	{ { "freq", required_argument, NULL, 'F' },
 	  "HZ",
 	  "stack samples per second and CPU (997); 0: none" },
@@ -3185,6 +3624,23 @@ static int parse_value(const char *name, double max, unsigned *value)
 	return -1;
 }
 
+/* Likewise of -m. */
+static int parse_mode(void)
+{
+	static const char *const modes[] = {
+		[AUTO] = "auto", [TRACE] = "trace", [SAMPLE] = "sample"
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
+		if (strcmp(optarg, modes[i]))
+			continue;
+		opt.mode = i;
+		return -1;
+	}
+	message("MODE is '%s': it must be auto, trace or sample", optarg);
+	return EXIT_USAGE;
+}
+
 static int parse_arguments(int argc, char **argv)
 {
 	double count = opt.count;
@@ -3232,6 +3688,9 @@ static int parse_options(int argc, char **argv)
 		case 'F':
 			status = parse_value("HZ", MAX_HZ, &opt.freq);
 			break;
+		case 'm':
+			status = parse_mode();
+			break;
 		case 's':
 			status = parse_value("N", MAX_STACKS, &opt.stacks);
 			break;
@@ -3260,6 +3719,10 @@ static int parse_options(int argc, char **argv)
 		message("-f needs samples: -F must not be 0");
 		return EXIT_USAGE;
 	}
+	if (status < 0 && opt.mode == SAMPLE && !opt.freq) {
+		message("-m sample needs samples: -F must not be 0");
+		return EXIT_USAGE;
+	}
 	return status < 0 ? parse_arguments(argc - optind, argv + optind) : status;
 }
 
@@ -3276,6 +3739,8 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 
 	uname(&r.host);
 	describe_events(s, r.events);
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		r.profile.told[e] = r.events[e].source == SAMPLED;
 	r.profile.symbols = &symbols;
 	r.profile.rules = &rules;
 	/* of many intervals the first report must not be late; make_profile() says if it fails */
@@ -3294,8 +3759,9 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 		if (mark_all(s, &marks[(i + 1) % 2]))
 			return EXIT_FAILED;
 		subtract_marks(&marks[(i + 1) % 2], &marks[i % 2], &r);
-		if (make_profile(&r.profile, &s->sampler, i + 1, sum_net(&r, r.all.ns)))
+		if (make_profile(&r.profile, &s->sampler, i + 1, sampled_time(&r)))
 			status = EXIT_FAILED; /* what was traced is reported all the same */
+		share_out(&r);
 		if (print_report(&r, i == 0))
 			return EXIT_FAILED;
 	}

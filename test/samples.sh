@@ -5,12 +5,12 @@
 # about. Samples of which no stage is known are below 2 %.
 shared_out() { # WHAT
 	seen=$(awk -F, '
-		$3 == "event" { ns[$1, $4, $5] = $6; next }
+		$3 == "event" { ns[$1, $4, $5] = $6; most[$1, $4, $5] = $10 != "" ? $10 : $6; next }
 		$3 != "stage" && $3 != "activity" && $3 != "stack" { next }
 		{
 			event = $5
 			sub("[/;].*", "", event)
-			if ($9 > $6 || $10 < $6 || $10 > ns[$1, $4, event] || $12 != "sampled")
+			if ($9 > $6 || $10 < $6 || $10 > most[$1, $4, event] + 1 || $12 != "sampled")
 				print "absurd: " $0
 		}
 		$3 == "stage" {

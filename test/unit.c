@@ -384,7 +384,7 @@ static void make_up_profile(struct profile *p)
 	for (unsigned i = 0; i < ARRAY_SIZE(samples); i++) {
 		int depth = made_up_stack(samples[i].frames, words[i] + 1);
 
-		words[i][0] = samples[i].event | depth << 8;
+		words[i][0] = (p->told[EV_OTHER] ? EV_OTHER : samples[i].event) | depth << 8;
 		p->raws[p->raw_count++] = (struct raw) { .words = words[i],
 							 .count = samples[i].count,
 							 .cpu = samples[i].cpu };
@@ -427,9 +427,9 @@ static const struct result *made_up_result(bool operations)
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		r.events[e].name = event_name(e);
 		r.events[e].net = skel->rodata->events[e].net;
-		r.events[e].measured = operations || e <= EV_TX_SOFTIRQ || e >= EV_OTHER;
-		strcpy(r.events[e].hook,
-		       r.events[e].measured ? "fentry:inet_one+inet_two" : "none:");
+		if (operations || e <= EV_TX_SOFTIRQ || e >= EV_OTHER)
+			r.events[e].source = TRACED;
+		strcpy(r.events[e].hook, r.events[e].source ? "fentry:inet_one+inet_two" : "none:");
 	}
 	strcpy(r.host.nodename, operations ? "edge-1" : "a \"b\",c");
 	strcpy(r.host.sysname, "Linux");
@@ -439,6 +439,55 @@ static const struct result *made_up_result(bool operations)
 	if (operations)
 		make_up_profile(&r.profile);
 	return &r;
+}
+
+/* Sample mode on two CPUs: CPU 0 as above and a third of it idle, CPU 3 busy with something else.
+ */
+static const struct result *made_up_sampled(void)
+{
+	static const uint64_t quiet_ns[4] = { 3300000000, 0, 0, 20000000000 };
+	static struct marks a, b;
+	static struct result r;
+
+	memset(&r, 0, sizeof(r));
+	for (int cpu = 0; cpu < 4; cpu += 3)
+		b.cpu[cpu] = (struct times) { .wall_ns = 10000000000,
+					      .ns = { [EV_OTHER] = 10000000000 },
+					      .quiet_ns = quiet_ns[cpu] };
+	b.time = 1700000000.5;
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		r.events[e].name = event_name(e);
+		r.events[e].net = skel->rodata->events[e].net;
+		r.events[e].source = e == EV_IDLE ? COUNTED : SAMPLED;
+		strcpy(r.events[e].hook, "perf_event:cpu-clock");
+		r.profile.told[e] = true;
+	}
+	strcpy(r.host.nodename, "edge-1");
+	subtract_marks(&b, &a, &r);
+	make_up_profile(&r.profile);
+	share_out(&r);
+	return &r;
+}
+
+/* Where nothing is traced all is told from samples, and still sums to wall time. */
+static void test_share_out(void)
+{
+	const struct result *r = made_up_sampled();
+	uint64_t sum = 0;
+
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		sum += r->all.ns[e];
+		CHECK(r->events[e].source == COUNTED || (r->all.low_ns[e] <= r->all.ns[e] &&
+							 r->all.ns[e] <= r->all.high_ns[e]),
+		      "%s", r->events[e].name);
+	}
+	CHECK(sum == r->all.wall_ns && sum == 20000000000, "%" PRIu64, sum);
+	CHECK(r->cpu[0].ns[EV_IDLE] == 3300000000, "%" PRIu64, r->cpu[0].ns[EV_IDLE]);
+	CHECK(r->cpu[3].ns[EV_IDLE] == 10000000000, "%" PRIu64, r->cpu[3].ns[EV_IDLE]);
+	/* of CPU 0's samples below known roots, those of receives */
+	CHECK(r->cpu[0].ns[EV_RECV] ==
+		      (uint64_t)(6700000000.0 * 90 / rest_samples(r, &r->profile.cpu[0]) + 0.5),
+	      "%" PRIu64, r->cpu[0].ns[EV_RECV]);
 }
 
 static void test_arithmetic(void)
@@ -1486,7 +1535,7 @@ static bool add_candidate(struct profile *p, const struct stack *stack)
 	c = &candidates[candidate_count++];
 	*c = (struct candidate) { .hash = stack->hash,
 				  .count = stack->count,
-				  .event = raw_event(raw),
+				  .event = raw->event,
 				  .root = s.event,
 				  .stage = s.stage,
 				  .activity = s.activity };
@@ -1686,14 +1735,14 @@ static bool keep_raw(struct profile *all, const struct raw *raw)
 {
 	static uint32_t table[1 << 20]; /* by hash: index of raws */
 	size_t size = (1 + raw_depth(raw)) * sizeof(uint64_t), at;
-	uint64_t hash = raw_event(raw), *words;
+	uint64_t hash = raw_owner(raw), *words;
 
 	for (int i = 1; i <= raw_depth(raw); i++)
 		hash = mix(hash, raw->words[i]);
 	for (at = hash % ARRAY_SIZE(table); table[at]; at = (at + 1) % ARRAY_SIZE(table)) {
 		struct raw *known = &all->raws[table[at]];
 
-		if (raw_event(known) == raw_event(raw) && raw_depth(known) == raw_depth(raw) &&
+		if (raw_owner(known) == raw_owner(raw) && raw_depth(known) == raw_depth(raw) &&
 		    !memcmp(known->words + 1, raw->words + 1, size - sizeof(uint64_t))) {
 			known->count += raw->count;
 			return true;
@@ -1773,13 +1822,15 @@ int main(int argc, char **argv)
 		opt.csv = !strcmp(argv[1], "csv");
 		opt.folded = !strcmp(argv[1], "folded");
 		print_report(made_up_result(true), true);
-		return print_report(made_up_result(false), false);
+		print_report(made_up_result(false), false);
+		return print_report(made_up_sampled(), false);
 	}
 	freopen("/dev/null", "w", stderr); /* the messages of bad options */
 	test_parse_number();
 	test_last_cpu();
 	test_parse_options();
 	test_arithmetic();
+	test_share_out();
 	test_estimate();
 	test_size_table();
 	test_append();
