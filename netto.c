@@ -3401,10 +3401,14 @@ static struct estimate estimate_part(const struct result *r, const struct times 
 				     const struct shares *s, int event, uint64_t part)
 {
 	uint64_t samples = s->samples[event], rest = rest_samples(r, s);
+	struct estimate e;
 
 	if (r->events[event].source != SAMPLED || !samples)
 		return estimate(t->ns[event], part, samples);
-	return estimate((double)t->ns[event] * rest / samples, part, rest);
+	e = estimate((double)t->ns[event] * rest / samples, part, rest);
+	if (e.high_ns > t->high_ns[event])
+		e.high_ns = t->high_ns[event]; /* a part of it */
+	return e;
 }
 
 static void print_csv_share(FILE *f, const struct result *r, const char *record, const char *cpu,
