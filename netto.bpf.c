@@ -686,28 +686,28 @@ static __always_inline void find_idle_task(cpu_t *c)
 }
 
 /*
- * The task that runs changes. ended: the one that leaves never comes back; idle, storage: what the
- * one that comes is, and has. With interrupts off: plain
+ * The task that runs changes; fields: those of the tasks may be read. With interrupts off: plain
  * additions will do, and the clock is exact at once.
  */
-static __always_inline void switch_task(cpu_t *c, struct task_struct *prev, int ended,
-					struct task_struct *next, int idle, int storage)
+static __always_inline void switch_task(cpu_t *c, struct task_struct *prev,
+					struct task_struct *next, int fields)
 {
 	__u64 now = bpf_ktime_get_ns() - c->above, word = now << SLOT_BITS, old = c->task;
 	__u32 slots = old & SLOT_MASK;
 
 	if (unseen(c, (__u64)prev) || is_operation(slots) || (__s64)(old - c->resumed) < 0 ||
 	    c->flags)
-		netto_leave(c, prev, ended, now);
+		netto_leave(c, prev, fields && prev->exit_state, now);
 	else
 		c->ns[event_index(slots)] += span(old, word);
 	c->ready = 0;
 	slots = 0;
-	if (idle) {
+	if (fields ? next->pid == 0 : (__u64)next == *idle_task()) {
 		slots = EV_IDLE;
 		c->count[EV_IDLE]++;
 	} else {
-		if (parking == PARK_HASH || storage)
+		if (parking == PARK_HASH ||
+		    (parking == PARK_STORAGE && fields && next->bpf_storage))
 			slots = netto_unpark(c, next);
 		if (!slots)
 			slots = EV_OTHER;
@@ -721,8 +721,7 @@ static __always_inline void switch_task(cpu_t *c, struct task_struct *prev, int 
 SEC("tp_btf/sched_switch")
 int BPF_PROG(netto_switch, _Bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-	switch_task(this_cpu(), prev, prev->exit_state, next, next->pid == 0,
-		    parking == PARK_STORAGE && next->bpf_storage);
+	switch_task(this_cpu(), prev, next, 1);
 	return 0;
 }
 
@@ -732,7 +731,7 @@ int BPF_PROG(netto_switch_r, _Bool preempt, struct task_struct *prev, struct tas
 	cpu_t *c = this_cpu();
 
 	find_idle_task(c);
-	switch_task(c, prev, 0, next, (__u64)next == *idle_task(), 0);
+	switch_task(c, prev, next, 0);
 	return 0;
 }
 

@@ -281,8 +281,9 @@ hooked() { # EVENT KIND
 }
 
 # What each rung and each mode says of the same traffic, beside a trace by the best one. Sender and receiver take turns on a
-# CPU. Within 8 % of that CPU, for two that measure at once measure each other's programs too, and samples by cpu-clock leave
-# out what runs with interrupts off, as in blocking (some 4 % of the CPU of a receiver).
+# CPU. Within 10 % of that CPU: what is traced includes what the programs of both take (6 % of it in an emulated send on 7),
+# which samples do not find below the function that is traced; and samples by cpu-clock leave out what runs with interrupts
+# off, as in blocking (some 4 % of it in receives).
 test_rungs() {
 	load udpflood 600 0 0 >"$T/load" 2>&1 &
 	flood=$!
@@ -298,10 +299,10 @@ test_rungs() {
 		kill -INT "$best"
 		wait "$best"
 		conserved "rung $rung"
-		for event in net rx_softirq recv send; do
+		for event in rx_softirq recv send; do
 			traced=$(percent_of $event 7 "$T/csv1") seen=$(percent_of $event 7 "$T/csv")
 			check "rung $rung: $event is $seen % of the CPU, by the best rung $traced" \
-				"$seen > 0 && $traced > 0 && $seen - $traced < 8 && $traced - $seen < 8" "$(cat "$T/csv1" "$T/csv" | grep ,event,0,)"
+				"$seen > 0 && $traced > 0 && $seen - $traced < 10 && $traced - $seen < 10" "$(cat "$T/csv1" "$T/csv" | grep ,event,0,)"
 		done
 	done
 	kill $flood
