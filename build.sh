@@ -3,25 +3,56 @@
 # installs the missing tools through apt, takes the distribution's own sources of libbpf, elfutils and zlib,
 # and writes nothing outside build/. A second run rebuilds only netto, without the network.
 #
-# On hosts without apt: have the tools, and give unpacked sources in LIBBPF_SRC, ELFUTILS_SRC and ZLIB_SRC.
-# Overridable: CC (a musl compiler), CLANG, BPFTOOL, STRIP, AR, KERNEL_HEADERS, JOBS.
+#	./build.sh		build/netto, for this machine
+#	./build.sh ARCH		build/ARCH/netto, for another one: aarch64, armv7, riscv64 or x86_64
+#
+# For another one there is no musl to install: it is built too, from the distribution's source with its cross compiler.
+# build/ARCH/bin/musl-gcc then compiles other programs as well.
+#
+# On hosts without apt: have the tools, and give unpacked sources in LIBBPF_SRC, ELFUTILS_SRC, ZLIB_SRC (and MUSL_SRC).
+# Overridable: CC (a musl compiler), CLANG, BPFTOOL, STRIP, AR, NM, KERNEL_HEADERS, JOBS.
 set -eu
 cd "$(dirname "$0")"
-
-CC=${CC:-musl-gcc}
-CLANG=${CLANG:-clang}
-STRIP=${STRIP:-strip}
-AR=${AR:-ar}
-KERNEL_HEADERS=${KERNEL_HEADERS:-/usr/include}
-JOBS=${JOBS:-$(nproc)}
-VERSION=0.1
-MAX_BYTES=400000
-B=$PWD/build
 
 die() {
 	echo "build.sh: $*" >&2
 	exit 1
 }
+
+HOST=$(uname -m | sed 's/^armv.*/armv7/')
+ARCH=${1:-$HOST}
+case $ARCH in # what the compiler calls it, eBPF, and Debian
+x86_64) GNU=x86_64-linux-gnu BPF=x86 DEB=amd64 ;;
+aarch64) GNU=aarch64-linux-gnu BPF=arm64 DEB=arm64 ;;
+armv7) GNU=arm-linux-gnueabihf BPF=arm DEB=armhf ;;
+riscv64) GNU=riscv64-linux-gnu BPF=riscv DEB=riscv64 ;;
+*) die "no such architecture: $ARCH: choose x86_64, aarch64, armv7 or riscv64" ;;
+esac
+if [ "$ARCH" = "$HOST" ]; then
+	OUT=build
+	CROSS=
+	CC=${CC:-musl-gcc}
+	KERNEL_HEADERS=${KERNEL_HEADERS:-/usr/include}
+else
+	OUT=build/$ARCH
+	CROSS=$GNU-
+	CC=${CC:-$PWD/$OUT/bin/musl-gcc}
+	KERNEL_HEADERS=${KERNEL_HEADERS:-/usr/$GNU/include}
+fi
+CLANG=${CLANG:-clang}
+STRIP=${STRIP:-${CROSS}strip}
+AR=${AR:-${CROSS}ar}
+NM=${NM:-${CROSS}nm}
+JOBS=${JOBS:-$(nproc)}
+VERSION=0.1
+MAX_BYTES=400000
+B=$PWD/$OUT
+SRC=$PWD/build/src # of all architectures
+APT=$PWD/build/apt
+LIBBPF_SRC=${LIBBPF_SRC:-$SRC/libbpf/unpacked}
+ELFUTILS_SRC=${ELFUTILS_SRC:-$SRC/elfutils/unpacked}
+ZLIB_SRC=${ZLIB_SRC:-$SRC/zlib/unpacked}
+MUSL_SRC=${MUSL_SRC:-$SRC/musl/unpacked}
 
 have() {
 	command -v "$1" >/dev/null 2>&1
@@ -50,13 +81,17 @@ as_root() {
 install_tools() {
 	want=
 	have "$CLANG" || want="$want clang"
-	have "$CC" || want="$want musl-tools"
-	have "$STRIP" || want="$want binutils"
-	have "$AR" || want="$want binutils"
-	[ -e "$KERNEL_HEADERS/linux/bpf.h" ] || want="$want linux-libc-dev"
-	if [ ! -e "$B/lib/done" ]; then
-		have dpkg-source || [ -n "${LIBBPF_SRC:-}" ] || want="$want dpkg-dev"
+	if [ -z "$CROSS" ]; then
+		have "$CC" || want="$want musl-tools"
+		have "$STRIP" || want="$want binutils"
+		have "$AR" || want="$want binutils"
+		[ -e "$KERNEL_HEADERS/linux/bpf.h" ] || want="$want linux-libc-dev"
+	else
+		"$CC" --version >/dev/null 2>&1 || have "${CROSS}gcc" || want="$want gcc-$(echo "$GNU" | tr _ -)"
+		have "$CC" || have make || want="$want make"
+		[ -e "$KERNEL_HEADERS/linux/bpf.h" ] || want="$want linux-libc-dev-$DEB-cross"
 	fi
+	[ -d "$LIBBPF_SRC" ] || have dpkg-source || want="$want dpkg-dev"
 	find_bpftool || want="$want $(. /etc/os-release; [ "$ID" = ubuntu ] && echo linux-tools-generic || echo bpftool)"
 	[ -n "$want" ] || return 0
 	have apt-get || die "missing, and there is no apt to install it:$want"
@@ -76,61 +111,77 @@ write_source_list() {
 			awk -v key="/usr/share/keyrings/$ID-archive-keyring.gpg" '
 				NF == 4 && ($4 == "Debian" || $4 == "Ubuntu") { print "deb-src [signed-by=" key "]", $1, $2, $3 }' |
 			sort -u
-	) >"$B/apt/sources.list"
+	) >"$APT/sources.list"
 }
 
 private_apt() {
 	list=$1
 	shift
-	apt-get -q -o "Dir::Etc::sourcelist=$list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$B/apt/lists" \
-		-o "Dir::Cache=$B/apt/cache" -o APT::Get::List-Cleanup=false -o APT::Sandbox::User=root "$@"
+	apt-get -q -o "Dir::Etc::sourcelist=$list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$APT/lists" \
+		-o "Dir::Cache=$APT/cache" -o APT::Get::List-Cleanup=false -o APT::Sandbox::User=root "$@"
+}
+
+update_lists() { # once
+	[ -z "${updated:-}" ] || return 0
+	have apt-get || die "no apt: set LIBBPF_SRC, ELFUTILS_SRC and ZLIB_SRC (and MUSL_SRC) to unpacked sources"
+	mkdir -p "$APT/lists/partial" "$APT/cache/archives/partial"
+	write_source_list
+	if [ ! -s "$APT/sources.list" ]; then # a machine whose lists were never fetched names no origin
+		as_root apt-get -q update
+		write_source_list
+	fi
+	private_apt "$APT/sources.list" update
+	updated=1
 }
 
 # $1 = source package, into build/src/$1/unpacked. Some mirrors list a package in two suites and hold its files for
 # one: then each archive is asked alone. Some lag behind with a distribution's patches: then upstream's tarball, of
 # which apt has checked the signature like that of the rest, has to do.
 fetch_source() {
-	rm -rf "$B/src/$1"
-	mkdir -p "$B/src/$1"
+	update_lists
+	rm -rf "${SRC:?}/$1"
+	mkdir -p "$SRC/$1"
 	(
-		cd "$B/src/$1"
-		private_apt "$B/apt/sources.list" source --download-only "$1" && exit 0
+		cd "$SRC/$1"
+		private_apt "$APT/sources.list" source --download-only "$1" && exit 0
 		while read -r line; do
-			echo "$line" >"$B/apt/one.list"
-			private_apt "$B/apt/one.list" source --download-only "$1" && exit 0
-		done <"$B/apt/sources.list"
+			echo "$line" >"$APT/one.list"
+			private_apt "$APT/one.list" source --download-only "$1" && exit 0
+		done <"$APT/sources.list"
 		exit 0
-	) >"$B/apt/$1.log" 2>&1
+	) >"$APT/$1.log" 2>&1
 	(
-		cd "$B/src/$1"
-		dpkg-source --no-check -x ./*.dsc unpacked && exit 0
-		rm -rf unpacked
-		mkdir unpacked
-		for tar in ./*.orig.tar.*z ./*.orig.tar.bz2; do
-			[ ! -e "$tar" ] || tar -x --strip-components=1 -C unpacked -f "$tar"
-		done
-		[ -n "$(ls unpacked)" ] || exit 1
-		echo "build.sh: $1 without the distribution's patches: the mirror lacks them" >&3
-	) 3>&1 >>"$B/apt/$1.log" 2>&1 || {
-		cat "$B/apt/$1.log" >&2
-		die "cannot get the source package $1: set LIBBPF_SRC, ELFUTILS_SRC and ZLIB_SRC"
+		cd "$SRC/$1"
+		if ! dpkg-source --no-check -x ./*.dsc new; then
+			rm -rf new
+			mkdir new
+			for tar in ./*.orig.tar.*z ./*.orig.tar.bz2; do
+				[ ! -e "$tar" ] || tar -x --strip-components=1 -C new -f "$tar"
+			done
+			[ -n "$(ls new)" ] || exit 1
+			echo "build.sh: $1 without the distribution's patches: the mirror lacks them" >&3
+		fi
+		mv new unpacked # all of it, or nothing
+	) 3>&1 >>"$APT/$1.log" 2>&1 || {
+		cat "$APT/$1.log" >&2
+		die "cannot get the source package $1: set LIBBPF_SRC, ELFUTILS_SRC and ZLIB_SRC (and MUSL_SRC)"
 	}
 }
 
-fetch_sources() {
-	if [ -z "${LIBBPF_SRC:-}" ] || [ -z "${ELFUTILS_SRC:-}" ] || [ -z "${ZLIB_SRC:-}" ]; then
-		have apt-get || die "no apt: set LIBBPF_SRC, ELFUTILS_SRC and ZLIB_SRC to unpacked sources"
-		mkdir -p "$B/apt/lists/partial" "$B/apt/cache/archives/partial"
-		write_source_list
-		if [ ! -s "$B/apt/sources.list" ]; then # a machine whose lists were never fetched names no origin
-			as_root apt-get -q update
-			write_source_list
-		fi
-		private_apt "$B/apt/sources.list" update
-	fi
-	[ -n "${LIBBPF_SRC:-}" ] || { fetch_source libbpf; LIBBPF_SRC=$B/src/libbpf/unpacked; }
-	[ -n "${ELFUTILS_SRC:-}" ] || { fetch_source elfutils; ELFUTILS_SRC=$B/src/elfutils/unpacked; }
-	[ -n "${ZLIB_SRC:-}" ] || { fetch_source zlib; ZLIB_SRC=$B/src/zlib/unpacked; }
+# For another architecture: its wrapper makes the distribution's cross compiler use this musl instead of glibc.
+build_musl() {
+	! have "$CC" || return 0
+	[ -d "$MUSL_SRC" ] || fetch_source musl
+	echo "build.sh: building musl"
+	MUSL_SRC=$(cd "$MUSL_SRC" && pwd)
+	rm -rf "$B/musl"
+	mkdir -p "$B/musl/obj"
+	(
+		cd "$B/musl/obj" &&
+			CC=${CROSS}gcc "$MUSL_SRC/configure" --target="$GNU" --prefix="$B/musl" --bindir="$B/bin" \
+				--disable-shared --enable-wrapper=gcc && make -j "$JOBS" && make install
+	) >"$B/musl/log" 2>&1 || die "cannot build musl: see $OUT/musl/log"
+	rm -rf "$B/musl/obj"
 }
 
 # musl-gcc sees only musl's headers: the kernel's are linked beside them.
@@ -138,7 +189,7 @@ link_headers() {
 	rm -rf "$B/include"
 	mkdir -p "$B/include"
 	for d in linux asm asm-generic; do
-		for from in "$KERNEL_HEADERS/$d" "$KERNEL_HEADERS/$(uname -m)-linux-gnu/$d"; do
+		for from in "$KERNEL_HEADERS/$d" "$KERNEL_HEADERS/$GNU/$d"; do
 			if [ -d "$from" ]; then
 				ln -sfn "$from" "$B/include/$d"
 			fi
@@ -165,7 +216,9 @@ build_libraries() {
 	if [ -e "$B/lib/done" ] && [ "$(cat "$B/lib/done")" = "$config" ]; then
 		return 0
 	fi
-	fetch_sources
+	[ -d "$LIBBPF_SRC" ] || fetch_source libbpf
+	[ -d "$ELFUTILS_SRC" ] || fetch_source elfutils
+	[ -d "$ZLIB_SRC" ] || fetch_source zlib
 	link_headers
 	rm -rf "${B:?}/lib"
 	mkdir -p "$B/lib/elfutils"
@@ -210,22 +263,12 @@ build_libraries() {
 	echo "$config" >"$B/lib/done"
 }
 
-bpf_arch() {
-	case ${ARCH:-$(uname -m)} in
-	x86_64) echo x86 ;;
-	aarch64) echo arm64 ;;
-	arm*) echo arm ;;
-	riscv64) echo riscv ;;
-	*) die "no eBPF target for $(uname -m)" ;;
-	esac
-}
-
 build_netto() {
 	echo "build.sh: building netto"
 	# v3: 32-bit operations, known to every kernel from 5.1 on. -g: BTF, for CO-RE and for the skeleton's types; its
 	# lines without columns are fewer.
 	# shellcheck disable=SC2086 # a list of flags
-	"$CLANG" --target=bpf -mcpu=v3 -O2 -g -gno-column-info -Wall -Wextra -Wno-unused-parameter -Werror -D"__TARGET_ARCH_$(bpf_arch)" ${BPF_CFLAGS:-} \
+	"$CLANG" --target=bpf -mcpu=v3 -O2 -g -gno-column-info -Wall -Wextra -Wno-unused-parameter -Werror -D"__TARGET_ARCH_$BPF" ${BPF_CFLAGS:-} \
 		-I"$B/include/bpf/../include/uapi" -I"$B/include" -c netto.bpf.c -o "$B/netto.full.o"
 	# Line numbers, which only make the verifier's log easier to read, are 20 kB: their length in the header of .BTF.ext
 	# (struct btf_ext_header in the kernel's Documentation/bpf/btf.rst) becomes 0, and bpftool drops them.
@@ -238,8 +281,8 @@ build_netto() {
 	# shellcheck disable=SC2086 # a list of flags
 	$CC $CFLAGS -std=gnu11 -Wall -Wextra -Werror -DVERSION="\"$VERSION\"" -I"$B" -I"$B/include" -static -no-pie \
 		-Wl,--gc-sections -Wl,-z,noseparate-code netto.c "$B/lib/libbpf.a" "$B/lib/libelf.a" "$B/lib/libz.a" -o "$B/netto.tmp"
-	if nm -u "$B/netto.tmp" | grep .; then
-		die "build/netto has undefined symbols"
+	if "$NM" -u "$B/netto.tmp" | grep .; then
+		die "$OUT/netto has undefined symbols"
 	fi
 	"$STRIP" "$B/netto.tmp"
 	mv "$B/netto.tmp" "$B/netto"
@@ -247,18 +290,18 @@ build_netto() {
 
 check_netto() {
 	if readelf -lW "$B/netto" | grep -q -e INTERP -e DYNAMIC; then
-		die "build/netto is not static"
+		die "$OUT/netto is not static"
 	fi
 	if readelf -SW "$B/netto" | grep -q -e '\.symtab' -e '\.debug'; then
-		die "build/netto is not stripped"
+		die "$OUT/netto is not stripped"
 	fi
 	if grep -aq -e GLIBC_ -e 'GNU C Library' "$B/netto"; then
-		die "build/netto has parts of glibc"
+		die "$OUT/netto has parts of glibc"
 	fi
 	bytes=$(wc -c <"$B/netto")
-	[ "$bytes" -le $MAX_BYTES ] || die "build/netto has $bytes bytes, more than $MAX_BYTES"
-	[ "$("$B/netto" --version)" = "netto $VERSION" ] || die "build/netto --version does not run"
-	echo "build.sh: build/netto: static, stripped, $bytes bytes"
+	[ "$bytes" -le $MAX_BYTES ] || die "$OUT/netto has $bytes bytes, more than $MAX_BYTES"
+	[ -n "$CROSS" ] || [ "$("$B/netto" --version)" = "netto $VERSION" ] || die "$OUT/netto --version does not run"
+	echo "build.sh: $OUT/netto: static, stripped, $bytes bytes"
 }
 
 # For size: -Os, one section a function (what nothing calls is left out), no position-independent code, which a static
@@ -266,6 +309,7 @@ check_netto() {
 CFLAGS=${CFLAGS:--Os -ffunction-sections -fdata-sections -fno-pie -fno-asynchronous-unwind-tables -fno-unwind-tables}
 mkdir -p "$B"
 install_tools
+build_musl
 build_libraries
 build_netto
 check_netto

@@ -1961,7 +1961,7 @@ static void start_samples(struct sampler *s, struct netto *skel)
 	}
 	read_small_file("/proc/sys/kernel/perf_event_max_sample_rate", text, sizeof(text));
 	max_hz = strtol(text, NULL, 10); /* 0: not known */
-	if (max_hz > 0 && max_hz < s->hz) {
+	if (max_hz > 0 && max_hz < (long)s->hz) {
 		message("samples are taken at %ld Hz, not %u: more is not allowed by kernel.perf_event_max_sample_rate",
 			max_hz, s->hz);
 		s->hz = max_hz;
