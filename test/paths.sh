@@ -318,7 +318,7 @@ path_xdp() {
 	load udppath $A $B $ROUTED 0.1 0 1 1 >"$T/load" 2>&1
 	check "xdp: the program runs: it drops what has one byte" "$(load_value sends) > 10 && $(load_value recvs) == 0" \
 		"$(cat "$T/load")"
-	through xdp $ROUTED "xdp_generic:4" "forward_v4 udp_rx local_v4"
+	through xdp $ROUTED "xdp_generic:2" "forward_v4 udp_rx local_v4"
 	ip -n $R link set dev ra xdpgeneric off
 }
 
