@@ -59,6 +59,9 @@ enum {
 	MAX_DEPTH = ARRAY_SIZE(((half_t *)0)->stacks) - 1,
 	MAX_HZ = 100000,  /* the kernel's timer takes no more */
 	MARK_TRIES = 100, /* a mark is spoilt only if it meets a program between two instructions */
+	/* of a CPU's samples, without eBPF; with a page before it, as much as
+	   kernel.perf_event_mlock_kb lets each CPU have by default */
+	RING_BYTES = 512 << 10,
 };
 #define MAX_SECONDS    (366 * 86400.0)
 #define MAX_COUNT      1e9
@@ -1128,8 +1131,7 @@ static const struct {
 } roots[] = {
 	{
 		.event = EV_RX_SOFTIRQ,
-		.symbols = "net_rx_action napi_threaded_poll_loop napi_threaded_poll "
-			"__napi_busy_loop napi_busy_loop busy_poll_stop cpu_map_kthread_run",
+		.symbols = "net_rx_action",
 	},
 	{
 		.event = EV_TX_SOFTIRQ,
@@ -1154,12 +1156,38 @@ static const struct {
 			"ip6_datagram_connect",
 	},
 	{
+		.event = EV_NAPI_THREAD,
+		.symbols = "napi_threaded_poll_loop napi_threaded_poll cpu_map_kthread_run",
+	},
+	{
+		.event = EV_BUSY_POLL,
+		.symbols = "__napi_busy_loop napi_busy_loop busy_poll_stop",
+	},
+	{
+		.event = EV_TCP_WORK,
+		.symbols = "tcp_tasklet_func tcp_tsq_workfn tcp_write_timer tcp_delack_timer "
+			"tcp_keepalive_timer tcp_pace_kick tcp_compressed_ack_kick",
+	},
+	/* WireGuard, IPsec (cryptd works for others too), kTLS, MPTCP, sockmap, vhost-net, mt76 */
+	{
+		.event = EV_NET_WORKER,
+		.symbols = "wg_packet_encrypt_worker wg_packet_decrypt_worker wg_packet_tx_worker "
+			"wg_packet_handshake_send_worker wg_packet_handshake_receive_worker "
+			"cryptd_queue_worker padata_parallel_worker padata_serial_worker "
+			"xfrm_trans_reinject tx_work_handler tls_strp_work mptcp_worker "
+			"sk_psock_backlog handle_tx handle_rx mt76_tx_worker",
+	},
+	{
+		.event = EV_IO_WORKER,
+		.symbols = "io_wq_worker io_wqe_worker", /* from 5.19 on; before */
+	},
+	{
 		.event = EV_OTHER,
-		.symbols = "handle_softirqs __do_softirq __softirqentry_text_start "
-			"tcp_tasklet_func tcp_tsq_workfn tcp_write_timer tcp_delack_timer "
-			"tcp_keepalive_timer tcp_pace_kick wg_packet_encrypt_worker "
-			"wg_packet_decrypt_worker wg_packet_tx_worker "
-			"wg_packet_handshake_send_worker wg_packet_handshake_receive_worker",
+		.symbols = "handle_softirqs __do_softirq __softirqentry_text_start",
+	},
+	{
+		.event = EV_IDLE,
+		.symbols = "cpu_startup_entry do_idle",
 	},
 };
 /* clang-format on */
@@ -1525,14 +1553,18 @@ static uint64_t permitted_capabilities(void)
 	return data[0].permitted | (uint64_t)data[1].permitted << 32;
 }
 
-/* Keeps one: kernels before 6.0 ask for CAP_BPF (before 5.8 CAP_SYS_ADMIN) even to mark a CPU. */
-static int drop_capabilities(void)
+/*
+ * Keeps one, with eBPF: kernels before 6.0 ask for CAP_BPF (before 5.8 CAP_SYS_ADMIN) even to mark
+ * a CPU.
+ */
+static int drop_capabilities(bool bpf)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = {};
 	int keep = permitted_capabilities() >> CAP_BPF & 1 ? CAP_BPF : CAP_SYS_ADMIN;
 
-	data[keep / 32].permitted = data[keep / 32].effective = 1u << keep % 32;
+	if (bpf)
+		data[keep / 32].permitted = data[keep / 32].effective = 1u << keep % 32;
 	if (syscall(SYS_capset, &header, data)) {
 		message("cannot drop capabilities: %s", strerror(errno));
 		return -errno;
@@ -1574,9 +1606,13 @@ struct sampler {
 	unsigned halves, slots, words;	  /* as in netto.bpf.c */
 	int cpus;			  /* ids of the CPUs that have a table are below */
 	size_t half_size;		  /* bytes */
-	const char *tables;		  /* mapped: halves of CPU 0, of CPU 1, ... */
+	char *tables;			  /* mapped: halves of CPU 0, of CPU 1, ... */
 	struct bpf_link *links[MAX_CPUS]; /* each holds its perf event */
-	int kallsyms;			  /* file descriptor, opened while it may be */
+	/* without eBPF: each holds its perf event, and this process fills the tables */
+	struct perf_event_mmap_page *rings[MAX_CPUS];
+	uint64_t period_ns;  /* after which the rings must be read; 0: there are none */
+	uint64_t started_ns; /* the first interval's start; samples before it count for nothing */
+	int kallsyms;	     /* file descriptor, opened while it may be */
 };
 
 struct session {
@@ -1587,6 +1623,8 @@ struct session {
 	int empty_btf;		    /* a file for libbpf, where the kernel gives none; or -1 */
 	bool rt, storage;	    /* PREEMPT_RT; parked in task storage */
 	bool by_rename;		    /* BPF_PROG_TEST_RUN cannot run on a chosen CPU */
+	char no_bpf[160];	    /* why there is no eBPF; empty: there is */
+	bool blind;		    /* and no samples either: nothing is measured */
 	int cpus;		    /* ids of CPUs are below this */
 	int64_t residual[MAX_CPUS]; /* ns, at the last mark: what later marks must agree with */
 	struct sampler sampler;
@@ -1810,6 +1848,14 @@ static void size_table(struct sampler *s, double seconds)
 		       s->words * sizeof(__u64);
 }
 
+/* What the kernel writes into a ring, as attr.sample_type asks in sample_all(). */
+struct record {
+	struct perf_event_header header;
+	uint64_t time_ns;
+	uint64_t count;
+	uint64_t words[MAX_DEPTH + 3]; /* with marks of where the addresses are from */
+};
+
 /* Opens kallsyms, which must give addresses: else no stack can be told. */
 static void open_kallsyms(struct sampler *s)
 {
@@ -1820,7 +1866,7 @@ static void open_kallsyms(struct sampler *s)
 	s->kallsyms = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
 	length = s->kallsyms < 0 ? -1 : read(s->kallsyms, start, sizeof(start) - 1);
 	if (length <= 0) {
-		refuse_samples(s, "cannot read /proc/kallsyms: %s",
+		refuse_samples(s, "cannot read /proc/kallsyms: %s: CONFIG_KALLSYMS makes it",
 			       s->kallsyms < 0 ? strerror(errno) : "it is empty");
 		return;
 	}
@@ -1868,21 +1914,31 @@ static void configure_samples(const struct sampler *s, struct netto *skel)
 	bpf_map__set_max_entries(skel->maps.netto_stacks, s->cpus * s->halves);
 }
 
-/* Opens the perf event on a CPU and starts its program. Returns 0 or -errno. */
+/* Opens the perf event on a CPU, for the program or, without one, a ring. Returns 0 or -errno. */
 static int sample_cpu(struct sampler *s, struct bpf_program *program, struct perf_event_attr *attr,
 		      int cpu)
 {
-	int fd = syscall(SYS_perf_event_open, attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC), err;
+	int fd = syscall(SYS_perf_event_open, attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC), err = 0;
+	void *ring;
 
 	if (fd < 0)
 		return -errno;
-	s->links[cpu] = bpf_program__attach_perf_event(program, fd);
-	if (!s->links[cpu]) {
+	if (program) {
+		s->links[cpu] = bpf_program__attach_perf_event(program, fd);
+		if (s->links[cpu])
+			return 0;
 		err = -errno;
 		close(fd);
 		return err;
 	}
-	return 0;
+	ring = mmap(NULL, sysconf(_SC_PAGESIZE) + RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+		    fd, 0);
+	if (ring == MAP_FAILED)
+		err = -errno;
+	else
+		s->rings[cpu] = ring;
+	close(fd);
+	return err;
 }
 
 static void stop_samples(struct sampler *s)
@@ -1890,6 +1946,9 @@ static void stop_samples(struct sampler *s)
 	for (int cpu = 0; cpu < s->cpus; cpu++) {
 		bpf_link__destroy(s->links[cpu]);
 		s->links[cpu] = NULL;
+		if (s->rings[cpu])
+			munmap(s->rings[cpu], sysconf(_SC_PAGESIZE) + RING_BYTES);
+		s->rings[cpu] = NULL;
 	}
 }
 
@@ -1899,9 +1958,9 @@ static uint64_t cycles_per_second(void)
 	struct perf_event_attr attr = { .type = PERF_TYPE_HARDWARE,
 					.size = sizeof(attr),
 					.config = PERF_COUNT_HW_CPU_CYCLES };
-	int fd = without("cycles") ? -1
-				   : (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1,
-						  PERF_FLAG_FD_CLOEXEC);
+	int fd = without("cycles") || without("perf") ? -1
+						      : (int)syscall(SYS_perf_event_open, &attr, 0,
+								     -1, -1, PERF_FLAG_FD_CLOEXEC);
 	uint64_t began_ns = now_ns(CLOCK_MONOTONIC), passed_ns = 0, count = 0;
 
 	if (fd < 0)
@@ -1925,9 +1984,20 @@ static int sample_all(struct sampler *s, struct bpf_program *program, uint64_t c
 					.size = sizeof(attr),
 					.config = cycles ? PERF_COUNT_HW_CPU_CYCLES
 							 : PERF_COUNT_SW_CPU_CLOCK,
-					.sample_period = (cycles ? cycles : NSEC_PER_SEC) / s->hz,
-					.disabled = 1 };
+					.sample_period = (cycles ? cycles : NSEC_PER_SEC) / s->hz };
 
+	if (without("perf"))
+		return -ENOSYS;
+	if (program) {
+		attr.disabled = 1; /* until it has its program */
+	} else {
+		attr.sample_type = PERF_SAMPLE_TIME | PERF_SAMPLE_CALLCHAIN;
+		attr.exclude_callchain_user = 1;
+		attr.use_clockid = 1;
+		attr.clockid = CLOCK_MONOTONIC;
+		attr.watermark = 1;
+		attr.wakeup_watermark = RING_BYTES; /* never: nobody waits for it */
+	}
 	for (int cpu = 0; cpu < s->cpus; cpu++) {
 		int err = sample_cpu(s, program, &attr, cpu);
 
@@ -1939,13 +2009,33 @@ static int sample_all(struct sampler *s, struct bpf_program *program, uint64_t c
 	return 0;
 }
 
+/* Why there are no perf events, and what would help. */
+static void explain_no_events(struct sampler *s, int err)
+{
+	char paranoid[16];
+
+	read_small_file("/proc/sys/kernel/perf_event_paranoid", paranoid, sizeof(paranoid));
+	paranoid[strcspn(paranoid, "\n")] = 0;
+	if (err == -ENOSYS)
+		refuse_samples(s, "this kernel has no perf events: it needs CONFIG_PERF_EVENTS");
+	else if (err == -EACCES || err == -EPERM)
+		refuse_samples(
+			s,
+			"perf events are refused: kernel.perf_event_paranoid is %s, and CAP_PERFMON is %s",
+			paranoid,
+			permitted_capabilities() >> CAP_PERFMON & 1 ? "there" : "missing");
+	else
+		refuse_samples(s, "cannot open perf events: %s", strerror(-err));
+}
+
 /*
  * Maps the table and starts the samples: by cycles where all CPUs count them, which shows what runs
- * with interrupts off, else by the timer.
+ * with interrupts off, else by the timer. skel: NULL without eBPF.
  */
 static void start_samples(struct sampler *s, struct netto *skel)
 {
 	size_t page = sysconf(_SC_PAGESIZE), size = s->half_size * s->halves * s->cpus;
+	struct bpf_program *program = skel ? skel->progs.netto_sample : NULL;
 	char text[32];
 	uint64_t cycles;
 	long max_hz;
@@ -1953,8 +2043,10 @@ static void start_samples(struct sampler *s, struct netto *skel)
 
 	if (!s->hz)
 		return;
-	s->tables = mmap(NULL, (size + page - 1) / page * page, PROT_READ, MAP_SHARED,
-			 bpf_map__fd(skel->maps.netto_stacks), 0);
+	s->tables = mmap(NULL, (size + page - 1) / page * page,
+			 skel ? PROT_READ : PROT_READ | PROT_WRITE,
+			 skel ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS,
+			 skel ? bpf_map__fd(skel->maps.netto_stacks) : -1, 0);
 	if (s->tables == MAP_FAILED) {
 		refuse_samples(s, "cannot map the table of stacks: %s", strerror(errno));
 		return;
@@ -1968,13 +2060,113 @@ static void start_samples(struct sampler *s, struct netto *skel)
 	}
 	s->clock = "cycles";
 	cycles = cycles_per_second();
-	err = cycles < MAX_HZ ? -ENOENT : sample_all(s, skel->progs.netto_sample, cycles);
+	err = cycles < MAX_HZ ? -ENOENT : sample_all(s, program, cycles);
 	if (err) {
 		s->clock = "cpu-clock";
-		err = sample_all(s, skel->progs.netto_sample, 0);
+		err = sample_all(s, program, 0);
 	}
 	if (err)
-		refuse_samples(s, "cannot open perf events: %s", strerror(-err));
+		explain_no_events(s, err);
+	else if (!skel) /* when half of a ring may be full: of stacks that have all 127 frames */
+		s->period_ns = RING_BYTES / 2 * NSEC_PER_SEC / sizeof(struct record) / s->hz;
+}
+
+/* Samples without eBPF: what netto_sample does */
+
+/* The half of a CPU's table for an interval, empty if it has been for an older one. */
+static half_t *half_for(const struct sampler *s, int cpu, uint32_t window)
+{
+	size_t half = cpu * s->halves + (window & (s->halves - 1));
+	half_t *h = (half_t *)(s->tables + half * s->half_size);
+
+	if (h->window != window) {
+		h->window = window;
+		h->used = h->full = h->failed = 0;
+	}
+	return h;
+}
+
+/* Counts a stack of `depth` addresses; sizes and hash as in netto.bpf.c. */
+static void count_stack(const struct sampler *s, half_t *h, const uint64_t *stack, unsigned depth)
+{
+	uint64_t hash = EV_OTHER, *words = (uint64_t *)&h->slots[s->slots] + h->used;
+	uint32_t at;
+
+	for (unsigned i = 0; i < depth; i++) {
+		hash = (hash ^ stack[i]) * 0x9e3779b97f4a7c15;
+		hash ^= hash >> 32;
+	}
+	at = hash & (s->slots - 1);
+	for (unsigned i = 0; i < s->slots && h->slots[at].window == h->window; i++) {
+		if (h->slots[at].hash == hash) {
+			h->slots[at].count++;
+			return;
+		}
+		at = (at + 1) & (s->slots - 1);
+	}
+	if (h->slots[at].window == h->window || h->used + 1 + depth > s->words) {
+		h->full++;
+		return;
+	}
+	h->slots[at].hash = hash;
+	h->slots[at].window = h->window;
+	h->slots[at].count = 1;
+	words[0] = EV_OTHER | depth << 8 | (uint64_t)at << 32;
+	memcpy(words + 1, stack, depth * sizeof(*stack));
+	h->used += 1 + depth;
+}
+
+/* Counts a sample, of which the kernel's part of the stack is of interest. */
+static void count_record(const struct sampler *s, half_t *h, const struct record *record)
+{
+	uint64_t stack[MAX_DEPTH];
+	unsigned depth = 0;
+
+	for (unsigned i = 0; i < record->count && i < ARRAY_SIZE(record->words); i++)
+		if (record->words[i] < PERF_CONTEXT_MAX && depth < MAX_DEPTH)
+			stack[depth++] = record->words[i];
+	count_stack(s, h, stack, depth);
+}
+
+static void read_ring(const struct sampler *s, int cpu, uint32_t window, uint64_t end_ns)
+{
+	struct perf_event_mmap_page *page = s->rings[cpu];
+	const char *ring = (const char *)page + sysconf(_SC_PAGESIZE);
+	uint64_t head = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE), at = page->data_tail;
+	struct record record;
+
+	while (at < head) {
+		const struct perf_event_header *header =
+			(const void *)(ring + at % RING_BYTES); /* never parted: 8 bytes each */
+		size_t size = header->size < sizeof(record) ? header->size : sizeof(record);
+		size_t first = RING_BYTES - at % RING_BYTES;
+
+		if (first > size)
+			first = size;
+		memcpy(&record, ring + at % RING_BYTES, first);
+		memcpy((char *)&record + first, ring, size - first);
+		at += header->size;
+		if (record.header.type == PERF_RECORD_LOST) /* its id, then how many */
+			half_for(s, cpu, window)->full += record.count;
+		if (record.header.type != PERF_RECORD_SAMPLE || record.time_ns < s->started_ns)
+			continue;
+		if (record.time_ns < end_ns)
+			count_record(s, half_for(s, cpu, window), &record);
+		else if (s->halves > 1)
+			count_record(s, half_for(s, cpu, window + 1), &record);
+	}
+	__atomic_store_n(&page->data_tail, at, __ATOMIC_RELEASE);
+}
+
+/*
+ * Counts what is in the rings: for the interval `window`, and what came from `end_ns` on, for the
+ * next one.
+ */
+static void read_rings(const struct sampler *s, uint32_t window, uint64_t end_ns)
+{
+	for (int cpu = 0; cpu < s->cpus; cpu++)
+		if (s->rings[cpu])
+			read_ring(s, cpu, window, end_ns);
 }
 
 /* Whether the time of an event is traced: by at least one hook. */
@@ -2001,15 +2193,17 @@ static int try_load(struct session *s, const struct probe *only)
 	s->skel->rodata->rt = s->rt;
 	s->skel->rodata->switches = core != NO_HOOK;
 	s->skel->rodata->parking = storage ? PARK_STORAGE : parking ? PARK_HASH : PARK_NOWHERE;
-	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		s->skel->rodata->rest |= !is_traced(s, e);
+	for (int i = 0; i < MAX_PROBES; i++)
+		s->skel->rodata->rest |= !is_traced(s, s->probes[i].event);
 	bpf_program__set_autoload(s->skel->progs.netto_free, parking && !storage && core == RAW_TP);
 	bpf_map__set_autocreate(s->skel->maps.netto_storage, storage);
 	bpf_map__set_autocreate(s->skel->maps.netto_saved, parking && !storage);
 	if (without("room"))
 		bpf_map__set_max_entries(s->skel->maps.netto_saved, 8);
 	configure_samples(&s->sampler, s->skel);
-	err = netto__load(s->skel);
+	err = without("bpf") ? -EPERM : netto__load(s->skel);
+	if (!err && (!s->skel->bss || without("mmap")))
+		err = -EOPNOTSUPP; /* before 5.5 the memory of programs cannot be mapped */
 	if (err) {
 		netto__destroy(s->skel);
 		s->skel = NULL;
@@ -2168,34 +2362,55 @@ static int load_probes(struct session *s)
 	return err;
 }
 
-/* Says why nothing can be loaded, and what would help. Returns the exit status. */
-static int explain_load(int err)
+/* Why nothing can be loaded, and what would help. Returns the exit status if nothing else helps. */
+static int explain_load(int err, char *why, size_t size)
 {
+	char modes[64], *mode;
 	struct rlimit memlock;
 	bool limited; /* as before 5.11; a helper of that release tells, as it tells libbpf */
 
 	if (syscall(SYS_bpf, BPF_MAP_CREATE, NULL, 0) < 0 && errno == ENOSYS) {
-		message("this kernel has no eBPF: it needs CONFIG_BPF_SYSCALL");
+		snprintf(why, size, "this kernel has no eBPF: it needs CONFIG_BPF_SYSCALL");
 		return EXIT_IMPOSSIBLE;
 	}
-	if (access("/sys/kernel/btf/vmlinux", R_OK)) {
-		message("this kernel gives no BTF in /sys/kernel/btf/vmlinux: it needs CONFIG_DEBUG_INFO_BTF");
+	if (err == -EOPNOTSUPP) {
+		snprintf(why, size, "this kernel's eBPF is too old: it must be 5.5 or newer");
 		return EXIT_IMPOSSIBLE;
 	}
 	getrlimit(RLIMIT_MEMLOCK, &memlock);
 	limited = libbpf_probe_bpf_helper(BPF_PROG_TYPE_SOCKET_FILTER, BPF_FUNC_ktime_get_coarse_ns,
 					  NULL) != 1;
 	if (err == -EPERM && limited && memlock.rlim_cur < 16 << 20) {
-		message("cannot load the eBPF programs: RLIMIT_MEMLOCK is %llu kB: run `ulimit -l unlimited` first",
-			(unsigned long long)memlock.rlim_cur / 1024);
+		snprintf(why, size, "RLIMIT_MEMLOCK is %llu kB: run `ulimit -l unlimited` first",
+			 (unsigned long long)memlock.rlim_cur / 1024);
 		return EXIT_FAILED;
 	}
 	if (err == -EPERM) {
-		message("this kernel refuses eBPF tracing: is it locked down (/sys/kernel/security/lockdown)?");
+		read_small_file("/sys/kernel/security/lockdown", modes, sizeof(modes));
+		mode = strchr(modes, '[');
+		snprintf(
+			why, size,
+			"this kernel refuses eBPF: lockdown is %.*s, or a security module or a seccomp filter forbids it",
+			mode ? (int)strcspn(mode + 1, "]") : 7, mode ? mode + 1 : "unknown");
 		return EXIT_IMPOSSIBLE;
 	}
-	message("cannot load the eBPF programs: %s: -v says more", strerror(-err));
+	if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_RAW_TRACEPOINT, NULL) == 0) {
+		snprintf(why, size,
+			 "this kernel has no eBPF for tracing: it needs CONFIG_BPF_EVENTS");
+		return EXIT_IMPOSSIBLE;
+	}
+	snprintf(why, size, "cannot load the eBPF programs: %s: -v says more", strerror(-err));
 	return EXIT_FAILED;
+}
+
+/* Whether an event that is not traced is told from samples: its stacks must have a root. */
+static bool is_sampled(const struct session *s, int event)
+{
+	if (s->sampler.hz && s->skel->rodata->rest)
+		for (unsigned i = 0; i < ARRAY_SIZE(roots); i++)
+			if (roots[i].event == event)
+				return true;
+	return false;
 }
 
 static bool is_kprobe_used(const struct session *s)
@@ -2217,6 +2432,8 @@ static void explain_probes(const struct session *s)
 			s->rt	     ? "PREEMPT_RT has softirqs to keep too"
 			: s->storage ? "tasks cannot be told by BTF"
 				     : "this kernel has no task storage");
+	if (s->no_bpf[0])
+		message("no eBPF: %s", s->no_bpf);
 	if (s->rt && core_kind(s))
 		message("PREEMPT_RT: softirqs belong to the tasks that run them");
 	if (s->sampler.hz)
@@ -2243,7 +2460,9 @@ static void explain_probes(const struct session *s)
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
 		if (!is_traced(s, e))
 			message("%s: %s", (const char *)s->skel->rodata->events[e].name,
-				s->sampler.hz ? "from samples" : "not measured");
+				!is_sampled(s, e)		? "not measured"
+				: e == EV_IDLE && !core_kind(s) ? "from /proc/stat"
+								: "from samples");
 }
 
 /* -m trace: whether all that can be traced is. */
@@ -2262,13 +2481,50 @@ static bool is_all_traced(const struct session *s)
 	return true;
 }
 
+/*
+ * Where no eBPF program can be had: samples, which this process then counts, and else nothing but
+ * what /proc counts. Returns 0, or the exit status after a message.
+ */
+static int start_without_bpf(struct session *s, int status)
+{
+	for (int i = 0; i < MAX_PROBES; i++)
+		s->probes[i].kind = NO_HOOK;
+	if (opt.mode == TRACE) {
+		message("%s", s->no_bpf);
+		return status;
+	}
+	s->skel = open_object(s); /* for its definitions */
+	if (!s->skel) {
+		message("cannot open the eBPF object: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
+	s->skel->rodata->rest = 1;
+	close(s->sampler.kallsyms);
+	plan_samples(&s->sampler); /* the attempts to load may have given them up */
+	start_samples(&s->sampler, NULL);
+	if (s->sampler.hz) {
+		if (!opt.verbose)
+			message("no eBPF: %s: all is told from samples", s->no_bpf);
+		return 0;
+	}
+	if (status == EXIT_FAILED) {
+		message("%s", s->no_bpf);
+		return status;
+	}
+	message("nothing can be measured on this host; either of these would do:");
+	message("  eBPF: %s", s->no_bpf);
+	message("  samples: %s", s->sampler.why_not);
+	s->blind = true;
+	return opt.folded ? status : 0;
+}
+
 /* Returns 0, or the exit status after a message. */
 static int start_probes(struct session *s)
 {
 	const uint64_t needed = 1ull << CAP_BPF | 1ull << CAP_PERFMON,
 		       held = permitted_capabilities();
 	struct utsname uts;
-	int err;
+	int err, status = 0;
 
 	s->cpus = highest_cpu("/sys/devices/system/cpu/possible") + 1;
 	if (!s->cpus)
@@ -2278,32 +2534,38 @@ static int start_probes(struct session *s)
 			s->cpus, MAX_CPUS);
 		return EXIT_FAILED;
 	}
-	if (!(held >> CAP_SYS_ADMIN & 1) && (held & needed) != needed) {
-		message("not permitted to use eBPF: run it as root, or with CAP_BPF and CAP_PERFMON");
-		return EXIT_FAILED;
-	}
 	uname(&uts);
 	s->rt = strstr(uts.version, "PREEMPT_RT");
 	s->storage = !s->rt && !without("storage") &&
 		     libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, NULL) == 1;
 	plan_samples(&s->sampler);
-	err = load_probes(s);
+	if (!(held >> CAP_SYS_ADMIN & 1) && (held & needed) != needed) {
+		snprintf(
+			s->no_bpf, sizeof(s->no_bpf),
+			"not permitted to use eBPF: run it as root, or with CAP_BPF and CAP_PERFMON");
+		status = EXIT_FAILED;
+	} else if ((err = load_probes(s))) {
+		status = explain_load(err, s->no_bpf, sizeof(s->no_bpf));
+	}
 	trying = false;
-	if (err)
-		return explain_load(err);
-	if (opt.mode == TRACE && !is_all_traced(s))
-		return EXIT_IMPOSSIBLE;
-	start_samples(&s->sampler, s->skel);
-	if (!s->sampler.hz && !core_kind(s)) {
+	if (status)
+		status = start_without_bpf(s, status);
+	else if (opt.mode == TRACE && !is_all_traced(s))
+		status = EXIT_IMPOSSIBLE;
+	else
+		start_samples(&s->sampler, s->skel);
+	if (status)
+		return status;
+	if (!s->sampler.hz && !core_kind(s) && !s->blind) {
 		message("nothing can be measured: %s", s->sampler.why_not);
 		return EXIT_IMPOSSIBLE;
 	}
-	if (!s->sampler.hz && opt.freq && !opt.verbose)
+	if (!s->sampler.hz && core_kind(s) && opt.freq && !opt.verbose)
 		message("no samples, and so no stages: %s", s->sampler.why_not);
 	if (!s->sampler.hz && opt.folded)
 		return EXIT_FAILED;
 	sched_getaffinity(0, sizeof(s->affinity), &s->affinity);
-	return drop_capabilities() ? EXIT_FAILED : 0;
+	return drop_capabilities(!s->no_bpf[0]) ? EXIT_FAILED : 0;
 }
 
 static void stop_probes(struct session *s)
@@ -2328,9 +2590,25 @@ struct times {
 	uint64_t low_ns[EV_MAX], high_ns[EV_MAX], net_low_ns, net_high_ns;
 };
 
+/* What /proc counts on each CPU, anywhere; the columns of its table where nothing can be measured.
+ */
+enum { RX_SOFTIRQS, TX_SOFTIRQS, PROCESSED, DROPPED, SQUEEZED, COUNTS };
+
+static const struct {
+	const char *header, *record, *name; /* in text; in CSV */
+} counts[COUNTS] = {
+	[RX_SOFTIRQS] = { "rx-softirqs", "event", "rx_softirq" },
+	[TX_SOFTIRQS] = { "tx-softirqs", "event", "tx_softirq" },
+	[PROCESSED] = { "processed", "packet", "processed" },
+	[DROPPED] = { "dropped", "packet", "dropped" },
+	[SQUEEZED] = { "squeezed", "packet", "squeezed" },
+};
+
 /* All CPUs at a mark, and what belongs to that moment. */
 struct marks {
 	struct times cpu[MAX_CPUS];
+	uint64_t counts[MAX_CPUS][COUNTS];
+	bool counted[COUNTS];	     /* known */
 	uint64_t user_ns, kernel_ns; /* CPU time of this process */
 	uint64_t recursion_misses;
 	bool has_recursion_misses; /* the kernel counts them, from 5.12 */
@@ -2346,6 +2624,30 @@ static uint64_t sum_ns(const __u64 ns[16])
 	return sum;
 }
 
+/*
+ * Does without eBPF what netto_mark does: all time is `other`, and a CPU counts from one mark to
+ * the next if it is online at both.
+ */
+static int mark_by_clock(cpu_t *c, int cpu)
+{
+	uint64_t now = now_ns(CLOCK_MONOTONIC);
+	char path[64], online[4];
+	bool there;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d", cpu);
+	there = !access(path, F_OK);
+	strcat(path, "/online"); /* is not there for CPUs that cannot be unplugged */
+	read_small_file(path, online, sizeof(online));
+	there &= online[0] != '0';
+	if (there && c->ready)
+		c->ns[EV_OTHER] += now - c->start;
+	c->task |= there; /* it has been there */
+	c->ready = there;
+	c->start = now;
+	c->mark_wall = c->mark_ns[EV_OTHER] = c->ns[EV_OTHER];
+	return there ? 0 : -ENXIO;
+}
+
 /* Runs netto_mark on the CPU. Returns 0 or -errno; -ENXIO: the CPU is offline. */
 static int run_mark(struct session *s, int cpu)
 {
@@ -2354,6 +2656,8 @@ static int run_mark(struct session *s, int cpu)
 	cpu_set_t set;
 	int err;
 
+	if (s->no_bpf[0])
+		return mark_by_clock(&s->skel->bss->cpus[cpu], cpu);
 	if (!s->by_rename) {
 		err = without("test_run")
 			      ? -EINVAL
@@ -2453,13 +2757,77 @@ static void read_idle_times(struct marks *m)
 		fclose(f);
 }
 
+/* The two softirqs in /proc/softirqs, which has a column for each CPU that is possible. */
+static void read_softirqs(struct marks *m)
+{
+	FILE *f = fopen("/proc/softirqs", "re");
+	size_t size = 0;
+	char *line = NULL, *end;
+	int cpus[MAX_CPUS], columns = 0;
+
+	if (f && getline(&line, &size, f) > 0)
+		for (char *p = line; (p = strstr(p, "CPU")) && columns < MAX_CPUS;)
+			cpus[columns++] = strtol(p + 3, &p, 10);
+	while (f && getline(&line, &size, f) > 0) {
+		char *p = line + strspn(line, " ");
+		int which = !strncmp(p, "NET_RX:", 7)	? RX_SOFTIRQS
+			    : !strncmp(p, "NET_TX:", 7) ? TX_SOFTIRQS
+							: COUNTS;
+
+		if (which == COUNTS)
+			continue;
+		m->counted[which] = true;
+		p += 7;
+		for (int i = 0; i < columns; i++, p = end) {
+			uint64_t n = strtoull(p, &end, 10);
+
+			if (cpus[i] >= 0 && cpus[i] < MAX_CPUS)
+				m->counts[cpus[i]][which] = n;
+		}
+	}
+	free(line);
+	if (f)
+		fclose(f);
+}
+
+/*
+ * The packets in /proc/net/softnet_stat (net/core/net-procfs.c): a line for each online CPU, of
+ * hexadecimal numbers, of which the 13th, from 5.10 on, is the CPU.
+ */
+static void read_softnet(struct marks *m)
+{
+	FILE *f = fopen("/proc/net/softnet_stat", "re");
+	unsigned processed, dropped, squeezed, cpu, line_number = 0;
+	char line[256];
+
+	for (; f && fgets(line, sizeof(line), f); line_number++) {
+		int n = sscanf(line, "%x %x %x %*x %*x %*x %*x %*x %*x %*x %*x %*x %x", &processed,
+			       &dropped, &squeezed, &cpu);
+
+		if (n == 3)
+			cpu = line_number;
+		if (n < 3 || cpu >= MAX_CPUS)
+			continue;
+		m->counts[cpu][PROCESSED] = processed;
+		m->counts[cpu][DROPPED] = dropped;
+		m->counts[cpu][SQUEEZED] = squeezed;
+		m->counted[PROCESSED] = m->counted[DROPPED] = m->counted[SQUEEZED] = true;
+	}
+	if (f)
+		fclose(f);
+}
+
 static int mark_all(struct session *s, struct marks *m)
 {
 	int err = 0;
 
 	memset(m, 0, sizeof(*m));
-	if (!core_kind(s))
+	if (s->blind) {
+		read_softirqs(m);
+		read_softnet(m);
+	} else if (!core_kind(s)) {
 		read_idle_times(m);
+	}
 	for (int cpu = 0; !err && cpu < s->cpus; cpu++)
 		err = mark_cpu(s, cpu, &m->cpu[cpu]);
 	if (s->by_rename)
@@ -2510,6 +2878,20 @@ static bool wait_until(uint64_t deadline_ns, const sigset_t *ends)
 		if (errno == EAGAIN)
 			return false;
 	}
+}
+
+/* Likewise, and reads the rings of samples meanwhile, where there are any. */
+static bool wait_and_read(const struct session *s, uint64_t deadline_ns, const sigset_t *ends,
+			  uint32_t window)
+{
+	uint64_t period_ns = s->sampler.period_ns;
+
+	while (period_ns && now_ns(CLOCK_MONOTONIC) + period_ns < deadline_ns) {
+		if (wait_until(now_ns(CLOCK_MONOTONIC) + period_ns, ends))
+			return true;
+		read_rings(&s->sampler, window, UINT64_MAX);
+	}
+	return wait_until(deadline_ns, ends);
 }
 
 /* Profile: the samples of an interval, sorted */
@@ -2590,9 +2972,9 @@ static int told_event(const struct profile *p, const struct raw *raw, const stru
 
 	if (owner < EV_OTHER)
 		return owner;
-	if (s->event)
+	if (s->event && s->event != EV_IDLE)
 		return p->told[s->event] ? s->event : EV_OTHER;
-	return owner == EV_IDLE ? EV_IDLE : EV_OTHER;
+	return owner == EV_IDLE ? owner : s->event ? EV_IDLE : EV_OTHER;
 }
 
 /* Finds the stacks that the kernel side has counted on a CPU in the interval. False: no memory. */
@@ -2718,7 +3100,7 @@ static bool sort_raws(struct profile *p)
 		sort_raw(p, raw, &sorted);
 		event = raw->event = told_event(p, raw, &sorted);
 		p->samples += raw->count;
-		if (event >= EV_OTHER) { /* its stack says nothing of the network */
+		if (event >= EV_IO_WORKER) { /* its stack says nothing of the network */
 			p->all.samples[event] += raw->count;
 			p->cpu[raw->cpu].samples[event] += raw->count;
 			continue;
@@ -2828,8 +3210,12 @@ struct result {
 	int cpus;		    /* how many were measured */
 	struct times all;	    /* their sum */
 	struct times cpu[MAX_CPUS]; /* by id; wall_ns 0: not measured */
-	uint64_t elapsed_ns;	    /* the longest time between the marks of a CPU */
-	uint64_t residual_ns;	    /* what the events miss of wall time, all signs positive */
+	bool no_bpf;
+	bool blind; /* all that is known are these: */
+	uint64_t all_counts[COUNTS], counts[MAX_CPUS][COUNTS];
+	bool counted[COUNTS];
+	uint64_t elapsed_ns;  /* the longest time between the marks of a CPU */
+	uint64_t residual_ns; /* what the events miss of wall time, all signs positive */
 	uint64_t recursion_misses;
 	bool has_recursion_misses;
 	uint64_t user_ns, kernel_ns; /* CPU time of this process */
@@ -2859,7 +3245,7 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 		e->source = TRACED;
 	}
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		bool sampled = s->sampler.hz && s->skel->rodata->rest;
+		bool sampled = is_sampled(s, e);
 
 		if (sampled && e == EV_IDLE && !core_kind(s))
 			events[e].source = COUNTED;
@@ -2868,8 +3254,9 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 		if (!events[e].hook[0])
 			snprintf(events[e].hook, sizeof(events[e].hook), "%s%s",
 				 events[e].source == COUNTED   ? "procfs:stat"
-				 : events[e].source == SAMPLED ? "perf_event:"
-							       : "none:",
+				 : events[e].source != SAMPLED ? "none:"
+				 : s->no_bpf[0]		       ? "perf_ring:"
+							       : "perf_event:",
 				 events[e].source == SAMPLED ? s->sampler.clock : "");
 	}
 }
@@ -2929,6 +3316,14 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 			r->elapsed_ns = t->wall_ns + t->unseen_ns;
 		r->cpus++;
 		add_times(&r->all, t, 1);
+	}
+	memset(r->all_counts, 0, sizeof(r->all_counts));
+	for (int i = 0; i < COUNTS; i++) {
+		r->counted[i] = a->counted[i] && b->counted[i];
+		for (int cpu = 0; cpu < MAX_CPUS; cpu++) { /* of 32 bits, most of them */
+			r->counts[cpu][i] = (uint32_t)(b->counts[cpu][i] - a->counts[cpu][i]);
+			r->all_counts[i] += r->counts[cpu][i];
+		}
 	}
 	r->time = b->time;
 	r->user_ns = b->user_ns - a->user_ns;
@@ -3035,16 +3430,16 @@ static uint64_t sampled_time(const struct result *r)
  */
 static const struct {
 	const char *header;
-	int events[4];
+	int events[5];
 } columns[] = {
 	{ "rx", { EV_RX_SOFTIRQ } },
 	{ "tx", { EV_TX_SOFTIRQ } },
 	{ "recv", { EV_RECV } },
 	{ "send", { EV_SEND } },
 	{ "conn", { EV_CONN } },
-	{ "work", {} },
-	{ "irq", {} },
-	{ "other", { EV_OTHER } },
+	{ "work", { EV_NAPI_THREAD, EV_BUSY_POLL, EV_TCP_WORK, EV_NET_WORKER } },
+	{ "irq", { EV_HARDIRQ } },
+	{ "other", { EV_IO_WORKER, EV_OTHER } },
 	{ "idle", { EV_IDLE } },
 };
 
@@ -3260,17 +3655,53 @@ static void print_stacks(FILE *f, const struct result *r)
 	}
 }
 
+static void print_counts_row(FILE *f, const struct result *r, const char *name,
+			     const uint64_t values[COUNTS])
+{
+	fprintf(f, "%4s", name);
+	for (int i = 0; i < COUNTS; i++) {
+		char text[24] = "-";
+
+		if (r->counted[i])
+			snprintf(text, sizeof(text), "%" PRIu64, values[i]);
+		fprintf(f, " %12s", text);
+	}
+	fputc('\n', f);
+}
+
+/* What /proc counts, where nothing can be measured. */
+static void print_counts(FILE *f, const struct result *r)
+{
+	char name[12];
+
+	fprintf(f, "netto: %s, %s %s %s, %d CPU%s, %.3f s, not measured: what /proc counts\n\n",
+		r->host.nodename, r->host.sysname, r->host.release, r->host.machine, r->cpus,
+		r->cpus == 1 ? "" : "s", r->elapsed_ns / 1e9);
+	fprintf(f, "%4s", "CPU");
+	for (int i = 0; i < COUNTS; i++)
+		fprintf(f, " %12s", counts[i].header);
+	fputc('\n', f);
+	print_counts_row(f, r, "all", r->all_counts);
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
+		if (!r->cpu[cpu].wall_ns)
+			continue;
+		snprintf(name, sizeof(name), "%d", cpu);
+		print_counts_row(f, r, name, r->counts[cpu]);
+	}
+}
+
 /* Percent of each CPU's time, the row of all CPUs first. */
 static void print_table(FILE *f, const struct result *r)
 {
 	char name[12];
 
-	fprintf(f, "netto: %s, %s %s %s, %d CPU%s, %.3f s, %s%s, ", r->host.nodename,
+	fprintf(f, "netto: %s, %s %s %s, %d CPU%s, %.3f s, %s%s%s, ", r->host.nodename,
 		r->host.sysname, r->host.release, r->host.machine, r->cpus, r->cpus == 1 ? "" : "s",
 		r->elapsed_ns / 1e9,
 		r->events[EV_RX_SOFTIRQ].source == TRACED ? "traced" : "sampled",
 		is_net_sampled(r) && r->events[EV_RX_SOFTIRQ].source == TRACED ? " and sampled"
-									       : "");
+									       : "",
+		r->no_bpf ? " without eBPF" : "");
 	if (r->profile.hz)
 		fprintf(f, "%" PRIu64 " samples at %u Hz (%s)\n\n", r->profile.samples,
 			r->profile.hz, r->profile.clock);
@@ -3484,6 +3915,19 @@ static void print_csv_run(FILE *f, const struct result *r, const char *name, con
 					  .count = count });
 }
 
+static void print_csv_counts(FILE *f, const struct result *r, const char *cpu,
+			     const uint64_t values[COUNTS])
+{
+	for (int i = 0; i < COUNTS; i++)
+		if (r->counted[i])
+			print_csv_row(f, r,
+				      &(struct csv_row) { .record = counts[i].record,
+							  .cpu = cpu,
+							  .name = counts[i].name,
+							  .percent = -1,
+							  .count = &values[i] });
+}
+
 /* The rows of one interval; the header is printed apart. */
 static void print_csv(FILE *f, const struct result *r)
 {
@@ -3497,10 +3941,10 @@ static void print_csv(FILE *f, const struct result *r)
 	} run[] = {
 		{ "elapsed", &r->elapsed_ns, -1, NULL, true },
 		{ "residual", &r->residual_ns, percent(r->residual_ns, r->all.wall_ns), NULL,
-		  true },
-		{ "unseen", &r->all.unseen_ns, -1, NULL, true },
-		{ "operations_lost", NULL, -1, &r->all.lost, true },
-		{ "returns_missed", NULL, -1, &r->all.missed, true },
+		  !r->blind },
+		{ "unseen", &r->all.unseen_ns, -1, NULL, !r->blind },
+		{ "operations_lost", NULL, -1, &r->all.lost, !r->blind },
+		{ "returns_missed", NULL, -1, &r->all.missed, !r->blind },
 		{ "samples", NULL, -1, &p->samples, p->hz },
 		{ "samples_lost", NULL, -1, &p->lost, p->hz },
 		{ "samples_missed", NULL, -1, &p->missed, p->hz && p->has_missed },
@@ -3511,12 +3955,18 @@ static void print_csv(FILE *f, const struct result *r)
 	};
 	char name[300];
 
-	print_csv_events(f, r, "all", &r->all);
+	if (r->blind)
+		print_csv_counts(f, r, "all", r->all_counts);
+	else
+		print_csv_events(f, r, "all", &r->all);
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
 		if (!r->cpu[cpu].wall_ns)
 			continue;
 		snprintf(name, sizeof(name), "%d", cpu);
-		print_csv_events(f, r, name, &r->cpu[cpu]);
+		if (r->blind)
+			print_csv_counts(f, r, name, r->counts[cpu]);
+		else
+			print_csv_events(f, r, name, &r->cpu[cpu]);
 	}
 	print_csv_shares(f, r, "all", &r->all, &p->all);
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
@@ -3528,7 +3978,10 @@ static void print_csv(FILE *f, const struct result *r)
 	for (unsigned i = 0; i < ARRAY_SIZE(run); i++)
 		if (run[i].known)
 			print_csv_run(f, r, run[i].name, run[i].ns, run[i].percent, run[i].count);
-	snprintf(name, sizeof(name), "hook/samples=%s:%s", p->hz ? "perf_event" : "none",
+	snprintf(name, sizeof(name), "hook/samples=%s:%s",
+		 !p->hz	     ? "none"
+		 : r->no_bpf ? "perf_ring"
+			     : "perf_event",
 		 p->hz ? p->clock : "");
 	print_csv_run(f, r, name, NULL, -1, NULL);
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
@@ -3549,7 +4002,7 @@ static int print_report(const struct result *r, bool first)
 	} else {
 		if (!first)
 			putchar('\n');
-		print_table(stdout, r);
+		(r->blind ? print_counts : print_table)(stdout, r);
 	}
 	if (fflush(stdout) || ferror(stdout)) {
 		message("cannot write the report: %s", strerror(errno));
@@ -3750,18 +4203,21 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 	/* of many intervals the first report must not be late; make_profile() says if it fails */
 	if (opt.count != 1 && s->sampler.hz)
 		prepare_sorting(&symbols, &rules, s->sampler.kallsyms);
+	r.no_bpf = s->no_bpf[0];
+	r.blind = s->blind;
 	s->skel->bss->window = 1;
 	if (mark_all(s, &marks[0]))
 		return EXIT_FAILED;
-	deadline_ns = now_ns(CLOCK_MONOTONIC);
+	s->sampler.started_ns = deadline_ns = now_ns(CLOCK_MONOTONIC);
 	if (opt.verbose)
 		message("measuring");
 	for (long i = 0; !ended; i++) {
 		deadline_ns += opt.seconds * NSEC_PER_SEC;
-		ended = wait_until(deadline_ns, ends) || i + 1 == opt.count;
+		ended = wait_and_read(s, deadline_ns, ends, i + 1) || i + 1 == opt.count;
 		s->skel->bss->window = ended ? 0 : i + 2;
 		if (mark_all(s, &marks[(i + 1) % 2]))
 			return EXIT_FAILED;
+		read_rings(&s->sampler, i + 1, now_ns(CLOCK_MONOTONIC));
 		subtract_marks(&marks[(i + 1) % 2], &marks[i % 2], &r);
 		if (make_profile(&r.profile, &s->sampler, i + 1, sampled_time(&r)))
 			status = EXIT_FAILED; /* what was traced is reported all the same */
@@ -3769,7 +4225,7 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 		if (print_report(&r, i == 0))
 			return EXIT_FAILED;
 	}
-	return status;
+	return s->blind && !status ? EXIT_IMPOSSIBLE : status;
 }
 
 int main(int argc, char **argv)

@@ -1007,13 +1007,13 @@ static void run_uncap(char **argv)
 	execute(argv + 1);
 }
 
-/* Where bpf() fails: ENOSYS is 38, EPERM is 1. */
-static void run_nobpf(char **argv)
+/* Where a system call fails: ENOSYS is 38, EPERM is 1. */
+static void refuse(unsigned int call, char **argv)
 {
 	unsigned int error = parse_count(argv[0]);
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bpf, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
@@ -1022,6 +1022,16 @@ static void run_nobpf(char **argv)
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
 		die("PR_SET_SECCOMP", strerror(errno));
 	execute(argv + 1);
+}
+
+static void run_nobpf(char **argv)
+{
+	refuse(SYS_bpf, argv);
+}
+
+static void run_noperf(char **argv)
+{
+	refuse(SYS_perf_event_open, argv);
 }
 
 /* --- main --- */
@@ -1073,6 +1083,7 @@ static const struct load loads[] = {
 	{ "timers", "HZ", "perf events on each CPU, until killed", .run = run_timers },
 	{ "uncap", "CAP|all COMMAND [ARG]...", "run it without a capability", .run = run_uncap },
 	{ "nobpf", "ERRNO COMMAND [ARG]...", "run it where bpf() fails", .run = run_nobpf },
+	{ "noperf", "ERRNO COMMAND [ARG]...", "run it where perf_event_open() fails", .run = run_noperf },
 };
 
 #define NR_LOADS (sizeof(loads) / sizeof(loads[0]))

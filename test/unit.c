@@ -407,9 +407,18 @@ static const struct result *made_up_result(bool operations)
 	a.cpu[0] =
 		(struct times) { .wall_ns = 5000, .ns = { [EV_OTHER] = 4000, [EV_IDLE] = 1000 } };
 	b.cpu[0] = (struct times) { .wall_ns = 10000005000,
-				    .ns = { 0, 1420000000, 10000000, 300000000, 550000000, 0,
-					    870004000, 6850001000 },
-				    .count = { 0, 70001, 11, 20011, 30011, 2, 0, 90001 },
+				    .ns = { [EV_RX_SOFTIRQ] = 1420000000,
+					    [EV_TX_SOFTIRQ] = 10000000,
+					    [EV_RECV] = 300000000,
+					    [EV_SEND] = 550000000,
+					    [EV_OTHER] = 870004000,
+					    [EV_IDLE] = 6850001000 },
+				    .count = { [EV_RX_SOFTIRQ] = 70001,
+					       [EV_TX_SOFTIRQ] = 11,
+					       [EV_RECV] = 20011,
+					       [EV_SEND] = 30011,
+					       [EV_CONN] = 2,
+					       [EV_IDLE] = 90001 },
 				    .lost = 3 };
 	b.cpu[1] = (struct times) { .wall_ns = 4000000000,
 				    .ns = { [EV_IDLE] = 4000000000 },
@@ -427,7 +436,7 @@ static const struct result *made_up_result(bool operations)
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		r.events[e].name = event_name(e);
 		r.events[e].net = skel->rodata->events[e].net;
-		if (operations || e <= EV_TX_SOFTIRQ || e >= EV_OTHER)
+		if ((operations && e <= EV_CONN) || e <= EV_TX_SOFTIRQ || e >= EV_OTHER)
 			r.events[e].source = TRACED;
 		strcpy(r.events[e].hook, r.events[e].source ? "fentry:inet_one+inet_two" : "none:");
 	}
@@ -458,15 +467,120 @@ static const struct result *made_up_sampled(void)
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		r.events[e].name = event_name(e);
 		r.events[e].net = skel->rodata->events[e].net;
-		r.events[e].source = e == EV_IDLE ? COUNTED : SAMPLED;
-		strcpy(r.events[e].hook, "perf_event:cpu-clock");
-		r.profile.told[e] = true;
+		r.events[e].source = e == EV_IDLE      ? COUNTED
+				     : e == EV_HARDIRQ ? UNMEASURED
+						       : SAMPLED;
+		strcpy(r.events[e].hook, r.events[e].source ? "perf_event:cpu-clock" : "none:");
+		r.profile.told[e] = r.events[e].source == SAMPLED;
 	}
 	strcpy(r.host.nodename, "edge-1");
 	subtract_marks(&b, &a, &r);
 	make_up_profile(&r.profile);
 	share_out(&r);
 	return &r;
+}
+
+/* A host on which nothing can be measured, and which does not tell what was dropped. */
+static const struct result *made_up_blind(void)
+{
+	static struct marks a, b;
+	static struct result r;
+
+	memset(&r, 0, sizeof(r));
+	for (int cpu = 0; cpu < 2; cpu++) {
+		b.cpu[cpu] = (struct times) { .wall_ns = 10000000000,
+					      .ns = { [EV_OTHER] = 10000000000 } };
+		for (int i = 0; i < COUNTS; i++) {
+			a.counted[i] = b.counted[i] = i != DROPPED;
+			a.counts[cpu][i] = 4294967290 - cpu; /* and over 32 bits */
+			b.counts[cpu][i] = (uint32_t)(a.counts[cpu][i] + 1000 * i + 7);
+		}
+	}
+	b.time = 1700000000.5;
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		r.events[e].name = event_name(e);
+		strcpy(r.events[e].hook, "none:");
+	}
+	r.blind = true;
+	strcpy(r.host.nodename, "edge-1");
+	subtract_marks(&b, &a, &r);
+	return &r;
+}
+
+/* Puts a record behind the others, over the end of the ring. */
+static void put_record(struct perf_event_mmap_page *page, uint32_t type, uint64_t time_ns,
+		       uint64_t count, const uint64_t *words)
+{
+	struct record record = { .header = { .type = type, .size = 24 + 8 * count },
+				 .time_ns = time_ns,
+				 .count = count };
+	char *ring = (char *)page + sysconf(_SC_PAGESIZE);
+
+	if (type == PERF_RECORD_LOST)
+		record.header.size = 24;
+	else
+		memcpy(record.words, words, 8 * count);
+	for (int i = 0; i < record.header.size; i++)
+		ring[page->data_head++ % RING_BYTES] = ((char *)&record)[i];
+}
+
+/* Records of a ring that goes round a thousand times: each is counted once, for its interval. */
+static void test_rings(void)
+{
+	struct sampler s = { .cpus = 1, .hz = 997, .halves = 2, .started_ns = 100 };
+	static uint64_t memory[(RING_BYTES + 65536) / 8] __attribute__((aligned(65536)));
+	const uint64_t here[] = { PERF_CONTEXT_KERNEL, 0xffffffff81000001, 0xffffffff81000002 };
+	const uint64_t there[] = { PERF_CONTEXT_KERNEL, 0xffffffff81000001, 0xffffffff81000003 };
+	static struct profile p;
+	uint64_t counts[3] = {}, lost = 0;
+
+	s.rings[0] = (void *)memory;
+	size_table(&s, 10);
+	s.tables = calloc(2, s.half_size);
+	for (uint64_t i = 0; i < 3000000; i++) {
+		/* of each three: of before the start; one of 40 out of user space; for the next */
+		uint64_t time_ns = i % 3 == 0 ? 99 : i % 3 == 1 ? 100 : 200;
+
+		put_record(s.rings[0], PERF_RECORD_SAMPLE, time_ns, i % 40 ? 3 : 0,
+			   i % 2 ? here : there);
+		if (i % 1000000 == 0)
+			put_record(s.rings[0], PERF_RECORD_LOST, 77, 5, NULL);
+		if (i % 1000 == 0)
+			read_rings(&s, 6, 200);
+	}
+	read_rings(&s, 6, 200);
+	CHECK(s.rings[0]->data_tail == s.rings[0]->data_head, "%d", 0);
+	for (uint32_t window = 6; window < 8; window++) {
+		read_tables(&p, &s, window);
+		CHECK(p.raw_count == 4, "window %u: %zu stacks", window, p.raw_count - 1);
+		memset(counts, 0, sizeof(counts));
+		for (uint32_t i = 1; i < p.raw_count; i++) {
+			int which = raw_depth(&p.raws[i]) == 0	    ? 0
+				    : p.raws[i].words[2] == here[2] ? 1
+								    : 2;
+
+			CHECK(raw_owner(&p.raws[i]) == EV_OTHER &&
+				      (!which || (raw_depth(&p.raws[i]) == 2 &&
+						  p.raws[i].words[1] == here[1])),
+			      "%d", raw_depth(&p.raws[i]));
+			counts[which] += p.raws[i].count;
+		}
+		CHECK(counts[0] == 25000 && counts[1] == 500000 && counts[2] == 475000,
+		      "window %u: %" PRIu64 " %" PRIu64 " %" PRIu64, window, counts[0], counts[1],
+		      counts[2]);
+		lost += p.lost;
+		p.lost = 0;
+	}
+	CHECK(lost == 15, "%" PRIu64, lost);
+	/* a table that is full */
+	memset(s.tables, 0, 2 * s.half_size);
+	for (uint64_t i = 0; i < 100000; i++)
+		count_stack(&s, half_for(&s, 0, 6), &i, 1);
+	read_tables(&p, &s, 6);
+	CHECK(p.raw_count == s.slots + 1 && p.lost == 100000 - s.slots,
+	      "%zu stacks, %" PRIu64 " lost", p.raw_count - 1, p.lost);
+	free(p.raws);
+	free(s.tables);
 }
 
 /* Where nothing is traced all is told from samples, and still sums to wall time. */
@@ -477,7 +591,7 @@ static void test_share_out(void)
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		sum += r->all.ns[e];
-		CHECK(r->events[e].source == COUNTED || (r->all.low_ns[e] <= r->all.ns[e] &&
+		CHECK(r->events[e].source != SAMPLED || (r->all.low_ns[e] <= r->all.ns[e] &&
 							 r->all.ns[e] <= r->all.high_ns[e]),
 		      "%s", r->events[e].name);
 	}
@@ -1004,7 +1118,7 @@ static const struct made_up_case made_up_cases[] = {
 	  "asm_sysvec_apic_timer_interrupt __dev_queue_xmit ip_finish_output2 ip_output " SEND,
 	  EV_OTHER, "softirq", "-" },
 	{ "tcp_write_xmit tcp_tsq_handler tcp_tasklet_func tasklet_action_common.isra.0 __do_softirq " SEND,
-	  EV_OTHER, "tcp_tx", "-" },
+	  EV_TCP_WORK, "tcp_tx", "-" },
 	/* a top half within a send, and within a softirq */
 	{ "handle_edge_irq __common_interrupt common_interrupt asm_common_interrupt __dev_queue_xmit ip_finish_output2 ip_output " SEND,
 	  EV_SEND, "socket udp_tx output_v4 qdisc interrupt", "-" },
@@ -1014,9 +1128,9 @@ static const struct made_up_case made_up_cases[] = {
 	{ "udp_queue_rcv_one_skb " V4 " __local_bh_enable_ip " SEND, EV_RX_SOFTIRQ,
 	  "napi virtual_poll core local_v4 udp_rx", "-" },
 	{ "vendor_clean[vendor] vendor_poll[vendor] __napi_poll napi_threaded_poll_loop napi_threaded_poll kthread",
-	  EV_RX_SOFTIRQ, "napi driver", "-" },
+	  EV_NAPI_THREAD, "napi driver", "-" },
 	{ "vendor_poll[vendor] __napi_busy_loop napi_busy_loop sk_busy_loop __skb_wait_for_more_packets udp_recvmsg inet_recvmsg",
-	  EV_RX_SOFTIRQ, "napi driver", "-" },
+	  EV_BUSY_POLL, "napi driver", "-" },
 
 	/* names: what a compiler adds to them */
 	{ "__netif_receive_skb_core.constprop.0 " ONE, EV_RX_SOFTIRQ, "napi virtual_poll core",
@@ -1059,10 +1173,17 @@ static const struct made_up_case made_up_cases[] = {
 	  "skb_free" },
 	/* workers are roots also where what they are in is built in, and a beginning tells their
 	   stage */
-	{ "wg_packet_tx_worker[wireguard] process_one_work worker_thread kthread", EV_OTHER,
-	  "wireguard", "-" },
-	{ "wg_packet_tx_worker process_one_work worker_thread kthread", EV_OTHER, "wireguard",
+	{ "wg_packet_tx_worker[wireguard] process_one_work worker_thread kthread",
+	  EV_NET_WORKER, "wireguard", "-" },
+	{ "wg_packet_tx_worker process_one_work worker_thread kthread", EV_NET_WORKER, "wireguard",
 	  "-" },
+	{ "do_epoll_wait io_issue_sqe io_wq_submit_work io_worker_handle_work io_wq_worker ret_from_fork", EV_IO_WORKER,
+	  "unknown", "-" },
+	/* idle, and a softirq there */
+	{ "pv_native_safe_halt default_idle default_idle_call do_idle cpu_startup_entry start_secondary", EV_IDLE,
+	  "unknown", "-" },
+	{ "ip_rcv_core ip_rcv " ONE " __irq_exit_rcu common_interrupt asm_common_interrupt default_idle do_idle cpu_startup_entry",
+	  EV_RX_SOFTIRQ, "napi virtual_poll core ip_rx_v4", "-" },
 
 	/* a task that was preempted where an interrupt returned is in no top half any more */
 	{ "finish_task_switch __schedule preempt_schedule_irq irqentry_exit asm_sysvec_apic_timer_interrupt _copy_to_iter tcp_recvmsg_locked "
@@ -1453,7 +1574,8 @@ static void check_recorded(const char *path, const struct recorded *r,
 		      !strcmp(r->activity, activity_name(s->activity)),
 	      "%s: %s %s %s, not %s %s %s: %s", path, event_name(s->event), stage_name(s->stage),
 	      activity_name(s->activity), r->root, r->stage, r->activity, describe(symbols, s));
-	CHECK(!strcmp(r->root, r->event) || !strcmp(r->root, "other") || !strcmp(r->root, "-"),
+	CHECK(!strcmp(r->root, r->event) || !strcmp(r->root, "other") || !strcmp(r->root, "-") ||
+		      !strcmp(r->root, "tcp_work"), /* which was not traced */
 	      "%s: %s was traced: %s", path, r->event, describe(symbols, s));
 }
 
@@ -1823,7 +1945,8 @@ int main(int argc, char **argv)
 		opt.folded = !strcmp(argv[1], "folded");
 		print_report(made_up_result(true), true);
 		print_report(made_up_result(false), false);
-		return print_report(made_up_sampled(), false);
+		print_report(made_up_sampled(), false);
+		return print_report(made_up_blind(), false);
 	}
 	freopen("/dev/null", "w", stderr); /* the messages of bad options */
 	test_parse_number();
@@ -1831,6 +1954,7 @@ int main(int argc, char **argv)
 	test_parse_options();
 	test_arithmetic();
 	test_share_out();
+	test_rings();
 	test_estimate();
 	test_size_table();
 	test_append();
