@@ -1014,7 +1014,11 @@ static const struct {
 	[STAGE_TRACING] = {
 		.name = "tracing",
 		.symbols = "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* "
-			"__bpf_trace_* __traceiter_*",
+			"__bpf_trace_* __traceiter_* ___bpf_prog_run __bpf_prog_run* "
+			"trace_call_bpf kprobe_* kretprobe_* __kretprobe_* rethook_* "
+			"arch_rethook_* trampoline_handler __bpf_tramp_* ftrace_trampoline "
+			"ftrace_call* ftrace_regs_* ftrace_ops_* arch_ftrace_ops_list_func "
+			"aggr_pre_handler opt_pre_handler brk_handler call_break_hook do_debug_exception el1_dbg",
 		.callers = "ktime_get_mono_fast_ns",
 	},
 	[STAGE_UNKNOWN] = {
@@ -1602,7 +1606,8 @@ struct sampler {
 	unsigned hz;	   /* 0: they are not */
 	const char *clock; /* name of the perf event */
 	char why_not[128];
-	bool scan; /* stacks that cannot be unwound: not where the kernel forbids it */
+	bool scan;     /* stacks that cannot be unwound: not where the kernel forbids it */
+	int max_depth; /* frames that the kernel takes: more are cut off at the root */
 	unsigned halves, slots, words;	  /* as in netto.bpf.c */
 	int cpus;			  /* ids of the CPUs that have a table are below */
 	size_t half_size;		  /* bytes */
@@ -1623,7 +1628,7 @@ struct session {
 	int empty_btf;		    /* a file for libbpf, where the kernel gives none; or -1 */
 	bool rt, storage;	    /* PREEMPT_RT; parked in task storage */
 	bool by_rename;		    /* BPF_PROG_TEST_RUN cannot run on a chosen CPU */
-	char no_bpf[160];	    /* why there is no eBPF; empty: there is */
+	char no_bpf[256];	    /* why there is no eBPF; empty: there is */
 	bool blind;		    /* and no samples either: nothing is measured */
 	int cpus;		    /* ids of CPUs are below this */
 	int64_t residual[MAX_CPUS]; /* ns, at the last mark: what later marks must agree with */
@@ -1882,6 +1887,8 @@ static void open_kallsyms(struct sampler *s)
 /* Decides on samples, as far as can be told before the object is loaded. */
 static void plan_samples(struct sampler *s)
 {
+	char text[32];
+
 	s->hz = opt.freq;
 	s->halves = opt.count == 1 ? 1 : 2;
 	s->scan = !without("scan");
@@ -1897,6 +1904,10 @@ static void plan_samples(struct sampler *s)
 	}
 	open_kallsyms(s);
 	size_table(s, opt.seconds);
+	read_small_file("/proc/sys/kernel/perf_event_max_stack", text, sizeof(text));
+	s->max_depth = strtol(text, NULL, 10);
+	if (s->max_depth <= 0 || s->max_depth > MAX_DEPTH)
+		s->max_depth = MAX_DEPTH;
 }
 
 /* Gives the object the sizes of the table, or leaves out all of it. */
@@ -1914,7 +1925,10 @@ static void configure_samples(const struct sampler *s, struct netto *skel)
 	bpf_map__set_max_entries(skel->maps.netto_stacks, s->cpus * s->halves);
 }
 
-/* Opens the perf event on a CPU, for the program or, without one, a ring. Returns 0 or -errno. */
+/*
+ * Opens the perf event on a CPU, for the program or, without one, a ring. Returns 0 or -errno;
+ * -ENOBUFS: the ring would lock too much memory.
+ */
 static int sample_cpu(struct sampler *s, struct bpf_program *program, struct perf_event_attr *attr,
 		      int cpu)
 {
@@ -1934,7 +1948,7 @@ static int sample_cpu(struct sampler *s, struct bpf_program *program, struct per
 	ring = mmap(NULL, sysconf(_SC_PAGESIZE) + RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
 		    fd, 0);
 	if (ring == MAP_FAILED)
-		err = -errno;
+		err = errno == EPERM ? -ENOBUFS : -errno;
 	else
 		s->rings[cpu] = ring;
 	close(fd);
@@ -2009,7 +2023,10 @@ static int sample_all(struct sampler *s, struct bpf_program *program, uint64_t c
 	return 0;
 }
 
-/* Why there are no perf events, and what would help. */
+/*
+ * Why there are no perf events, and what would help. Debian and Ubuntu have paranoid levels above
+ * 2, at which CAP_PERFMON does not do.
+ */
 static void explain_no_events(struct sampler *s, int err)
 {
 	char paranoid[16];
@@ -2021,9 +2038,12 @@ static void explain_no_events(struct sampler *s, int err)
 	else if (err == -EACCES || err == -EPERM)
 		refuse_samples(
 			s,
-			"perf events are refused: kernel.perf_event_paranoid is %s, and CAP_PERFMON is %s",
-			paranoid,
-			permitted_capabilities() >> CAP_PERFMON & 1 ? "there" : "missing");
+			"perf events are refused, and kernel.perf_event_paranoid is %s: set it to 2 and have CAP_PERFMON, or be root",
+			paranoid);
+	else if (err == -ENOBUFS)
+		refuse_samples(
+			s,
+			"no memory may be locked for perf events: raise kernel.perf_event_mlock_kb, or have CAP_IPC_LOCK");
 	else
 		refuse_samples(s, "cannot open perf events: %s", strerror(-err));
 }
@@ -2201,7 +2221,9 @@ static int try_load(struct session *s, const struct probe *only)
 	if (without("room"))
 		bpf_map__set_max_entries(s->skel->maps.netto_saved, 8);
 	configure_samples(&s->sampler, s->skel);
-	err = without("bpf") ? -EPERM : netto__load(s->skel);
+	err = netto__load(s->skel);
+	if (!err && without("bpf"))
+		err = -EPERM;
 	if (!err && (!s->skel->bss || without("mmap")))
 		err = -EOPNOTSUPP; /* before 5.5 the memory of programs cannot be mapped */
 	if (err) {
@@ -2365,9 +2387,8 @@ static int load_probes(struct session *s)
 /* Why nothing can be loaded, and what would help. Returns the exit status if nothing else helps. */
 static int explain_load(int err, char *why, size_t size)
 {
-	char modes[64], *mode;
+	char modes[64], *mode, limit[112] = "";
 	struct rlimit memlock;
-	bool limited; /* as before 5.11; a helper of that release tells, as it tells libbpf */
 
 	if (syscall(SYS_bpf, BPF_MAP_CREATE, NULL, 0) < 0 && errno == ENOSYS) {
 		snprintf(why, size, "this kernel has no eBPF: it needs CONFIG_BPF_SYSCALL");
@@ -2378,11 +2399,17 @@ static int explain_load(int err, char *why, size_t size)
 		return EXIT_IMPOSSIBLE;
 	}
 	getrlimit(RLIMIT_MEMLOCK, &memlock);
-	limited = libbpf_probe_bpf_helper(BPF_PROG_TYPE_SOCKET_FILTER, BPF_FUNC_ktime_get_coarse_ns,
-					  NULL) != 1;
-	if (err == -EPERM && limited && memlock.rlim_cur < 16 << 20) {
-		snprintf(why, size, "RLIMIT_MEMLOCK is %llu kB: run `ulimit -l unlimited` first",
-			 (unsigned long long)memlock.rlim_cur / 1024);
+	if (memlock.rlim_cur < 16 << 20)
+		snprintf(
+			limit, sizeof(limit),
+			"RLIMIT_MEMLOCK, which counts before Linux 5.11, is %llu kB: run `ulimit -l unlimited` first",
+			(unsigned long long)memlock.rlim_cur / 1024);
+	/* a helper of 5.11: that it is missing can be told only while programs can be loaded at all
+	 */
+	if (err == -EPERM && limit[0] &&
+	    libbpf_probe_bpf_helper(BPF_PROG_TYPE_SOCKET_FILTER, BPF_FUNC_ktime_get_coarse_ns,
+				    NULL) == 0) {
+		snprintf(why, size, "%s", limit);
 		return EXIT_FAILED;
 	}
 	if (err == -EPERM) {
@@ -2390,8 +2417,9 @@ static int explain_load(int err, char *why, size_t size)
 		mode = strchr(modes, '[');
 		snprintf(
 			why, size,
-			"this kernel refuses eBPF: lockdown is %.*s, or a security module or a seccomp filter forbids it",
-			mode ? (int)strcspn(mode + 1, "]") : 7, mode ? mode + 1 : "unknown");
+			"this kernel refuses eBPF: lockdown is %.*s, or a security module or a seccomp filter forbids it%s%s",
+			mode ? (int)strcspn(mode + 1, "]") : 7, mode ? mode + 1 : "unknown",
+			limit[0] ? "; or " : "", limit);
 		return EXIT_IMPOSSIBLE;
 	}
 	if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_RAW_TRACEPOINT, NULL) == 0) {
@@ -2932,7 +2960,9 @@ struct profile {
 	uint64_t missed;      /* fewer than the traced time gives at this frequency */
 	bool has_missed;      /* that can be told: by cycles there are fewer when a CPU is slower */
 	uint64_t unknown;     /* of those taken: no rule knows their stage */
-	double fullest;	      /* part of the room that is used on the CPU that uses most of it */
+	uint64_t cut;	/* of those taken: too deep for the kernel, and the root is not seen */
+	int max_depth;	/* frames that the kernel takes */
+	double fullest; /* part of the room that is used on the CPU that uses most of it */
 	struct shares all, cpu[MAX_CPUS];
 	/* how often each stage came directly within another one, and how deep it was in all */
 	uint64_t within[EV_MAX][STAGES][STAGES];
@@ -3100,6 +3130,8 @@ static bool sort_raws(struct profile *p)
 		sort_raw(p, raw, &sorted);
 		event = raw->event = told_event(p, raw, &sorted);
 		p->samples += raw->count;
+		if (raw_owner(raw) >= EV_OTHER && !sorted.event && raw_depth(raw) >= p->max_depth)
+			p->cut += raw->count;
 		if (event >= EV_IO_WORKER) { /* its stack says nothing of the network */
 			p->all.samples[event] += raw->count;
 			p->cpu[raw->cpu].samples[event] += raw->count;
@@ -3123,7 +3155,7 @@ static void clear_profile(struct profile *p)
 	free(p->stacks);
 	p->stacks = NULL;
 	p->stack_count = 0;
-	p->samples = p->net_samples = p->lost = p->missed = p->unknown = 0;
+	p->samples = p->net_samples = p->lost = p->missed = p->unknown = p->cut = 0;
 	p->fullest = 0;
 	memset(&p->all, 0, sizeof(p->all));
 	for (size_t i = 1; i < p->raw_count; i++)
@@ -3146,6 +3178,7 @@ static int make_profile(struct profile *p, struct sampler *s, uint32_t window, u
 	clear_profile(p);
 	p->hz = s->hz;
 	p->clock = s->clock;
+	p->max_depth = s->max_depth;
 	if (!s->hz)
 		return 0;
 	if (!p->symbols->count) {
@@ -3162,6 +3195,10 @@ static int make_profile(struct profile *p, struct sampler *s, uint32_t window, u
 		p->hz = 0;
 		return -1;
 	}
+	if (p->cut)
+		message("kernel.perf_event_max_stack is %d: %" PRIu64
+			" stacks were cut off, and count as other: set it to %d",
+			p->max_depth, p->cut, MAX_DEPTH);
 	p->missed = fdim(due, p->samples + p->lost);
 	p->has_missed = !strcmp(p->clock, "cpu-clock");
 	if (opt.verbose)
@@ -3730,7 +3767,8 @@ static void print_table(FILE *f, const struct result *r)
 	if (r->profile.hz && r->profile.has_missed)
 		fprintf(f, "%" PRIu64 " missed, ", r->profile.missed);
 	if (r->profile.hz)
-		fprintf(f, "%" PRIu64 " unknown)", r->profile.unknown);
+		fprintf(f, "%" PRIu64 " unknown, %" PRIu64 " cut)", r->profile.unknown,
+			r->profile.cut);
 	if (r->has_recursion_misses)
 		fprintf(f, ", %" PRIu64 " recursions", r->recursion_misses);
 	fputc('\n', f);
@@ -3949,6 +3987,7 @@ static void print_csv(FILE *f, const struct result *r)
 		{ "samples_lost", NULL, -1, &p->lost, p->hz },
 		{ "samples_missed", NULL, -1, &p->missed, p->hz && p->has_missed },
 		{ "samples_unknown", NULL, -1, &p->unknown, p->hz },
+		{ "samples_cut", NULL, -1, &p->cut, p->hz },
 		{ "self_user", &r->user_ns, -1, NULL, true },
 		{ "self_kernel", &r->kernel_ns, -1, NULL, true },
 		{ "recursion_misses", NULL, -1, &r->recursion_misses, r->has_recursion_misses },

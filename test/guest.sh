@@ -272,44 +272,8 @@ test_fallbacks() {
 	unset NETTO_WITHOUT
 }
 
-percent_of() { # EVENT FIELD FILE: of CPU 0
-	awk -F, -v name="$1" -v field="$2" '$3 == "event" && $4 == 0 && $5 == name { print $field }' "$3"
-}
-
 hooked() { # EVENT KIND
 	grep -c "hook/$1=$2:" "$T/csv"
-}
-
-# What each rung and each mode says of the same traffic, beside a trace by the best one. Sender and receiver take turns on a
-# CPU. Within 10 % of that CPU: what is traced includes what the programs of both take (6 % of it in an emulated send on 7),
-# which samples do not find below the function that is traced; and samples by cpu-clock leave out what runs with interrupts
-# off, as in blocking (some 4 % of it in receives).
-test_rungs() {
-	load udpflood 600 0 0 >"$T/load" 2>&1 &
-	flood=$!
-	rungs="tp_btf: fentry: btf: fentry+kprobe: btf+kprobe: bpf: :sample"
-	! grep -q PREEMPT_RT /proc/version || rungs="btf+kprobe: bpf: :sample" # they take minutes to attach there
-	for rung in $rungs; do
-		start_netto -c -m trace -F 0 600
-		best=${netto:?}
-		mv "$T/csv" "$T/csv1"
-		NETTO_WITHOUT=$(echo "${rung%:*}" | tr + ' ') start_netto -m "$(echo "${rung#*:}" | sed 's/^$/auto/')" -c 600
-		sleep 3
-		stop_netto
-		kill -INT "$best"
-		wait "$best"
-		conserved "rung $rung"
-		for event in rx_softirq recv send; do
-			traced=$(percent_of $event 7 "$T/csv1") seen=$(percent_of $event 7 "$T/csv")
-			check "rung $rung: $event is $seen % of the CPU, by the best rung $traced" \
-				"$seen > 0 && $traced > 0 && $seen - $traced < 10 && $traced - $seen < 10" "$(cat "$T/csv1" "$T/csv" | grep ,event,0,)"
-		done
-	done
-	kill $flood
-	wait $flood 2>/dev/null
-	check "sample mode: no hook but samples" \
-		"$(grep -c 'hook/.*=perf_event:' "$T/csv") == 12 && $(hooked idle procfs) && $(grep -c ,traced "$T/csv") == 0" \
-		"$(grep hook "$T/csv")"
 }
 
 # 20 tasks blocked at once, where there is room for 8: the rest is counted.
@@ -380,7 +344,7 @@ test_refusals() {
 	fi
 }
 
-names="counts other_families truths samples softirq_counts intervals two_at_once rt fallbacks rungs overflow refusals hotplug"
+names="counts other_families truths samples softirq_counts intervals two_at_once rt fallbacks overflow refusals hotplug"
 shift
 [ $# = 0 ] || names=$*
 for name in $names; do

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # How many instructions netto adds, in a guest that counts them (test/vm -i): each kind of rounds without it, with empty
-# programs at the same hooks, with netto without samples, and with samples. Prints "KIND MODE MEDIAN MEAN".
+# programs at the same hooks, with netto without samples, with samples, and in sample mode. Prints "KIND MODE MEDIAN MEAN".
 
 . /lib.sh
 IP=$(which ip)
@@ -37,10 +37,12 @@ rounds_of() { # MODE
 	done
 }
 
-with_netto() { # MODE HZ
-	start_netto -F "$2" 600
+with_netto() { # MODE OPTION...
+	mode=$1
+	shift
+	start_netto "$@" 600
 	sleep 1
-	rounds_of "$1"
+	rounds_of "$mode"
 	stop_netto || exit 1
 }
 
@@ -53,6 +55,8 @@ sleep 5 # the guest settles
 rounds_of without
 /attach /empty.o sh "$0" rounds empty || exit 1
 sleep 1
-with_netto trace 0
-with_netto samples 997
+with_netto trace -F 0
+with_netto samples -F 997
+with_netto sampled -m sample -F 1
+with_netto sampling -m sample
 rounds_of without

@@ -1007,6 +1007,19 @@ static void run_uncap(char **argv)
 	execute(argv + 1);
 }
 
+/* As root with these capabilities and no others: numbers between commas. */
+static void run_only(char **argv)
+{
+	uint64_t keep = 0;
+
+	for (char *cap = argv[0]; *cap; cap += strspn(cap, ","))
+		keep |= 1ull << strtoul(cap, &cap, 10);
+	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+		if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap) && errno != EINVAL)
+			die("PR_CAPBSET_DROP", strerror(errno));
+	execute(argv + 1);
+}
+
 /* Where a system call fails: ENOSYS is 38, EPERM is 1. */
 static void refuse(unsigned int call, char **argv)
 {
@@ -1082,6 +1095,7 @@ static const struct load loads[] = {
 	{ "switches", "SECONDS CPU [NICE]", "two processes, two pipes", .run = run_switches },
 	{ "timers", "HZ", "perf events on each CPU, until killed", .run = run_timers },
 	{ "uncap", "CAP|all COMMAND [ARG]...", "run it without a capability", .run = run_uncap },
+	{ "only", "CAP,... COMMAND [ARG]...", "run it with these capabilities alone", .run = run_only },
 	{ "nobpf", "ERRNO COMMAND [ARG]...", "run it where bpf() fails", .run = run_nobpf },
 	{ "noperf", "ERRNO COMMAND [ARG]...", "run it where perf_event_open() fails", .run = run_noperf },
 };

@@ -1,0 +1,201 @@
+# shellcheck shell=sh
+# What netto takes on hosts that lack something, and what it then says of the same traffic. For a virtual machine, in
+# busybox's sh; $1 = the name of the test, $2 = the kernel's, $3 = the kind of operations' hooks there, $4... = what is
+# special about this boot, and nothing else is tested then; without, all that can be set while it runs.
+#
+# A second netto, on which nothing is lost, traces by the best hooks all the while, an interval each half a second. For each
+# constraint a line tells what was taken of each event, the percentage of `net` on the loaded CPU, and how far that is from
+# what the other one traced in the same time:
+#	row: KERNEL|ARCHITECTURE|CONSTRAINT|softirqs|operations|samples|net|deviation|tracing
+# The last one is what of `net` its own samples found in the stage `tracing`.
+# shellcheck disable=SC2034 # for lib.sh
+part=$1 kernel=$2 best=$3
+shift 3
+. /lib.sh
+. /samples.sh
+
+# Tracing agrees within TRACED points: the intervals do not begin and end together. What kprobes themselves take is within the
+# events of the one that has them, and before and behind those of the other: so as much more is right there. Samples within
+# SAMPLED: what is traced has the time of both nettos' programs in it, which samples do not find below the function that is
+# traced (6 % of an emulated send on 7); and samples by cpu-clock leave out what runs with interrupts off, as in blocking.
+TRACED=4 SAMPLED=12
+
+start_reference() {
+	load udpflood 3600 0 0 >"$T/flood" 2>&1 &
+	flood=$!
+	start_netto -c -m trace -F 0 0.5 0
+	reference=${netto:?}
+	mv "$T/csv" "$T/reference" # it goes on writing there
+}
+
+stop_reference() {
+	kill -INT "$reference"
+	wait "$reference"
+	kill $flood
+	wait $flood 2>/dev/null || :
+}
+
+# Percent of CPU 0 that was net, by the reference, while the last measurement was made.
+traced_meanwhile() {
+	sleep 1 # until the interval is written
+	awk -F, '
+		FNR == NR { if ($5 == "elapsed") { end = $1; begin = end - $6 / 1e9 } next }
+		$3 == "event" && $4 == 0 && $1 - 0.25 > begin && $1 - 0.25 < end {
+			if ($5 == "net") net += $6; else wall += $6 }
+		END { printf "%.2f", wall ? 100 * net / wall : -1 }' "$T/csv" "$T/reference"
+}
+
+hook() { # EVENT: its kind
+	sed -n "s/.*,hook\/$1=\([a-z_]*\):.*/\1/p" "$T/csv"
+}
+
+# CONSTRAINT KINDS COMMAND...: KINDS are those expected of softirqs, operations and samples
+row() {
+	what=$1 kinds=$2
+	shift 2
+	"$@" >"$T/csv" 2>"$T/err"
+	status=$?
+	if [ $status != 0 ]; then
+		fail "$what" "exit status $status: $(cat "$T/err")"
+		return
+	fi
+	conserved "$what"
+	seen="$(hook rx_softirq) $(hook send) $(hook samples)"
+	net=$(awk -F, '$3 == "event" && $4 == 0 && $5 == "net" { printf "%.2f", $7 }' "$T/csv")
+	other=$(traced_meanwhile)
+	deviation=$(awk "BEGIN { printf \"%+.2f\", $net - $other }")
+	tracing=$(awk -F, -v wall="$(wall 0)" '$3 == "stage" && $4 == 0 && $5 ~ /\/tracing$/ { ns += $11 }
+		END { printf "%.2f", 100 * ns / wall }' "$T/csv")
+	echo "row: $kernel|$(uname -m)|$what|$(echo "$seen" | tr ' ' '|')|$net|$deviation|$tracing"
+	if [ "$seen" = "$kinds" ]; then
+		pass "$what: $seen"
+	else
+		fail "$what" "$seen, not $kinds; $(cat "$T/err")"
+	fi
+	bound=$TRACED more=0
+	case $seen in
+	*perf_event\ perf* | *perf_ring*) bound=$SAMPLED ;;
+	*kprobe*) more=$tracing ;;
+	esac
+	check "$what: net is $net % of the CPU, traced meanwhile $other (tracing itself is $tracing)" \
+		"$net > 10 && $other > 10 && $deviation - $more < $bound && $deviation > -$bound" "$(grep event,0, "$T/csv")"
+	case $seen in
+	*none) ;;
+	*) check "$what: stages of less than $((2 + ${jumps:-0})) % of the samples are unknown" \
+		"$(run_row samples 8) > 100 && $(run_row samples_unknown 8) < 0.0$((2 + ${jumps:-0})) * $(run_row samples 8)" "$(grep samples "$T/csv")" ;;
+	esac
+}
+
+says() { # TEXT: a line on stderr of the last row
+	check "$what: it says '$1'" "$(grep -c -e "$1" "$T/err") == 1" "$(cat "$T/err")"
+}
+
+silent() {
+	check "$what: stderr is empty" "$(wc -c <"$T/err") == 0" "$(cat "$T/err")"
+}
+
+forced() { # WORDS KINDS [OPTION...]: as if the host lacked them
+	NETTO_WITHOUT=$1
+	words=$1 kinds=$2
+	shift 2
+	export NETTO_WITHOUT
+	row "${words:+without $words}${1:+${words:+, }$*}" "$kinds" netto -c "$@" 2.5
+	unset NETTO_WITHOUT
+}
+
+# In new namespaces of all kinds, with its own /proc and /sys: as in a container that may do all.
+in_container() {
+	# shellcheck disable=SC2016
+	unshare -m -u -i -n -p -f sh -c 'mount -t proc proc /proc && mount -t sysfs sys /sys && hostname box && exec "$@"' sh "$@"
+}
+
+test_settings() {
+	all="tp_btf $best perf_event"
+	row "none" "$all" netto -c 2.5
+	silent
+	set_sysctl kptr_restrict 2
+	row "kptr_restrict=2" "tp_btf $best none" netto -c 2.5
+	says "set kernel.kptr_restrict to 1 or 0"
+	restore_sysctls
+	if [ "$kernel" = 5.10 ]; then # which counts locked memory by user
+		row "no CAP_SYS_RESOURCE, ulimit -l 64" "perf_ring perf_ring perf_ring" load uncap 24 netto -c 2.5
+		says "RLIMIT_MEMLOCK.*ulimit -l unlimited"
+	fi
+	# shellcheck disable=SC3045 # busybox has it
+	ulimit -l unlimited
+	row "no CAP_SYS_RESOURCE" "$all" load uncap 24 netto -c 2.5
+	set_sysctl perf_event_paranoid 3 # a level of Debian's own
+	row "perf_event_paranoid=3" "$all" netto -c 2.5
+	silent
+	row "perf_event_paranoid=3, CAP_BPF+CAP_PERFMON+CAP_SYSLOG" "tp_btf $best none" load only 34,38,39 netto -c 2.5
+	says "perf_event_paranoid is 3: set it to 2"
+	echo 2 >/proc/sys/kernel/perf_event_paranoid
+	row "CAP_BPF+CAP_PERFMON+CAP_SYSLOG" "$all" load only 34,38,39 netto -c 2.5
+	row "CAP_PERFMON+CAP_SYSLOG" "perf_ring perf_ring perf_ring" load only 34,38 netto -c 2.5
+	says "not permitted to use eBPF.*all is told from samples"
+	restore_sysctls
+	row "container" "$all" in_container netto -c 2.5
+	check "container: its host name" "$(cut -d, -f2 "$T/csv" | grep -c '^box$') > 10" "$(head -n 3 "$T/csv")"
+	NETTO_WITHOUT=bpf
+	export NETTO_WITHOUT
+	row "container, without bpf" "perf_ring perf_ring perf_ring" in_container netto -c 2.5
+	unset NETTO_WITHOUT
+	set_sysctl perf_event_max_stack 16
+	row "perf_event_max_stack=16" "$all" netto -c 2.5
+	echo 6 >/proc/sys/kernel/perf_event_max_stack
+	netto -c -m sample 1 >"$T/csv" 2>"$T/err"
+	what="perf_event_max_stack=6, -m sample"
+	says "perf_event_max_stack is 6: $(run_row samples_cut 8) stacks were cut off"
+	check "$what: stacks that are cut off are counted" "$(run_row samples_cut 8) > 100" "$(grep samples "$T/csv")"
+	restore_sysctls
+	mount -t tmpfs none /sys/kernel/btf
+	row "no /sys/kernel/btf" "raw_tp kprobe perf_event" netto -c 2.5
+	umount /sys/kernel/btf
+	umount /sys/kernel/tracing
+	umount /sys/kernel/debug
+	row "no tracefs" "$all" netto -c 2.5
+	if echo 0 >/proc/sys/net/core/bpf_jit_enable; then
+		jumps=2 # the interpreter's, which are retpolines, from which the kernel cannot unwind: 2 % of the samples
+		row "bpf_jit_enable=0" "$all" netto -c 2.5
+		jumps=0
+		echo 1 >/proc/sys/net/core/bpf_jit_enable
+	else
+		skip "bpf_jit_enable=0" "this kernel has no other way to run eBPF"
+	fi
+	forced tp_btf "raw_tp $best perf_event"
+	case $kernel in
+	*-rt) ;; # kprobes take minutes to go there, and were seen above
+	*) forced fentry "tp_btf kprobe perf_event" ;;
+	esac
+	forced "fentry kprobe" "tp_btf perf_event perf_event"
+	forced "btf kprobe" "raw_tp perf_event perf_event"
+	forced storage "$all"
+	forced test_run "$all"
+	forced mmap "perf_ring perf_ring perf_ring"
+	forced bpf "perf_ring perf_ring perf_ring"
+	forced "" "perf_event perf_event perf_event" -m sample
+}
+
+start_reference
+case $* in
+'') test_settings ;;
+*)
+	case $* in
+	# no program may look at a stack from which the kernel cannot unwind: up to 4 % of the samples
+	*lockdown*) jumps=2 ;;
+	esac
+	row "$*" "tp_btf $best perf_event" netto -c 2.5
+	case $* in
+	*lockdown*)
+		mount -t securityfs security /sys/kernel/security
+		what="$*, bpf() refused"
+		load nobpf 1 netto 0.1 >"$T/csv" 2>"$T/err"
+		says "lockdown is confidentiality"
+		NETTO_WITHOUT=fentry row "$*, without fentry" "tp_btf perf_event perf_event" netto -c 2.5
+		;;
+	*MB*) check "$* are less for all programs ($(grep MemTotal /proc/meminfo))" "$(awk '/MemTotal/ { print $2 }' /proc/meminfo) < 65536" ;;
+	esac
+	NETTO_WITHOUT=bpf row "$*, without bpf" "perf_ring perf_ring perf_ring" netto -c 2.5
+	;;
+esac
+stop_reference
