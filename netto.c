@@ -114,6 +114,12 @@ static void own_cpu_time(uint64_t *user_ns, uint64_t *kernel_ns)
 	*kernel_ns = usage.ru_stime.tv_sec * NSEC_PER_SEC + usage.ru_stime.tv_usec * 1000;
 }
 
+/* What strerror() says, and of the kernel's own number too. */
+static const char *error_text(int err)
+{
+	return err == -ENOTSUPP ? "Not supported by this kernel" : strerror(-err);
+}
+
 /* A plain decimal number, as a whole, within [min, max]; false if it is anything else. */
 static bool parse_number(const char *text, double min, double max, bool whole, double *number)
 {
@@ -223,6 +229,7 @@ enum {
 	MAX_CORE_FUNCTION = 1 << 20,   /* bytes after which a symbol ends, where no other follows */
 	MAX_MODULE_FUNCTION = 1 << 16, /* the same in a module */
 	MAX_PADDING = 64,	       /* bytes before a function */
+	BREAKPOINT_BYTES = 8, /* of the first instructions, behind a landing pad at times */
 };
 
 /* Doubles an array when it is full; false if there is no memory. */
@@ -1016,7 +1023,7 @@ static const struct {
 		.symbols = "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* "
 			"__bpf_trace_* __traceiter_* ___bpf_prog_run __bpf_prog_run* "
 			"trace_call_bpf kprobe_* kretprobe_* __kretprobe_* rethook_* "
-			"arch_rethook_* trampoline_handler __bpf_tramp_* ftrace_trampoline "
+			"arch_rethook_* trampoline_handler trampoline_probe_handler __bpf_tramp_* ftrace_trampoline "
 			"ftrace_call* ftrace_regs_* ftrace_ops_* arch_ftrace_ops_list_func "
 			"aggr_pre_handler opt_pre_handler brk_handler call_break_hook do_debug_exception el1_dbg",
 		.callers = "ktime_get_mono_fast_ns",
@@ -1208,6 +1215,7 @@ struct rules {
 	struct pattern modules[128];	/* a list; the traits are a stage alone */
 	struct pattern starred[256];	/* a list, of functions */
 	unsigned module_count, starred_count;
+	bool has_kprobes; /* attached by this program */
 };
 
 /* Adds what is not 0 to what is: no name is twice in lists of the same kind. */
@@ -1368,7 +1376,8 @@ struct sorted {
  * call and what calls them, a trampoline at the leaf included. Other trampolines are left out, and
  * what is above them, since there a traced function is called by itself. Of what the kernel side
  * has found on a stack that it could not unwind, behind a 0, the first word that tells something is
- * believed.
+ * believed. Where a kprobe has put a breakpoint, what its exception takes with interrupts off is
+ * seen at the first instruction of the function.
  */
 static void resolve_frames(struct symbols *symbols, struct rules *rules, const uint64_t *addresses,
 			   int depth, struct sorted *out)
@@ -1383,7 +1392,9 @@ static void resolve_frames(struct symbols *symbols, struct rules *rules, const u
 	for (int i = 0; i < depth; i++) {
 		/* a return address is behind the call */
 		const struct symbol *s = find_symbol(symbols, rules, addresses[i] - !exact);
-		bool is_tracing = s->traits.stage == STAGE_TRACING;
+		bool is_tracing = s->traits.stage == STAGE_TRACING ||
+				  (!i && rules->has_kprobes && s->traits.root &&
+				   addresses[0] - s->address <= BREAKPOINT_BYTES);
 
 		exact = s->traits.stage == STAGE_INTERRUPT;
 		if (!addresses[i]) {
@@ -2256,7 +2267,7 @@ static bool refuse_part(struct session *s, int load_err)
 	s->sampler.hz = 0;
 	err = try_alone(s, &none);
 	if (err && core_kind(s)) {
-		refuse_core(s, strerror(-err));
+		refuse_core(s, error_text(err));
 		found = true;
 	}
 	for (int i = 0; !err && i < MAX_PROBES; i++) {
@@ -2278,7 +2289,7 @@ static bool refuse_part(struct session *s, int load_err)
 		if (refused) /* -EPERM: hosts that refuse fentry do so for all */
 			for (int j = i; j < (refused == -EPERM ? MAX_PROBES : i + 1); j++)
 				if (s->probes[j].operation && s->probes[j].kind == kind)
-					refuse(&s->probes[j], strerror(-refused));
+					refuse(&s->probes[j], error_text(refused));
 	}
 	s->sampler.hz = hz;
 	if (found || !hz)
@@ -2334,11 +2345,11 @@ static bool attach_probes(struct session *s)
 		else
 			err = attach_probe(p);
 		if (err && !p->operation) {
-			refuse_core(s, strerror(-err));
+			refuse_core(s, error_text(err));
 			return false;
 		}
 		if (err) {
-			refuse(p, strerror(-err));
+			refuse(p, error_text(err));
 			complete = false;
 		}
 	}
@@ -4238,6 +4249,7 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
 		r.profile.told[e] = r.events[e].source == SAMPLED;
 	r.profile.symbols = &symbols;
+	rules.has_kprobes = is_kprobe_used(s);
 	r.profile.rules = &rules;
 	/* of many intervals the first report must not be late; make_profile() says if it fails */
 	if (opt.count != 1 && s->sampler.hz)

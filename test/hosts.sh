@@ -15,16 +15,16 @@ shift 3
 . /samples.sh
 
 # Tracing agrees within TRACED points: the intervals do not begin and end together. What kprobes themselves take is within the
-# events of the one that has them, and before and behind those of the other: so as much more is right there. Samples within
-# SAMPLED: what is traced has the time of both nettos' programs in it, which samples do not find below the function that is
-# traced (6 % of an emulated send on 7); and samples by cpu-clock leave out what runs with interrupts off, as in blocking.
-TRACED=4 SAMPLED=12
+# events of the one that has them, and before and behind those of the other: so as much more is right there. Samples agree within
+# SAMPLED, since those by cpu-clock leave out what runs with interrupts off, as in blocking; and as much less is right as the
+# tracing of the other one takes (on a busy emulated CPU 9 points): samples do not find all of it below the function that is traced.
+TRACED=4 SAMPLED=6
 
 start_reference() {
+	start_netto -c -m trace -F 0 0.5 0 # before the flood, in which it takes a minute to attach kprobes on arm64
+	reference=${netto:?}
 	load udpflood 3600 0 0 >"$T/flood" 2>&1 &
 	flood=$!
-	start_netto -c -m trace -F 0 0.5 0
-	reference=${netto:?}
 	mv "$T/csv" "$T/reference" # it goes on writing there
 }
 
@@ -40,7 +40,7 @@ traced_meanwhile() {
 	sleep 1 # until the interval is written
 	awk -F, '
 		FNR == NR { if ($5 == "elapsed") { end = $1; begin = end - $6 / 1e9 } next }
-		$3 == "event" && $4 == 0 && $1 - 0.25 > begin && $1 - 0.25 < end {
+		$3 == "event" && $4 == 0 && $1 - 0.5 >= begin && $1 <= end {
 			if ($5 == "net") net += $6; else wall += $6 }
 		END { printf "%.2f", wall ? 100 * net / wall : -1 }' "$T/csv" "$T/reference"
 }
@@ -72,13 +72,14 @@ row() {
 	else
 		fail "$what" "$seen, not $kinds; $(cat "$T/err")"
 	fi
-	bound=$TRACED more=0
+	bound=$TRACED more=0 less=0
+	: "${usual:=$tracing}" # of the first row, in which both trace
 	case $seen in
-	*perf_event\ perf* | *perf_ring*) bound=$SAMPLED ;;
+	*perf_event\ perf* | *perf_ring*) bound=$SAMPLED less=$usual ;;
 	*kprobe*) more=$tracing ;;
 	esac
 	check "$what: net is $net % of the CPU, traced meanwhile $other (tracing itself is $tracing)" \
-		"$net > 10 && $other > 10 && $deviation - $more < $bound && $deviation > -$bound" "$(grep event,0, "$T/csv")"
+		"$net > 10 && $other > 10 && $deviation - $more < $bound && $deviation + $less > -$bound" "$(grep event,0, "$T/csv")"
 	case $seen in
 	*none) ;;
 	*) check "$what: stages of less than $((2 + ${jumps:-0})) % of the samples are unknown" \
@@ -109,10 +110,8 @@ in_container() {
 	unshare -m -u -i -n -p -f sh -c 'mount -t proc proc /proc && mount -t sysfs sys /sys && hostname box && exec "$@"' sh "$@"
 }
 
+# Settings, capabilities, what is mounted.
 test_settings() {
-	all="tp_btf $best perf_event"
-	row "none" "$all" netto -c 2.5
-	silent
 	set_sysctl kptr_restrict 2
 	row "kptr_restrict=2" "tp_btf $best none" netto -c 2.5
 	says "set kernel.kptr_restrict to 1 or 0"
@@ -162,29 +161,45 @@ test_settings() {
 	else
 		skip "bpf_jit_enable=0" "this kernel has no other way to run eBPF"
 	fi
+}
+
+# As if something were not there.
+test_rungs() {
 	forced tp_btf "raw_tp $best perf_event"
 	case $kernel in
 	*-rt) ;; # kprobes take minutes to go there, and were seen above
+	6.1-arm64) ;; # has nothing but kprobes
 	*) forced fentry "tp_btf kprobe perf_event" ;;
 	esac
 	forced "fentry kprobe" "tp_btf perf_event perf_event"
 	forced "btf kprobe" "raw_tp perf_event perf_event"
-	forced storage "$all"
-	forced test_run "$all"
-	forced mmap "perf_ring perf_ring perf_ring"
+	case $kernel in
+	*-rt | *-arm64) ;; # the slow ones
+	*)
+		forced storage "$all"
+		forced test_run "$all"
+		forced mmap "perf_ring perf_ring perf_ring"
+		;;
+	esac
 	forced bpf "perf_ring perf_ring perf_ring"
 	forced "" "perf_event perf_event perf_event" -m sample
 }
 
+all="tp_btf $best perf_event"
 start_reference
 case $* in
-'') test_settings ;;
+'')
+	row "none" "$all" netto -c 2.5
+	silent
+	[ "$(uname -m)" = aarch64 ] || test_settings # what is set is no matter of the architecture
+	test_rungs
+	;;
 *)
 	case $* in
 	# no program may look at a stack from which the kernel cannot unwind: up to 4 % of the samples
 	*lockdown*) jumps=2 ;;
 	esac
-	row "$*" "tp_btf $best perf_event" netto -c 2.5
+	row "$*" "$all" netto -c 2.5
 	case $* in
 	*lockdown*)
 		mount -t securityfs security /sys/kernel/security
