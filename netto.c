@@ -131,15 +131,22 @@ static bool parse_number(const char *text, double min, double max, bool whole, d
 	return end != text && !*end && *number >= min && *number <= max;
 }
 
-/* The last CPU of a list such as "0-3,8,10-11", which is in order; -1 if it is no list. */
-static int last_cpu(const char *list)
+/*
+ * Marks the CPUs of a list such as "0-3,8,10-11", which is in order, in cpus[MAX_CPUS] (or not at
+ * all, if that is NULL). Returns the last one, or -1 if it is no list.
+ */
+static int parse_cpus(const char *list, bool *cpus)
 {
-	const char *last = list;
+	int last = -1;
 
-	for (const char *p = list; *p; p++)
-		if (*p == '-' || *p == ',')
-			last = p + 1;
-	return *last >= '0' && *last <= '9' ? (int)strtol(last, NULL, 10) : -1;
+	for (char *end; *list >= '0' && *list <= '9'; list = end + (*end == ',')) {
+		int first = strtol(list, &end, 10);
+
+		last = *end == '-' ? (int)strtol(end + 1, &end, 10) : first;
+		for (int cpu = first; cpus && cpu <= last && cpu < MAX_CPUS; cpu++)
+			cpus[cpu] = true;
+	}
+	return last;
 }
 
 /* The first `size` - 1 bytes of a file; empty if it cannot be read. */
@@ -153,17 +160,21 @@ static void read_small_file(const char *path, char *text, size_t size)
 		close(fd);
 }
 
-/* The highest id in one of the lists of CPUs of this machine, or -1 after a message. */
-static int highest_cpu(const char *path)
+/*
+ * The CPUs in one of the kernel's lists, "possible" or "online", as parse_cpus() has it. Returns
+ * the last one, or -1 after a message.
+ */
+static int read_cpus(const char *name, bool *cpus)
 {
-	char list[4096];
-	int cpu;
+	char path[64], list[4096];
+	int last;
 
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/%s", name);
 	read_small_file(path, list, sizeof(list));
-	cpu = last_cpu(list);
-	if (cpu < 0)
+	last = parse_cpus(list, cpus);
+	if (last < 0)
 		message("cannot read %s: mount sysfs on /sys", path);
-	return cpu;
+	return last;
 }
 
 /*
@@ -1307,6 +1318,9 @@ static void classify(struct rules *r, const struct symbols *symbols, struct symb
 
 	s->hash = hash_name(name, strlen(name));
 	s->traits = find_function(r, name, strlen(name), s->hash)->traits;
+	/* vhost_net's are named handle_tx and handle_rx, as others' may be */
+	if (!strncmp(name, "handle_", 7) && s->module && strcmp(module, "vhost_net"))
+		s->traits.root = EV_NONE;
 	if (!s->traits.stage && by_module)
 		s->traits.stage = by_module->traits.stage;
 	if (!s->traits.stage && !s->traits.activity && by_star)
@@ -1360,6 +1374,11 @@ static int prepare_sorting(struct symbols *s, struct rules *r, int kallsyms)
 	return 0;
 }
 
+static bool is_operation(int event)
+{
+	return event == EV_RECV || event == EV_SEND || event == EV_CONN;
+}
+
 /* A stack, sorted. */
 struct sorted {
 	int event;				/* that its root tells; EV_NONE: it has none */
@@ -1393,7 +1412,7 @@ static void resolve_frames(struct symbols *symbols, struct rules *rules, const u
 		/* a return address is behind the call */
 		const struct symbol *s = find_symbol(symbols, rules, addresses[i] - !exact);
 		bool is_tracing = s->traits.stage == STAGE_TRACING ||
-				  (!i && rules->has_kprobes && s->traits.root &&
+				  (!i && rules->has_kprobes && is_operation(s->traits.root) &&
 				   addresses[0] - s->address <= BREAKPOINT_BYTES);
 
 		exact = s->traits.stage == STAGE_INTERRUPT;
@@ -1626,6 +1645,8 @@ struct sampler {
 	struct bpf_link *links[MAX_CPUS]; /* each holds its perf event */
 	/* without eBPF: each holds its perf event, and this process fills the tables */
 	struct perf_event_mmap_page *rings[MAX_CPUS];
+	bool dead[MAX_CPUS]; /* not there at some time: its perf event takes no more samples */
+	bool told[MAX_CPUS]; /* and that was said */
 	uint64_t period_ns;  /* after which the rings must be read; 0: there are none */
 	uint64_t started_ns; /* the first interval's start; samples before it count for nothing */
 	int kallsyms;	     /* file descriptor, opened while it may be */
@@ -1643,6 +1664,10 @@ struct session {
 	bool blind;		    /* and no samples either: nothing is measured */
 	int cpus;		    /* ids of CPUs are below this */
 	int64_t residual[MAX_CPUS]; /* ns, at the last mark: what later marks must agree with */
+	struct {
+		uint64_t since_ns; /* the last mark; 0: it was not there then */
+		uint64_t wall_ns;  /* between marks at which it was there */
+	} clocks[MAX_CPUS];	   /* only without hooks: see mark_by_clock() */
 	struct sampler sampler;
 	cpu_set_t affinity; /* our own, to go back to after marks by renaming */
 };
@@ -1908,7 +1933,7 @@ static void plan_samples(struct sampler *s)
 		refuse_samples(s, "not wanted");
 		return;
 	}
-	s->cpus = highest_cpu("/sys/devices/system/cpu/online") + 1;
+	s->cpus = read_cpus("online", NULL) + 1;
 	if (!s->cpus) {
 		refuse_samples(s, "the CPUs are not known");
 		return;
@@ -2018,6 +2043,7 @@ static int sample_all(struct sampler *s, struct bpf_program *program, uint64_t c
 	} else {
 		attr.sample_type = PERF_SAMPLE_TIME | PERF_SAMPLE_CALLCHAIN;
 		attr.exclude_callchain_user = 1;
+		attr.sample_max_stack = s->max_depth;
 		attr.use_clockid = 1;
 		attr.clockid = CLOCK_MONOTONIC;
 		attr.watermark = 1;
@@ -2026,7 +2052,8 @@ static int sample_all(struct sampler *s, struct bpf_program *program, uint64_t c
 	for (int cpu = 0; cpu < s->cpus; cpu++) {
 		int err = sample_cpu(s, program, &attr, cpu);
 
-		if (err && err != -ENODEV) { /* -ENODEV: the CPU is offline */
+		s->dead[cpu] = err == -ENODEV; /* the CPU is offline */
+		if (err && !s->dead[cpu]) {
 			stop_samples(s);
 			return err;
 		}
@@ -2105,7 +2132,7 @@ static void start_samples(struct sampler *s, struct netto *skel)
 /* Samples without eBPF: what netto_sample does */
 
 /* The half of a CPU's table for an interval, empty if it has been for an older one. */
-static half_t *half_for(const struct sampler *s, int cpu, uint32_t window)
+static half_t *half_for(struct sampler *s, int cpu, uint32_t window)
 {
 	size_t half = cpu * s->halves + (window & (s->halves - 1));
 	half_t *h = (half_t *)(s->tables + half * s->half_size);
@@ -2118,7 +2145,7 @@ static half_t *half_for(const struct sampler *s, int cpu, uint32_t window)
 }
 
 /* Counts a stack of `depth` addresses; sizes and hash as in netto.bpf.c. */
-static void count_stack(const struct sampler *s, half_t *h, const uint64_t *stack, unsigned depth)
+static void count_stack(struct sampler *s, half_t *h, const uint64_t *stack, unsigned depth)
 {
 	uint64_t hash = EV_OTHER, *words = (uint64_t *)&h->slots[s->slots] + h->used;
 	uint32_t at;
@@ -2148,7 +2175,7 @@ static void count_stack(const struct sampler *s, half_t *h, const uint64_t *stac
 }
 
 /* Counts a sample, of which the kernel's part of the stack is of interest. */
-static void count_record(const struct sampler *s, half_t *h, const struct record *record)
+static void count_record(struct sampler *s, half_t *h, const struct record *record)
 {
 	uint64_t stack[MAX_DEPTH];
 	unsigned depth = 0;
@@ -2159,7 +2186,7 @@ static void count_record(const struct sampler *s, half_t *h, const struct record
 	count_stack(s, h, stack, depth);
 }
 
-static void read_ring(const struct sampler *s, int cpu, uint32_t window, uint64_t end_ns)
+static void read_ring(struct sampler *s, int cpu, uint32_t window, uint64_t end_ns)
 {
 	struct perf_event_mmap_page *page = s->rings[cpu];
 	const char *ring = (const char *)page + sysconf(_SC_PAGESIZE);
@@ -2189,11 +2216,20 @@ static void read_ring(const struct sampler *s, int cpu, uint32_t window, uint64_
 	__atomic_store_n(&page->data_tail, at, __ATOMIC_RELEASE);
 }
 
+/* Throws away what came before the first interval. */
+static void clear_rings(struct sampler *s)
+{
+	for (int cpu = 0; cpu < s->cpus; cpu++)
+		if (s->rings[cpu])
+			s->rings[cpu]->data_tail =
+				__atomic_load_n(&s->rings[cpu]->data_head, __ATOMIC_ACQUIRE);
+}
+
 /*
  * Counts what is in the rings: for the interval `window`, and what came from `end_ns` on, for the
  * next one.
  */
-static void read_rings(const struct sampler *s, uint32_t window, uint64_t end_ns)
+static void read_rings(struct sampler *s, uint32_t window, uint64_t end_ns)
 {
 	for (int cpu = 0; cpu < s->cpus; cpu++)
 		if (s->rings[cpu])
@@ -2438,7 +2474,7 @@ static int explain_load(int err, char *why, size_t size)
 			 "this kernel has no eBPF for tracing: it needs CONFIG_BPF_EVENTS");
 		return EXIT_IMPOSSIBLE;
 	}
-	snprintf(why, size, "cannot load the eBPF programs: %s: -v says more", strerror(-err));
+	snprintf(why, size, "cannot load the eBPF programs: %s", strerror(-err));
 	return EXIT_FAILED;
 }
 
@@ -2520,6 +2556,16 @@ static bool is_all_traced(const struct session *s)
 	return true;
 }
 
+/* Only what /proc counts is left. Returns 0, or the exit status where that is not wanted. */
+static int go_blind(struct session *s)
+{
+	message("nothing can be measured on this host; either of these would do:");
+	message("  eBPF: %s", s->no_bpf[0] ? s->no_bpf : s->probes[MAX_PROBES - 1].why_not[RAW_TP]);
+	message("  samples: %s%s", s->sampler.why_not, opt.freq ? "" : ": -F must not be 0");
+	s->blind = true;
+	return opt.folded ? EXIT_IMPOSSIBLE : 0;
+}
+
 /*
  * Where no eBPF program can be had: samples, which this process then counts, and else nothing but
  * what /proc counts. Returns 0, or the exit status after a message.
@@ -2550,22 +2596,33 @@ static int start_without_bpf(struct session *s, int status)
 		message("%s", s->no_bpf);
 		return status;
 	}
-	message("nothing can be measured on this host; either of these would do:");
-	message("  eBPF: %s", s->no_bpf);
-	message("  samples: %s", s->sampler.why_not);
-	s->blind = true;
-	return opt.folded ? status : 0;
+	return go_blind(s);
+}
+
+/* Loads and attaches all that can be. Returns 0, or the exit status and the reason in s->no_bpf. */
+static int start_bpf(struct session *s)
+{
+	const uint64_t needed = 1ull << CAP_BPF | 1ull << CAP_PERFMON,
+		       held = permitted_capabilities();
+	int err;
+
+	if (!(held >> CAP_SYS_ADMIN & 1) && (held & needed) != needed) {
+		snprintf(
+			s->no_bpf, sizeof(s->no_bpf),
+			"not permitted to use eBPF: run it as root, or with CAP_BPF and CAP_PERFMON");
+		return EXIT_FAILED;
+	}
+	err = load_probes(s);
+	return err ? explain_load(err, s->no_bpf, sizeof(s->no_bpf)) : 0;
 }
 
 /* Returns 0, or the exit status after a message. */
 static int start_probes(struct session *s)
 {
-	const uint64_t needed = 1ull << CAP_BPF | 1ull << CAP_PERFMON,
-		       held = permitted_capabilities();
 	struct utsname uts;
-	int err, status = 0;
+	int status;
 
-	s->cpus = highest_cpu("/sys/devices/system/cpu/possible") + 1;
+	s->cpus = read_cpus("possible", NULL) + 1;
 	if (!s->cpus)
 		return EXIT_FAILED;
 	if (s->cpus > MAX_CPUS) {
@@ -2578,14 +2635,7 @@ static int start_probes(struct session *s)
 	s->storage = !s->rt && !without("storage") &&
 		     libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, NULL) == 1;
 	plan_samples(&s->sampler);
-	if (!(held >> CAP_SYS_ADMIN & 1) && (held & needed) != needed) {
-		snprintf(
-			s->no_bpf, sizeof(s->no_bpf),
-			"not permitted to use eBPF: run it as root, or with CAP_BPF and CAP_PERFMON");
-		status = EXIT_FAILED;
-	} else if ((err = load_probes(s))) {
-		status = explain_load(err, s->no_bpf, sizeof(s->no_bpf));
-	}
+	status = start_bpf(s);
 	trying = false;
 	if (status)
 		status = start_without_bpf(s, status);
@@ -2593,13 +2643,11 @@ static int start_probes(struct session *s)
 		status = EXIT_IMPOSSIBLE;
 	else
 		start_samples(&s->sampler, s->skel);
+	if (!status && !s->sampler.hz && !core_kind(s) && !s->blind)
+		status = go_blind(s);
 	if (status)
 		return status;
-	if (!s->sampler.hz && !core_kind(s) && !s->blind) {
-		message("nothing can be measured: %s", s->sampler.why_not);
-		return EXIT_IMPOSSIBLE;
-	}
-	if (!s->sampler.hz && core_kind(s) && opt.freq && !opt.verbose)
+	if (!s->sampler.hz && core_kind(s) && opt.freq && (!opt.verbose || opt.folded))
 		message("no samples, and so no stages: %s", s->sampler.why_not);
 	if (!s->sampler.hz && opt.folded)
 		return EXIT_FAILED;
@@ -2624,31 +2672,32 @@ struct times {
 	uint64_t lost;	    /* operations that could not be parked */
 	uint64_t missed;    /* ends of operations */
 	uint64_t unseen_ns; /* not in wall_ns: what it did is not known */
-	uint64_t quiet_ns;  /* idle time as the kernel accounts for it; only in sample mode */
+	/* idle time as the kernel accounts for it; only in sample mode; UINT64_MAX: not known */
+	uint64_t quiet_ns;
 	/* of events that only samples tell, and of net: 95 % intervals */
 	uint64_t low_ns[EV_MAX], high_ns[EV_MAX], net_low_ns, net_high_ns;
 };
 
 /* What /proc counts on each CPU, anywhere; the columns of its table where nothing can be measured.
  */
-enum { RX_SOFTIRQS, TX_SOFTIRQS, PROCESSED, DROPPED, SQUEEZED, COUNTS };
+enum { RX_SOFTIRQS, TX_SOFTIRQS, PROCESSED, DROPPED, SQUEEZED, RPS, COUNTS };
 
 static const struct {
-	const char *header, *record, *name; /* in text; in CSV */
+	int event;	  /* whose entries they are, or EV_NONE: packets */
+	const char *name; /* then */
 } counts[COUNTS] = {
-	[RX_SOFTIRQS] = { "rx-softirqs", "event", "rx_softirq" },
-	[TX_SOFTIRQS] = { "tx-softirqs", "event", "tx_softirq" },
-	[PROCESSED] = { "processed", "packet", "processed" },
-	[DROPPED] = { "dropped", "packet", "dropped" },
-	[SQUEEZED] = { "squeezed", "packet", "squeezed" },
+	[RX_SOFTIRQS] = { EV_RX_SOFTIRQ, NULL }, [TX_SOFTIRQS] = { EV_TX_SOFTIRQ, NULL },
+	[PROCESSED] = { EV_NONE, "processed" },	 [DROPPED] = { EV_NONE, "dropped" },
+	[SQUEEZED] = { EV_NONE, "squeezed" },	 [RPS] = { EV_NONE, "rps" },
 };
 
 /* All CPUs at a mark, and what belongs to that moment. */
 struct marks {
 	struct times cpu[MAX_CPUS];
-	uint64_t counts[MAX_CPUS][COUNTS];
-	bool counted[COUNTS];	     /* known */
-	uint64_t user_ns, kernel_ns; /* CPU time of this process */
+	bool online[MAX_CPUS];		   /* only without hooks */
+	uint64_t counts[MAX_CPUS][COUNTS]; /* only where nothing is measured */
+	bool counted[COUNTS];		   /* known */
+	uint64_t user_ns, kernel_ns;	   /* CPU time of this process */
 	uint64_t recursion_misses;
 	bool has_recursion_misses; /* the kernel counts them, from 5.12 */
 	double time;		   /* Unix seconds */
@@ -2663,30 +2712,6 @@ static uint64_t sum_ns(const __u64 ns[16])
 	return sum;
 }
 
-/*
- * Does without eBPF what netto_mark does: all time is `other`, and a CPU counts from one mark to
- * the next if it is online at both.
- */
-static int mark_by_clock(cpu_t *c, int cpu)
-{
-	uint64_t now = now_ns(CLOCK_MONOTONIC);
-	char path[64], online[4];
-	bool there;
-
-	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d", cpu);
-	there = !access(path, F_OK);
-	strcat(path, "/online"); /* is not there for CPUs that cannot be unplugged */
-	read_small_file(path, online, sizeof(online));
-	there &= online[0] != '0';
-	if (there && c->ready)
-		c->ns[EV_OTHER] += now - c->start;
-	c->task |= there; /* it has been there */
-	c->ready = there;
-	c->start = now;
-	c->mark_wall = c->mark_ns[EV_OTHER] = c->ns[EV_OTHER];
-	return there ? 0 : -ENXIO;
-}
-
 /* Runs netto_mark on the CPU. Returns 0 or -errno; -ENXIO: the CPU is offline. */
 static int run_mark(struct session *s, int cpu)
 {
@@ -2695,8 +2720,6 @@ static int run_mark(struct session *s, int cpu)
 	cpu_set_t set;
 	int err;
 
-	if (s->no_bpf[0])
-		return mark_by_clock(&s->skel->bss->cpus[cpu], cpu);
 	if (!s->by_rename) {
 		err = without("test_run")
 			      ? -EINVAL
@@ -2721,6 +2744,57 @@ static int run_mark(struct session *s, int cpu)
 }
 
 /*
+ * True if what is told from samples cannot be told of this CPU: it was offline at some time since
+ * the start, and its perf event is gone.
+ */
+static bool is_lost(struct session *s, int cpu, bool online)
+{
+	struct sampler *p = &s->sampler;
+	bool had = cpu < p->cpus && !p->dead[cpu];
+
+	if (s->blind || !is_sampled(s, EV_OTHER))
+		return false;
+	if (online == had)
+		return !had;
+	if (!p->told[cpu])
+		message("CPU %d was %s meanwhile: it is not sampled, and has no row", cpu,
+			had ? "unplugged" : "plugged in");
+	p->told[cpu] = true;
+	p->dead[cpu] = true;
+	return true;
+}
+
+static int mark_failed(int cpu, int err)
+{
+	message("cannot mark CPU %d: %s", cpu, strerror(-err));
+	return err;
+}
+
+/*
+ * Where no hook tells who owns a CPU, all of its time is `other` so far; it counts from one mark to
+ * the next if it is online at both. With eBPF, netto_mark is run all the same: after it no sample
+ * of the interval before is under way there.
+ */
+static int mark_by_clock(struct session *s, int cpu, bool online, struct times *t)
+{
+	uint64_t now, *since_ns = &s->clocks[cpu].since_ns, *wall_ns = &s->clocks[cpu].wall_ns;
+	int err = online && !s->no_bpf[0] ? run_mark(s, cpu) : 0;
+
+	if (err && err != -ENXIO)
+		return mark_failed(cpu, err);
+	if (is_lost(s, cpu, online && !err) || !online || err) {
+		*since_ns = 0;
+		return 0;
+	}
+	now = now_ns(CLOCK_MONOTONIC);
+	if (*since_ns)
+		*wall_ns += now - *since_ns;
+	*since_ns = now;
+	t->wall_ns = t->ns[EV_OTHER] = *wall_ns;
+	return 0;
+}
+
+/*
  * Marks a CPU and reads it. A mark that met a program halfway shows a residual that the mark before
  * did not have: then it is made again. An offline CPU cannot be marked, and changes no more: it is
  * measured up to its last change.
@@ -2740,14 +2814,12 @@ static int mark_cpu(struct session *s, int cpu, struct times *t)
 		if (residual == s->residual[cpu])
 			break;
 	}
-	if (err == -ENXIO) {
-		if (!c->task)
-			return 0;
+	if (err && err != -ENXIO)
+		return mark_failed(cpu, err);
+	if (is_lost(s, cpu, !err) || (err && !c->task))
+		return 0;
+	if (err)
 		ns = c->ns;
-	} else if (err) {
-		message("cannot mark CPU %d: %s", cpu, strerror(-err));
-		return err;
-	}
 	s->residual[cpu] = residual;
 	t->wall_ns = sum_ns(ns) + residual;
 	for (int e = 0; e < EV_MAX; e++) {
@@ -2789,7 +2861,8 @@ static void read_idle_times(struct marks *m)
 	int cpu;
 
 	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "cpu%d %*u %*u %*u %llu %llu", &cpu, &idle, &wait) == 3 &&
+		if (line[3] != ' ' && /* all CPUs */
+		    sscanf(line, "cpu%d %*u %*u %*u %llu %llu", &cpu, &idle, &wait) == 3 &&
 		    cpu >= 0 && cpu < MAX_CPUS)
 			m->cpu[cpu].quiet_ns = (idle + wait) * tick_ns;
 	if (f)
@@ -2831,26 +2904,32 @@ static void read_softirqs(struct marks *m)
 
 /*
  * The packets in /proc/net/softnet_stat (net/core/net-procfs.c): a line for each online CPU, of
- * hexadecimal numbers, of which the 13th, from 5.10 on, is the CPU.
+ * hexadecimal numbers, of which the 10th are those that RPS sent there, and the 13th, from 5.10 on,
+ * is the CPU.
  */
 static void read_softnet(struct marks *m)
 {
 	FILE *f = fopen("/proc/net/softnet_stat", "re");
-	unsigned processed, dropped, squeezed, cpu, line_number = 0;
+	unsigned processed, dropped, squeezed, rps, cpu, next = 0;
 	char line[256];
 
-	for (; f && fgets(line, sizeof(line), f); line_number++) {
-		int n = sscanf(line, "%x %x %x %*x %*x %*x %*x %*x %*x %*x %*x %*x %x", &processed,
-			       &dropped, &squeezed, &cpu);
+	while (f && fgets(line, sizeof(line), f)) {
+		int n = sscanf(line, "%x %x %x %*x %*x %*x %*x %*x %*x %x %*x %*x %x", &processed,
+			       &dropped, &squeezed, &rps, &cpu);
 
-		if (n == 3)
-			cpu = line_number;
-		if (n < 3 || cpu >= MAX_CPUS)
+		while (next < MAX_CPUS && !m->online[next])
+			next++;
+		if (n == 4)
+			cpu = next;
+		next++;
+		if (n < 4 || cpu >= MAX_CPUS)
 			continue;
 		m->counts[cpu][PROCESSED] = processed;
 		m->counts[cpu][DROPPED] = dropped;
 		m->counts[cpu][SQUEEZED] = squeezed;
-		m->counted[PROCESSED] = m->counted[DROPPED] = m->counted[SQUEEZED] = true;
+		m->counts[cpu][RPS] = rps;
+		for (int i = PROCESSED; i <= RPS; i++)
+			m->counted[i] = true;
 	}
 	if (f)
 		fclose(f);
@@ -2861,6 +2940,8 @@ static int mark_all(struct session *s, struct marks *m)
 	int err = 0;
 
 	memset(m, 0, sizeof(*m));
+	if (!core_kind(s) && read_cpus("online", m->online) < 0)
+		return -ENOENT;
 	if (s->blind) {
 		read_softirqs(m);
 		read_softnet(m);
@@ -2868,7 +2949,8 @@ static int mark_all(struct session *s, struct marks *m)
 		read_idle_times(m);
 	}
 	for (int cpu = 0; !err && cpu < s->cpus; cpu++)
-		err = mark_cpu(s, cpu, &m->cpu[cpu]);
+		err = core_kind(s) ? mark_cpu(s, cpu, &m->cpu[cpu])
+				   : mark_by_clock(s, cpu, m->online[cpu], &m->cpu[cpu]);
 	if (s->by_rename)
 		sched_setaffinity(0, sizeof(s->affinity), &s->affinity);
 	read_recursion_misses(s, m);
@@ -2920,7 +3002,7 @@ static bool wait_until(uint64_t deadline_ns, const sigset_t *ends)
 }
 
 /* Likewise, and reads the rings of samples meanwhile, where there are any. */
-static bool wait_and_read(const struct session *s, uint64_t deadline_ns, const sigset_t *ends,
+static bool wait_and_read(struct session *s, uint64_t deadline_ns, const sigset_t *ends,
 			  uint32_t window)
 {
 	uint64_t period_ns = s->sampler.period_ns;
@@ -3015,6 +3097,8 @@ static int told_event(const struct profile *p, const struct raw *raw, const stru
 		return owner;
 	if (s->event && s->event != EV_IDLE)
 		return p->told[s->event] ? s->event : EV_OTHER;
+	if (memchr(s->path, STAGE_INTERRUPT, s->path_length))
+		return EV_OTHER; /* a top half */
 	return owner == EV_IDLE ? owner : s->event ? EV_IDLE : EV_OTHER;
 }
 
@@ -3141,7 +3225,7 @@ static bool sort_raws(struct profile *p)
 		sort_raw(p, raw, &sorted);
 		event = raw->event = told_event(p, raw, &sorted);
 		p->samples += raw->count;
-		if (raw_owner(raw) >= EV_OTHER && !sorted.event && raw_depth(raw) >= p->max_depth)
+		if (raw_owner(raw) == EV_OTHER && !sorted.event && raw_depth(raw) >= p->max_depth)
 			p->cut += raw->count;
 		if (event >= EV_IO_WORKER) { /* its stack says nothing of the network */
 			p->all.samples[event] += raw->count;
@@ -3176,14 +3260,10 @@ static void clear_profile(struct profile *p)
 	p->raw_count = 0;
 }
 
-/*
- * The samples of an interval that is over, in which what is sampled took `sampled_ns`. Returns 0,
- * or -1 after a message.
- */
-static int make_profile(struct profile *p, struct sampler *s, uint32_t window, uint64_t sampled_ns)
+/* The samples of an interval that is over. Returns 0, or -1 after a message. */
+static int make_profile(struct profile *p, struct sampler *s, uint32_t window)
 {
 	uint64_t began_ns = now_ns(CLOCK_MONOTONIC);
-	double due = (double)sampled_ns * s->hz / NSEC_PER_SEC;
 	int err;
 
 	clear_profile(p);
@@ -3206,11 +3286,10 @@ static int make_profile(struct profile *p, struct sampler *s, uint32_t window, u
 		p->hz = 0;
 		return -1;
 	}
-	if (p->cut)
+	if (p->cut && p->max_depth < MAX_DEPTH && window == 1)
 		message("kernel.perf_event_max_stack is %d: %" PRIu64
 			" stacks were cut off, and count as other: set it to %d",
 			p->max_depth, p->cut, MAX_DEPTH);
-	p->missed = fdim(due, p->samples + p->lost);
 	p->has_missed = !strcmp(p->clock, "cpu-clock");
 	if (opt.verbose)
 		message("%zu different stacks, %zu by address, sorted in %.3f s; %.0f %% of the room for them is used on a CPU",
@@ -3249,6 +3328,7 @@ struct event {
 	bool net;					      /* a part of `net` */
 	enum { UNMEASURED, TRACED, SAMPLED, COUNTED } source; /* COUNTED: by the kernel itself */
 	char hook[256]; /* KIND:TARGET+TARGET..., of what measures it */
+	char why[256];	/* "not KIND: REASON", of what would be better; of its first hook */
 };
 
 struct result {
@@ -3277,13 +3357,18 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		events[e].name = (const char *)s->skel->rodata->events[e].name;
 		events[e].net = s->skel->rodata->events[e].net;
-		events[e].hook[0] = 0;
 	}
 	for (int i = 0; i < MAX_PROBES; i++) {
 		const struct probe *p = &s->probes[i];
 		struct event *e = &events[p->event];
 		size_t used = strlen(e->hook);
 
+		for (int kind = NO_HOOK + 1; kind < KINDS && (!i || p[-1].event != p->event);
+		     kind++)
+			if (p->why_not[kind][0])
+				snprintf(e->why + strlen(e->why), sizeof(e->why) - strlen(e->why),
+					 "%snot %s: %s", e->why[0] ? "; " : "", kinds[kind].name,
+					 p->why_not[kind]);
 		if (!p->attached)
 			continue;
 		if (e->source == UNMEASURED)
@@ -3345,14 +3430,22 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 	r->cpus = 0;
 	r->elapsed_ns = r->residual_ns = 0;
 	memset(&r->all, 0, sizeof(r->all));
+	memset(r->all_counts, 0, sizeof(r->all_counts));
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
 		struct times *t = &r->cpu[cpu];
 		int64_t residual;
 
+		memset(t, 0, sizeof(*t));
+		if (b->cpu[cpu].wall_ns <= a->cpu[cpu].wall_ns)
+			continue;
 		*t = b->cpu[cpu];
 		add_times(t, &a->cpu[cpu], -1);
-		if (!t->wall_ns)
-			continue;
+		for (int i = 0; i < COUNTS; i++) { /* of 32 bits, most of them */
+			r->counts[cpu][i] = (uint32_t)(b->counts[cpu][i] - a->counts[cpu][i]);
+			r->all_counts[i] += r->counts[cpu][i];
+		}
+		if ((int64_t)t->quiet_ns < 0) /* the kernel's figure may step back */
+			t->quiet_ns = UINT64_MAX;
 		residual = t->wall_ns;
 		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 			if ((int64_t)t->ns[e] < 0) /* a mark came between a clock and its use */
@@ -3365,14 +3458,8 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 		r->cpus++;
 		add_times(&r->all, t, 1);
 	}
-	memset(r->all_counts, 0, sizeof(r->all_counts));
-	for (int i = 0; i < COUNTS; i++) {
+	for (int i = 0; i < COUNTS; i++)
 		r->counted[i] = a->counted[i] && b->counted[i];
-		for (int cpu = 0; cpu < MAX_CPUS; cpu++) { /* of 32 bits, most of them */
-			r->counts[cpu][i] = (uint32_t)(b->counts[cpu][i] - a->counts[cpu][i]);
-			r->all_counts[i] += r->counts[cpu][i];
-		}
-	}
 	r->time = b->time;
 	r->user_ns = b->user_ns - a->user_ns;
 	r->kernel_ns = b->kernel_ns - a->kernel_ns;
@@ -3424,6 +3511,17 @@ static void widen(uint64_t *low, uint64_t *high, double below, double above, uin
 	*high = ns + sqrt(above);
 }
 
+/* Of the time of a CPU in sample mode: where the kernel does not tell, as much as of its samples.
+ */
+static uint64_t idle_time(const struct result *r, const struct times *t, const struct shares *s)
+{
+	uint64_t idle = s->samples[EV_IDLE];
+
+	if (t->quiet_ns != UINT64_MAX)
+		return fmin(t->quiet_ns, t->ns[EV_OTHER]);
+	return estimate(t->ns[EV_OTHER], idle, idle + rest_samples(r, s)).ns;
+}
+
 /*
  * Does so for all CPUs. In sample mode the kernel's own figure of idle time comes first: an idle
  * CPU of a virtual machine is often late for its samples.
@@ -3443,9 +3541,8 @@ static void share_out(struct result *r)
 		if (!t->wall_ns)
 			continue;
 		if (r->events[EV_IDLE].source == COUNTED) {
-			t->ns[EV_IDLE] = fmin(t->quiet_ns, t->ns[EV_OTHER]);
+			t->ns[EV_IDLE] = idle_time(r, t, &p->cpu[cpu]);
 			t->ns[EV_OTHER] -= t->ns[EV_IDLE];
-			p->missed = fdim(p->missed, t->ns[EV_IDLE] * 1e-9 * p->hz);
 		}
 		share_out_cpu(r, t, &p->cpu[cpu]);
 		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
@@ -3463,11 +3560,20 @@ static void share_out(struct result *r)
 	      sum_net(r, r->all.ns));
 }
 
-/* The time that is sampled: network events, and what is not traced. */
-static uint64_t sampled_time(const struct result *r)
+/*
+ * Samples that are due in the time that is sampled, of network events and what is not traced, and
+ * were not taken. Those of idle CPUs may be there, or not.
+ */
+static void count_missed(struct result *r)
 {
-	return sum_net(r, r->all.ns) +
-	       (r->events[EV_OTHER].source == SAMPLED ? r->all.ns[EV_OTHER] : 0);
+	struct profile *p = &r->profile;
+	uint64_t sampled_ns = 0;
+
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		if (r->events[e].source == SAMPLED || (r->events[e].net && r->events[e].source))
+			sampled_ns += r->all.ns[e];
+	p->missed = fdim((double)sampled_ns * p->hz / NSEC_PER_SEC,
+			 p->samples - p->all.samples[EV_IDLE] + p->lost);
 }
 
 /* Printing: pure functions of the result */
@@ -3703,6 +3809,11 @@ static void print_stacks(FILE *f, const struct result *r)
 	}
 }
 
+static const char *count_name(const struct result *r, int i)
+{
+	return counts[i].event ? r->events[counts[i].event].name : counts[i].name;
+}
+
 static void print_counts_row(FILE *f, const struct result *r, const char *name,
 			     const uint64_t values[COUNTS])
 {
@@ -3712,7 +3823,7 @@ static void print_counts_row(FILE *f, const struct result *r, const char *name,
 
 		if (r->counted[i])
 			snprintf(text, sizeof(text), "%" PRIu64, values[i]);
-		fprintf(f, " %12s", text);
+		fprintf(f, " %11s", text);
 	}
 	fputc('\n', f);
 }
@@ -3727,7 +3838,7 @@ static void print_counts(FILE *f, const struct result *r)
 		r->cpus == 1 ? "" : "s", r->elapsed_ns / 1e9);
 	fprintf(f, "%4s", "CPU");
 	for (int i = 0; i < COUNTS; i++)
-		fprintf(f, " %12s", counts[i].header);
+		fprintf(f, " %11s", count_name(r, i));
 	fputc('\n', f);
 	print_counts_row(f, r, "all", r->all_counts);
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
@@ -3969,12 +4080,13 @@ static void print_csv_counts(FILE *f, const struct result *r, const char *cpu,
 {
 	for (int i = 0; i < COUNTS; i++)
 		if (r->counted[i])
-			print_csv_row(f, r,
-				      &(struct csv_row) { .record = counts[i].record,
-							  .cpu = cpu,
-							  .name = counts[i].name,
-							  .percent = -1,
-							  .count = &values[i] });
+			print_csv_row(
+				f, r,
+				&(struct csv_row) { .record = counts[i].event ? "event" : "packet",
+						    .cpu = cpu,
+						    .name = count_name(r, i),
+						    .percent = -1,
+						    .count = &values[i] });
 }
 
 /* The rows of one interval; the header is printed apart. */
@@ -4036,6 +4148,10 @@ static void print_csv(FILE *f, const struct result *r)
 	print_csv_run(f, r, name, NULL, -1, NULL);
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		snprintf(name, sizeof(name), "hook/%s=%s", r->events[e].name, r->events[e].hook);
+		print_csv_run(f, r, name, NULL, -1, NULL);
+		if (!r->events[e].why[0])
+			continue;
+		snprintf(name, sizeof(name), "why/%s=%s", r->events[e].name, r->events[e].why);
 		print_csv_run(f, r, name, NULL, -1, NULL);
 	}
 }
@@ -4259,6 +4375,7 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 	s->skel->bss->window = 1;
 	if (mark_all(s, &marks[0]))
 		return EXIT_FAILED;
+	clear_rings(&s->sampler);
 	s->sampler.started_ns = deadline_ns = now_ns(CLOCK_MONOTONIC);
 	if (opt.verbose)
 		message("measuring");
@@ -4270,9 +4387,10 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 			return EXIT_FAILED;
 		read_rings(&s->sampler, i + 1, now_ns(CLOCK_MONOTONIC));
 		subtract_marks(&marks[(i + 1) % 2], &marks[i % 2], &r);
-		if (make_profile(&r.profile, &s->sampler, i + 1, sampled_time(&r)))
+		if (make_profile(&r.profile, &s->sampler, i + 1))
 			status = EXIT_FAILED; /* what was traced is reported all the same */
 		share_out(&r);
+		count_missed(&r);
 		if (print_report(&r, i == 0))
 			return EXIT_FAILED;
 	}

@@ -61,9 +61,10 @@ stop_netto() {
 	wait "$netto"
 }
 
-# measure COMMAND...: netto's CSV of the time in which it ran, in $T/csv; what it printed, in $T/load. HZ: samples a second.
+# measure COMMAND...: netto's CSV of the time in which it ran, in $T/csv; what it printed, in $T/load. HZ: samples a second;
+# MODE: as -m has it.
 measure() {
-	start_netto -c -F "${HZ:-997}" 600
+	start_netto -c -F "${HZ:-997}" -m "${MODE:-auto}" 600
 	"$@" >"$T/load" 2>&1
 	status=$?
 	stop_netto || fail "netto while $*" "exit status $?: $(cat "$T/err")"

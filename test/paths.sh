@@ -182,10 +182,38 @@ through() {
 	check "$path: none of the other paths' stages" "$(echo "$wrong" | wc -w) == 0" "$wrong"
 }
 
+# sampled PATH ADDRESS [EVENT]: of the events that no hook tells, sample mode sees this one, and no other of them.
+sampled() {
+	MODE=sample
+	measure load udppath $A $B "$2" 1.5 0 1 64
+	MODE=
+	for event in napi_thread busy_poll net_worker io_worker; do
+		if [ "$event" = "${3-}" ]; then
+			check "$1, sample mode: $event is at least 3 % of net" "$(ns all $event) > 0.03 * $(ns all net)" "$(grep event,all "$T/csv")"
+		else
+			check "$1, sample mode: no $event" "$(ns all $event) == 0" "$(grep -e event,all -e "$event" "$T/csv")"
+		fi
+	done
+}
+
 # --- paths ----------------------------------------------------------------------------------
 
 path_udp4() {
 	through udp4 $DIRECT "udp_rx:2 local_v4:2"
+	sampled udp4 $DIRECT
+}
+
+# veth polls where there is XDP, and then in a thread if it is told so (from 5.12 on).
+path_threaded() {
+	try threaded ip -n $B link set b1 xdpdrv obj "$XDP" sec xdp || return
+	if ip netns exec $B sh -c 'echo 1 >/sys/class/net/b1/threaded' 2>"$T/try"; then
+		sampled threaded $DIRECT napi_thread
+		check "threaded: rx_softirq is less than the thread" "$(ns all rx_softirq) < $(ns all napi_thread)" "$(grep event,all "$T/csv")"
+		ip netns exec $B sh -c 'echo 0 >/sys/class/net/b1/threaded'
+	else
+		skip threaded "no threaded NAPI in this kernel: $(cat "$T/try")"
+	fi
+	ip -n $B link set b1 xdpdrv off
 }
 
 path_udp6() {
@@ -307,7 +335,7 @@ path_tc() {
 		# shellcheck disable=SC2086 # words
 		"$TC" -n $R filter add dev ra ingress protocol ip prio 2 u32 match u32 0 0 $what 2>"$T/try" && break
 	done
-	through tc $ROUTED "tc:5" "forward_v4 udp_rx local_v4"
+	through tc $ROUTED "tc:2" "forward_v4 udp_rx local_v4"
 	counted=$("$TC" -n $R -s qdisc show dev ra | sed -n 's/.*Sent [0-9]* bytes \([0-9]*\) pkt.*/\1/p' | tail -n 1)
 	check "tc: all packets came to the filters" "$counted >= $recvs" "$counted, $(cat "$T/load")"
 	"$TC" -n $R qdisc del dev ra clsact
@@ -371,6 +399,7 @@ path_wireguard() {
 	LEAST=0.1
 	through wireguard 198.18.2.2 "wireguard:5 udp_rx:2 local_v4:2"
 	LEAST=
+	sampled wireguard 198.18.2.2 net_worker
 	ends_down wireguard
 }
 
@@ -391,7 +420,7 @@ ends_down() { # PATH
 
 trap net_down EXIT
 net_up
-names="vlan vxlan wireguard udp4 udp6 drop bridge xdp tc iptables nat flowtable nft route4 route6"
+names="vlan vxlan wireguard threaded udp4 udp6 drop bridge xdp tc iptables nat flowtable nft route4 route6"
 shift
 [ $# = 0 ] || names=$*
 for name in $names; do

@@ -122,7 +122,7 @@ int main(int argc, char **argv)
 	r.profile.rules = &rules;
 	make_times();
 	began_ns = now_ns(CLOCK_MONOTONIC);
-	if (make_profile(&r.profile, &sampler, 1, 10 * NSEC_PER_SEC))
+	if (make_profile(&r.profile, &sampler, 1))
 		return EXIT_FAILED;
 	sort_s = seconds_since(began_ns);
 	freopen("/dev/null", "w", stdout);

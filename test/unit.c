@@ -96,19 +96,32 @@ static void test_parse_number(void)
 	}
 }
 
-static void test_last_cpu(void)
+static void test_parse_cpus(void)
 {
 	static const struct {
 		const char *list;
-		int last;
+		int last, count;
 	} cases[] = {
-		{ "0\n", 0 },	      { "0-3\n", 3 }, { "1,3\n", 3 }, { "0-1,4-5,7", 7 },
-		{ "0,2-127\n", 127 }, { "\n", -1 },   { "", -1 },
+		{ "0\n", 0, 1 },
+		{ "0-3\n", 3, 4 },
+		{ "1,3\n", 3, 2 },
+		{ "0-1,4-5,7", 7, 5 },
+		{ "0,2-127\n", 127, 127 },
+		{ "\n", -1, 0 },
+		{ "", -1, 0 },
+		{ "0-2047", 2047, MAX_CPUS },
 	};
 
-	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)
-		CHECK(last_cpu(cases[i].list) == cases[i].last, "'%s' gives %d", cases[i].list,
-		      last_cpu(cases[i].list));
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		bool cpus[MAX_CPUS + 1] = {};
+		int last = parse_cpus(cases[i].list, cpus), count = 0;
+
+		for (int cpu = 0; cpu <= MAX_CPUS; cpu++)
+			count += cpus[cpu];
+		CHECK(last == cases[i].last && count == cases[i].count && !cpus[MAX_CPUS],
+		      "'%s' gives %d, %d CPUs", cases[i].list, last, count);
+		CHECK(parse_cpus(cases[i].list, NULL) == last, "%s", cases[i].list);
+	}
 }
 
 static int parse(const char *line)
@@ -459,10 +472,12 @@ static const struct result *made_up_sampled(void)
 	static struct result r;
 
 	memset(&r, 0, sizeof(r));
-	for (int cpu = 0; cpu < 4; cpu += 3)
+	for (int cpu = 0; cpu < 4; cpu += 3) {
+		a.cpu[cpu] = (struct times) { .quiet_ns = 1000 };
 		b.cpu[cpu] = (struct times) { .wall_ns = 10000000000,
 					      .ns = { [EV_OTHER] = 10000000000 },
-					      .quiet_ns = quiet_ns[cpu] };
+					      .quiet_ns = 1000 + quiet_ns[cpu] };
+	}
 	b.time = 1700000000.5;
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		r.events[e].name = event_name(e);
@@ -1950,7 +1965,7 @@ int main(int argc, char **argv)
 	}
 	freopen("/dev/null", "w", stderr); /* the messages of bad options */
 	test_parse_number();
-	test_last_cpu();
+	test_parse_cpus();
 	test_parse_options();
 	test_arithmetic();
 	test_share_out();
