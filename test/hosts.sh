@@ -36,18 +36,30 @@ stop_reference() {
 	wait $flood 2>/dev/null || :
 }
 
-# Percent of CPU 0 that an event took, by the reference, while the last measurement was made.
-traced_meanwhile() { # EVENT
-	awk -F, -v event="$1" '
-		FNR == NR { if ($5 == "elapsed") { end = $1; begin = end - $6 / 1e9 } next }
+# What each event took of CPU 0 in the last measurement, and by the reference meanwhile: "event percent percent". In one go, and
+# of the reference the last seconds: emulated, awk is slow.
+compare() {
+	sleep 1 # until the interval is written
+	tail -n 1200 "$T/reference" >"$T/recent"
+	awk -F, '
+		FNR == NR {
+			if ($5 == "elapsed") { end = $1; begin = end - $6 / 1e9 }
+			if ($3 == "event" && $4 == 0) percent[$5] = $7
+			next
+		}
 		$3 == "event" && $4 == 0 && $1 - 0.5 >= begin && $1 <= end {
-			if ($5 == event) ns += $6
+			ns[$5] += $6
 			if ($5 != "net") wall += $6 }
-		END { printf "%.2f", wall ? 100 * ns / wall : -1 }' "$T/csv" "$T/reference"
+		END { for (e in percent) printf "%s %.2f %.2f\n", e, percent[e], wall ? 100 * ns[e] / wall : -1 }' \
+		"$T/csv" "$T/recent" >"$T/compared"
 }
 
-percent_of() { # EVENT: of CPU 0
-	awk -F, -v event="$1" '$3 == "event" && $4 == 0 && $5 == event { printf "%.2f", $7 }' "$T/csv"
+percent_of() { # EVENT
+	awk -v event="$1" '$1 == event { print $2 }' "$T/compared"
+}
+
+traced_meanwhile() { # EVENT
+	awk -v event="$1" '$1 == event { print $3 }' "$T/compared"
 }
 
 hook() { # EVENT: its kind
@@ -67,8 +79,8 @@ row() {
 	fi
 	conserved "$what"
 	seen="$(hook rx_softirq) $(hook send) $(hook samples)"
+	compare
 	net=$(percent_of net)
-	sleep 1 # until the interval is written
 	other=$(traced_meanwhile net)
 	deviation=$(awk "BEGIN { printf \"%+.2f\", $net - $other }")
 	tracing=$(awk -F, -v wall="$(wall 0)" '$3 == "stage" && $4 == 0 && $5 ~ /\/tracing$/ { ns += $11 }
@@ -190,7 +202,7 @@ test_rungs() {
 	forced tp_btf "raw_tp $best perf_event"
 	case $kernel in
 	*-rt) ;; # kprobes take minutes to go there, and were seen above
-	6.1-arm64) ;; # has nothing but kprobes
+	*-arm64) ;; # a minute to come, and at times the emulated machine hangs; vm-6.1-arm64 has nothing else
 	*) forced fentry "tp_btf kprobe perf_event" ;;
 	esac
 	forced "fentry kprobe" "tp_btf perf_event perf_event"
@@ -219,10 +231,12 @@ test_rings() {
 	check "without bpf: each interval has samples of its own" \
 		"$(awk -F, '$5 == "samples" && $8 > 200 && $8 < 1200 { n++ } END { print n + 0 }' "$T/csv") == 5 &&
 		 $(awk -F, '$5 == "samples_lost" { n += $8 } END { print n + 0 }' "$T/csv") == 0" "$(grep samples "$T/csv")"
-	check "without bpf: it takes little time itself" "$(run_row self_user 6) + $(run_row self_kernel 6) < 20000000" "$(grep self "$T/csv")"
+	# 2 ms a second on a real machine
+	check "without bpf: it takes less than a tenth of an emulated CPU" \
+		"$(run_row self_user 6) + $(run_row self_kernel 6) < 0.1 * $(run_row elapsed 6)" "$(grep -e self -e elapsed "$T/csv")"
 	with_netto -f 1
 	check "without bpf: folded stacks" \
-		"$(grep -c '^rx_softirq;net_rx_action;.*[1-9]$' "$T/csv") > 5 && $(grep -c '^send;inet_sendmsg.*[1-9]$' "$T/csv") > 5" "$(cat "$T/csv")"
+		"$(grep -c '^rx_softirq;net_rx_action;.*[0-9]$' "$T/csv") > 5 && $(grep -c '^send;[a-z0-9]*_sendmsg.*[0-9]$' "$T/csv") > 5" "$(cat "$T/csv")"
 	with_netto 1
 	check "without bpf: text" "$(head -n 1 "$T/csv" | grep -c 'sampled without eBPF') == 1 && $(grep -c '^ all ~' "$T/csv") == 1" "$(cat "$T/csv")"
 	start_netto -c 600
@@ -237,6 +251,12 @@ test_rings() {
 }
 
 all="tp_btf $best perf_event"
+case $kernel in
+*-arm64) # the second CPU must not sleep for long: else the emulated machine (qemu 7.2) may hang when code is patched
+	while :; do sleep 1; done &
+	heartbeat=$!
+	;;
+esac
 start_reference
 case $* in
 '')
@@ -266,3 +286,4 @@ case $* in
 	;;
 esac
 stop_reference
+[ -z "${heartbeat-}" ] || kill "$heartbeat"
