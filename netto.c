@@ -120,6 +120,13 @@ static const char *error_text(int err)
 	return err == -ENOTSUPP ? "Not supported by this kernel" : strerror(-err);
 }
 
+/* The hash of a stack and one frame more, as in netto.bpf.c. */
+static uint64_t add_to_hash(uint64_t hash, uint64_t frame)
+{
+	hash = (hash ^ frame) * 0x9e3779b97f4a7c15; /* 2^64 / golden ratio */
+	return hash ^ hash >> 32;
+}
+
 /* A plain decimal number, as a whole, within [min, max]; false if it is anything else. */
 static bool parse_number(const char *text, double min, double max, bool whole, double *number)
 {
@@ -1034,9 +1041,11 @@ static const struct {
 		.symbols = "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* "
 			"__bpf_trace_* __traceiter_* ___bpf_prog_run __bpf_prog_run* "
 			"trace_call_bpf kprobe_* kretprobe_* __kretprobe_* rethook_* "
-			"arch_rethook_* trampoline_handler trampoline_probe_handler __bpf_tramp_* ftrace_trampoline "
-			"ftrace_call* ftrace_regs_* ftrace_ops_* arch_ftrace_ops_list_func "
-			"aggr_pre_handler opt_pre_handler brk_handler call_break_hook do_debug_exception el1_dbg",
+			"arch_rethook_* trampoline_handler trampoline_probe_handler "
+			"__bpf_tramp_* ftrace_trampoline ftrace_call* ftrace_regs_* "
+			"ftrace_ops_* arch_ftrace_ops_list_func aggr_pre_handler "
+			"opt_pre_handler brk_handler call_break_hook do_debug_exception "
+			"el1_dbg",
 		.callers = "ktime_get_mono_fast_ns",
 	},
 	[STAGE_UNKNOWN] = {
@@ -2129,13 +2138,20 @@ static void start_samples(struct sampler *s, struct netto *skel)
 		s->period_ns = RING_BYTES / 2 * NSEC_PER_SEC / sizeof(struct record) / s->hz;
 }
 
-/* Samples without eBPF: what netto_sample does */
-
-/* The half of a CPU's table for an interval, empty if it has been for an older one. */
-static half_t *half_for(struct sampler *s, int cpu, uint32_t window)
+/* The half of a CPU's table that is for an interval, when its turn comes. */
+static half_t *half_at(const struct sampler *s, int cpu, uint32_t window)
 {
 	size_t half = cpu * s->halves + (window & (s->halves - 1));
-	half_t *h = (half_t *)(s->tables + half * s->half_size);
+
+	return (half_t *)(s->tables + half * s->half_size);
+}
+
+/* Samples without eBPF: what netto_sample does */
+
+/* The half for an interval, empty if it has been for an older one. */
+static half_t *half_for(struct sampler *s, int cpu, uint32_t window)
+{
+	half_t *h = half_at(s, cpu, window);
 
 	if (h->window != window) {
 		h->window = window;
@@ -2150,10 +2166,8 @@ static void count_stack(struct sampler *s, half_t *h, const uint64_t *stack, uns
 	uint64_t hash = EV_OTHER, *words = (uint64_t *)&h->slots[s->slots] + h->used;
 	uint32_t at;
 
-	for (unsigned i = 0; i < depth; i++) {
-		hash = (hash ^ stack[i]) * 0x9e3779b97f4a7c15;
-		hash ^= hash >> 32;
-	}
+	for (unsigned i = 0; i < depth; i++)
+		hash = add_to_hash(hash, stack[i]);
 	at = hash & (s->slots - 1);
 	for (unsigned i = 0; i < s->slots && h->slots[at].window == h->window; i++) {
 		if (h->slots[at].hash == hash) {
@@ -3130,8 +3144,7 @@ static bool read_tables(struct profile *p, const struct sampler *s, uint32_t win
 	if (!grow((void **)&p->raws, &p->raw_room, 0, sizeof(*p->raws)))
 		return false;
 	for (int cpu = 0; cpu < s->cpus; cpu++) {
-		size_t half = cpu * s->halves + (window & (s->halves - 1));
-		const half_t *h = (const half_t *)(s->tables + half * s->half_size);
+		const half_t *h = half_at(s, cpu, window);
 
 		if (h->window == window && !read_half(p, h, s, cpu))
 			return false;
@@ -3177,10 +3190,8 @@ static void merge_raw(struct profile *p, uint32_t *table, size_t size, uint32_t 
 	size_t at;
 	struct stack *stack;
 
-	for (int i = 0; i < s->depth; i++) {
-		hash = (hash ^ s->frames[i]->hash) * 0x9e3779b97f4a7c15;
-		hash ^= hash >> 32;
-	}
+	for (int i = 0; i < s->depth; i++)
+		hash = add_to_hash(hash, s->frames[i]->hash);
 	for (at = hash & (size - 1); table[at]; at = (at + 1) & (size - 1))
 		if (p->stacks[table[at] - 1].hash == hash)
 			break;
@@ -3809,6 +3820,14 @@ static void print_stacks(FILE *f, const struct result *r)
 	}
 }
 
+/* Where and how long; how comes behind it. */
+static void print_title(FILE *f, const struct result *r)
+{
+	fprintf(f, "netto: %s, %s %s %s, %d CPU%s, %.3f s, ", r->host.nodename, r->host.sysname,
+		r->host.release, r->host.machine, r->cpus, r->cpus == 1 ? "" : "s",
+		r->elapsed_ns / 1e9);
+}
+
 static const char *count_name(const struct result *r, int i)
 {
 	return counts[i].event ? r->events[counts[i].event].name : counts[i].name;
@@ -3833,9 +3852,8 @@ static void print_counts(FILE *f, const struct result *r)
 {
 	char name[12];
 
-	fprintf(f, "netto: %s, %s %s %s, %d CPU%s, %.3f s, not measured: what /proc counts\n\n",
-		r->host.nodename, r->host.sysname, r->host.release, r->host.machine, r->cpus,
-		r->cpus == 1 ? "" : "s", r->elapsed_ns / 1e9);
+	print_title(f, r);
+	fputs("not measured: what /proc counts\n\n", f);
 	fprintf(f, "%4s", "CPU");
 	for (int i = 0; i < COUNTS; i++)
 		fprintf(f, " %11s", count_name(r, i));
@@ -3854,10 +3872,8 @@ static void print_table(FILE *f, const struct result *r)
 {
 	char name[12];
 
-	fprintf(f, "netto: %s, %s %s %s, %d CPU%s, %.3f s, %s%s%s, ", r->host.nodename,
-		r->host.sysname, r->host.release, r->host.machine, r->cpus, r->cpus == 1 ? "" : "s",
-		r->elapsed_ns / 1e9,
-		r->events[EV_RX_SOFTIRQ].source == TRACED ? "traced" : "sampled",
+	print_title(f, r);
+	fprintf(f, "%s%s%s, ", r->events[EV_RX_SOFTIRQ].source == TRACED ? "traced" : "sampled",
 		is_net_sampled(r) && r->events[EV_RX_SOFTIRQ].source == TRACED ? " and sampled"
 									       : "",
 		r->no_bpf ? " without eBPF" : "");
