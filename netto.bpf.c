@@ -101,6 +101,7 @@ enum { SOFT, HARD };
 /* Configuration, written by user space before loading. */
 const volatile __u8 rt;	      /* PREEMPT_RT: softirqs belong to tasks */
 const volatile __u8 switches; /* sched_switch is hooked, and so softirqs are */
+const volatile __u8 fields;   /* by a program that reads those of the tasks */
 const volatile __u8 rest;     /* events are told from samples of what is not traced */
 const volatile enum {
 	PARK_NOWHERE, /* there are no hooks that set a slot of the task level */
@@ -154,29 +155,54 @@ const volatile struct {
 };
 
 /*
- * The socket operations of the network families, at the level that every way into them passes,
- * from 5.10 to 7.x: X(program, event, kernel function). inet6_release ends in inet_release, which
- * is enough.
+ * The kernel functions that are measured, from 5.10 to 7.x: X(program, how, event, function); how:
+ * netto_enter_HOW() and netto_leave_HOW(). One of a module has its name before it.
  */
-#define OPERATIONS(X)                                                                              \
-	X(send4, EV_SEND, inet_sendmsg)                                                            \
-	X(send6, EV_SEND, inet6_sendmsg)                                                           \
-	X(sendpg, EV_SEND, inet_sendpage) /* until 6.4 */                                          \
-	X(sendpkt, EV_SEND, packet_sendmsg)                                                        \
-	X(sendxsk, EV_SEND, xsk_sendmsg)                                                           \
-	X(recv4, EV_RECV, inet_recvmsg)                                                            \
-	X(recv6, EV_RECV, inet6_recvmsg)                                                           \
-	X(recvspl, EV_RECV, tcp_splice_read)                                                       \
-	X(recvcom, EV_RECV, sock_common_recvmsg) /* raw IPv6, L2TP */                              \
-	X(recvpkt, EV_RECV, packet_recvmsg)                                                        \
-	X(recvxsk, EV_RECV, xsk_recvmsg) /* from 5.11 */                                           \
-	X(connect, EV_CONN, inet_stream_connect)                                                   \
-	X(conndgr, EV_CONN, inet_dgram_connect)                                                    \
-	X(accept, EV_CONN, inet_accept)                                                            \
-	X(shutdwn, EV_CONN, inet_shutdown)                                                         \
-	X(close, EV_CONN, inet_release)
+#define FUNCTIONS(X)                                                                               \
+	/* the socket operations of the network families, at the level that every way into them */ \
+	/* passes; inet6_release ends in inet_release, which is enough */                          \
+	X(send4, hot, EV_SEND, "inet_sendmsg")                                                     \
+	X(send6, hot, EV_SEND, "inet6_sendmsg")                                                    \
+	X(sendpg, operation, EV_SEND, "inet_sendpage") /* until 6.4 */                             \
+	X(sendpkt, operation, EV_SEND, "af_packet:packet_sendmsg")                                 \
+	X(sendxsk, operation, EV_SEND, "xsk_sendmsg")                                              \
+	X(recv4, hot, EV_RECV, "inet_recvmsg")                                                     \
+	X(recv6, hot, EV_RECV, "inet6_recvmsg")                                                    \
+	X(recvspl, operation, EV_RECV, "tcp_splice_read")                                          \
+	X(recvcom, operation, EV_RECV, "sock_common_recvmsg") /* raw IPv6, L2TP */                 \
+	X(recvpkt, operation, EV_RECV, "af_packet:packet_recvmsg")                                 \
+	X(recvxsk, operation, EV_RECV, "xsk_recvmsg") /* from 5.11 */                              \
+	X(read, read, EV_RECV, "tcp_read_sock")	      /* NVMe, io_uring's zero copy */             \
+	X(connect, operation, EV_CONN, "inet_stream_connect")                                      \
+	X(conndgr, operation, EV_CONN, "inet_dgram_connect")                                       \
+	X(accept, operation, EV_CONN, "inet_accept")                                               \
+	X(shutdwn, operation, EV_CONN, "inet_shutdown")                                            \
+	X(close, operation, EV_CONN, "inet_release")                                               \
+	X(tsq, work, EV_TCP_WORK, "tcp_tasklet_func")	/* until 6.16 */                           \
+	X(tsqwork, work, EV_TCP_WORK, "tcp_tsq_workfn") /* on a BH workqueue */                    \
+	X(retrans, work, EV_TCP_WORK, "tcp_write_timer")                                           \
+	X(delack, work, EV_TCP_WORK, "tcp_delack_timer")                                           \
+	X(keepal, work, EV_TCP_WORK, "tcp_keepalive_timer")                                        \
+	X(pace, work, EV_TCP_WORK, "tcp_pace_kick")                                                \
+	X(compack, work, EV_TCP_WORK, "tcp_compressed_ack_kick")                                   \
+	X(wgenc, poll, EV_NET_WORKER, "wireguard:wg_packet_encrypt_worker")                        \
+	X(wgdec, poll, EV_NET_WORKER, "wireguard:wg_packet_decrypt_worker")                        \
+	X(wgtx, poll, EV_NET_WORKER, "wireguard:wg_packet_tx_worker")                              \
+	X(wghsend, poll, EV_NET_WORKER, "wireguard:wg_packet_handshake_send_worker")               \
+	X(wghrecv, poll, EV_NET_WORKER, "wireguard:wg_packet_handshake_receive_worker")            \
+	X(cryptd, poll, EV_NET_WORKER, "cryptd:cryptd_queue_worker") /* others' crypto too */      \
+	X(padatap, poll, EV_NET_WORKER, "padata_parallel_worker")                                  \
+	X(padatas, poll, EV_NET_WORKER, "padata_serial_worker")                                    \
+	X(reinjct, reinject, EV_NET_WORKER, "xfrm_trans_reinject")                                 \
+	X(tlstx, poll, EV_NET_WORKER, "tls:tx_work_handler")                                       \
+	X(tlsstrp, poll, EV_NET_WORKER, "tls:tls_strp_work")                                       \
+	X(mptcp, poll, EV_NET_WORKER, "mptcp_worker")                                              \
+	X(psock, poll, EV_NET_WORKER, "sk_psock_backlog")                                          \
+	X(vhosttx, poll, EV_NET_WORKER, "vhost_net:handle_tx")                                     \
+	X(vhostrx, poll, EV_NET_WORKER, "vhost_net:handle_rx")                                     \
+	X(busy, poll, EV_BUSY_POLL, "__napi_busy_loop") /* from 6.9 */
 
-#define PROBE_OF_OPERATION(name, event, function) { "netto_" #name, event },
+#define PROBE_OF_FUNCTION(name, how, event, function) { "netto_" #name, event, ALWAYS },
 
 /*
  * What measures each event; its kind and target are the section name of the program, and the
@@ -185,14 +211,24 @@ const volatile struct {
 const volatile struct {
 	char program[15];
 	__u8 event;
+	enum {
+		ALWAYS,
+		WITH_FIELDS, /* it asks for kernel fields, which raw tracepoints do not read */
+		ELSE, /* it calls what the probe before it in the table is of, which is better */
+	} when;
 } probes[] = {
-	{ "netto_soft", EV_RX_SOFTIRQ },
-	{ "netto_soft", EV_TX_SOFTIRQ },
+	{ "netto_soft", EV_RX_SOFTIRQ, ALWAYS },
+	{ "netto_soft", EV_TX_SOFTIRQ, ALWAYS },
+	{ "netto_irq", EV_HARDIRQ, ALWAYS },
+	{ "netto_raise", EV_HARDIRQ, ALWAYS },
 	/* clang-format off: the macro is rows */
-	OPERATIONS(PROBE_OF_OPERATION)
+	FUNCTIONS(PROBE_OF_FUNCTION)
 	/* clang-format on */
-	{ "netto_switch", EV_OTHER },
-	{ "netto_switch", EV_IDLE },
+	{ "netto_busyold", EV_BUSY_POLL, ELSE },
+	{ "netto_switch", EV_NAPI_THREAD, WITH_FIELDS },
+	{ "netto_switch", EV_IO_WORKER, WITH_FIELDS },
+	{ "netto_switch", EV_OTHER, ALWAYS },
+	{ "netto_switch", EV_IDLE, ALWAYS },
 };
 
 /*
@@ -208,6 +244,7 @@ struct {
 	__u8 ready;	/* the task on this CPU is known to have task storage, or needs none */
 	__u8 preparing; /* a task is allocating it, and may have been preempted in that */
 	__u16 flags;	/* of the task on this CPU: OVERTAKEN, MISSED */
+	__u8 base;	/* what the task on this CPU is outside operations: an event */
 	struct {
 		__u64 event; /* EV_NONE: none runs */
 		__u64 since; /* this level's clock when it began */
@@ -220,7 +257,7 @@ struct {
 	__u64 mark_unseen;   /* at the last mark: unseen with what was still open */
 	__u64 mark_ns[16];   /* at the last mark: ns[] with what was still open */
 	__u64 ns[16];	     /* exclusive time */
-	__u64 count[16];     /* entries; for idle: switches to the idle task */
+	__u64 count[16];     /* entries; of idle and of whole threads: switches to them */
 	__u64 missed;	     /* operations that were still open when their task began another */
 	/* half a kB, so that indexing is a shift, and CPUs share no cache line */
 } cpus[MAX_CPUS] __attribute__((aligned(64)));
@@ -412,7 +449,7 @@ static __noinline int netto_change(cpu_t *c, __u32 slot, __u64 event)
 
 	if (!old || (old >> shift & 15) == event)
 		return 0;
-	if (slot == SLOT_TASK && event != EV_OTHER && (old & 15) != EV_OTHER)
+	if (slot == SLOT_TASK && event != c->base && (old & 15) != c->base)
 		add(&c->missed, 1);
 	word |= (old & SLOT_MASK & ~(15ull << shift)) | event << shift;
 	WRITE_ONCE(c->task, word);
@@ -439,9 +476,10 @@ static __always_inline void change_task(cpu_t *c, __u64 from, __u64 to)
 		add(&c->ns[from], (__s64)(word - old + from - to) >> SLOT_BITS);
 }
 
-static __always_inline int is_operation(__u32 slots)
+/* True if more is set than what the task on this CPU is anyway. */
+static __always_inline int is_operation(cpu_t *c, __u32 slots)
 {
-	return slots != EV_OTHER && slots != EV_IDLE;
+	return slots != c->base;
 }
 
 /* Gives the current task its storage here, where it can be allocated: in sched_switch it cannot. */
@@ -458,7 +496,7 @@ static __noinline int netto_prepare(cpu_t *c)
 }
 
 /* An entry starts afresh, whatever the slot holds: a missed exit ends here. */
-static __always_inline void enter_operation(__u64 event)
+static __always_inline void netto_enter_hot(__u64 event)
 {
 	cpu_t *c = this_cpu();
 
@@ -469,9 +507,75 @@ static __always_inline void enter_operation(__u64 event)
 }
 
 /* An exit ends whatever the slot holds; without an entry it does nothing. */
-static __always_inline void leave_operation(__u64 event)
+static __always_inline void netto_leave_hot(__u64 event)
 {
-	change_task(this_cpu(), event, EV_OTHER);
+	cpu_t *c = this_cpu();
+
+	change_task(c, event, c->base);
+}
+
+/* The same where it is not for each packet, without a copy of it in each program. */
+static __noinline int netto_enter_operation(__u64 event)
+{
+	netto_enter_hot(event);
+	return 0;
+}
+
+static __noinline int netto_leave_operation(__u64 event)
+{
+	netto_leave_hot(event);
+	return 0;
+}
+
+/*
+ * What else tasks do, which overrides operations. Not in softirqs (of PREEMPT_RT: they override
+ * it).
+ */
+static __noinline int netto_enter_poll(__u64 event)
+{
+	cpu_t *c = this_cpu();
+
+	if (c->irq[SOFT].event)
+		return 0;
+	add(&c->count[event_index(event)], 1);
+	if (!c->ready)
+		netto_prepare(c);
+	return netto_change(c, SLOT_POLL, event);
+}
+
+static __noinline int netto_leave_poll(__u64 event)
+{
+	cpu_t *c = this_cpu();
+
+	if (c->irq[SOFT].event || (READ_ONCE(c->task) >> EVENT_BITS & 15) != event)
+		return 0;
+	return netto_change(c, SLOT_POLL, EV_NONE);
+}
+
+/* An operation that softirqs and other operations call too, and then it is theirs. */
+static __always_inline void netto_enter_read(__u64 event)
+{
+	cpu_t *c = this_cpu();
+
+	if (!is_operation(c, READ_ONCE(c->task) & SLOT_MASK))
+		netto_enter_poll(event);
+}
+
+static __always_inline void netto_leave_read(__u64 event)
+{
+	netto_leave_poll(event);
+}
+
+/* Until 5.10.162 a tasklet's: then it is in a softirq. */
+static __always_inline void netto_enter_reinject(__u64 event)
+{
+	if (bpf_core_field_exists(((struct xfrm_trans_tasklet *)0)->work))
+		netto_enter_poll(event);
+}
+
+static __always_inline void netto_leave_reinject(__u64 event)
+{
+	netto_leave_poll(event);
 }
 
 /* Likewise for softirqs. */
@@ -524,66 +628,118 @@ static __always_inline void leave_vector(unsigned int vec)
 		leave_softirq(EV_TX_SOFTIRQ);
 }
 
-SEC("tp_btf/softirq_entry")
-int BPF_PROG(netto_soft, unsigned int vec)
+/*
+ * Top halves of devices. They are known as EV_HARDIRQ when they have raised NET_RX, and are `other`
+ * until then.
+ */
+static __always_inline void enter_top_half(void)
 {
-	enter_vector(vec);
+	cpu_t *c = this_cpu();
+
+	if (!c->task)
+		return;
+	c->irq[HARD].since = bpf_ktime_get_ns();
+	c->irq[HARD].event = EV_OTHER;
+}
+
+static __always_inline void raise(unsigned int vec)
+{
+	if (vec == NET_RX_SOFTIRQ) {
+		cpu_t *c = this_cpu();
+
+		if (c->irq[HARD].event)
+			c->irq[HARD].event = EV_HARDIRQ;
+	}
+}
+
+static __always_inline void leave_top_half(void)
+{
+	cpu_t *c = this_cpu();
+	__u64 took = bpf_ktime_get_ns() - c->irq[HARD].since;
+
+	if (!c->irq[HARD].event)
+		return;
+	if (c->irq[HARD].event == EV_HARDIRQ) {
+		c->ns[EV_HARDIRQ] += took;
+		c->count[EV_HARDIRQ]++;
+	} else {
+		add(&c->ns[EV_OTHER], took);
+	}
+	c->irq[HARD].event = EV_NONE;
+	c->hard += took;
+	c->above += took;
+}
+
+/* What TCP does in softirqs that are not traced. */
+static __noinline int netto_enter_work(__u64 event)
+{
+	enter_softirq(event_index(event));
 	return 0;
 }
 
-SEC("tp_btf/softirq_exit")
-int BPF_PROG(netto_soft_x, unsigned int vec)
+static __noinline int netto_leave_work(__u64 event)
 {
-	leave_vector(vec);
+	leave_softirq(event_index(event));
 	return 0;
 }
 
-SEC("raw_tp/softirq_entry")
-int BPF_PROG(netto_soft_r, unsigned int vec)
-{
-	enter_vector(vec);
-	return 0;
-}
-
-SEC("raw_tp/softirq_exit")
-int BPF_PROG(netto_soft_x_r, unsigned int vec)
-{
-	leave_vector(vec);
-	return 0;
-}
-
-#define PROGRAMS_OF_OPERATION(name, event, function)                                               \
-	SEC("fentry/" #function)                                                                   \
-	int netto_##name(void *ctx)                                                                \
+#define PROGRAMS_OF_TRACEPOINT(program, name, call)                                                \
+	SEC("tp_btf/" name)                                                                        \
+	int BPF_PROG(program, unsigned int arg)                                                    \
 	{                                                                                          \
-		enter_operation(event);                                                            \
+		call;                                                                              \
 		return 0;                                                                          \
 	}                                                                                          \
-	SEC("fexit/" #function)                                                                    \
-	int netto_##name##_x(void *ctx)                                                            \
+	SEC("raw_tp/" name)                                                                        \
+	int BPF_PROG(program##_r, unsigned int arg)                                                \
 	{                                                                                          \
-		leave_operation(event);                                                            \
+		call;                                                                              \
 		return 0;                                                                          \
 	}
-OPERATIONS(PROGRAMS_OF_OPERATION)
+PROGRAMS_OF_TRACEPOINT(netto_soft, "softirq_entry", enter_vector(arg))
+PROGRAMS_OF_TRACEPOINT(netto_soft_x, "softirq_exit", leave_vector(arg))
+PROGRAMS_OF_TRACEPOINT(netto_irq, "irq_handler_entry", enter_top_half())
+PROGRAMS_OF_TRACEPOINT(netto_irq_x, "irq_handler_exit", leave_top_half())
+PROGRAMS_OF_TRACEPOINT(netto_raise, "softirq_raise", raise(arg))
 
-/* For kprobes one program serves all operations of an event. */
-#define PROGRAMS_OF_EVENT(name, event)                                                             \
+#define PROGRAMS_OF_FUNCTION(name, how, event, function)                                           \
+	SEC("fentry/" function)                                                                    \
+	int netto_##name(void *ctx)                                                                \
+	{                                                                                          \
+		netto_enter_##how(event);                                                          \
+		return 0;                                                                          \
+	}                                                                                          \
+	SEC("fexit/" function)                                                                     \
+	int netto_##name##_x(void *ctx)                                                            \
+	{                                                                                          \
+		netto_leave_##how(event);                                                          \
+		return 0;                                                                          \
+	}
+FUNCTIONS(PROGRAMS_OF_FUNCTION)
+PROGRAMS_OF_FUNCTION(busyold, poll, EV_BUSY_POLL, "napi_busy_loop") /* it calls the other one */
+
+/* For kprobes one program serves all functions of an event, but for those that have their own. */
+#define PROGRAMS_OF_EVENT(name, how, event)                                                        \
 	SEC("kprobe")                                                                              \
 	int netto_k_##name(void *ctx)                                                              \
 	{                                                                                          \
-		enter_operation(event);                                                            \
+		netto_enter_##how(event);                                                          \
 		return 0;                                                                          \
 	}                                                                                          \
 	SEC("kretprobe")                                                                           \
 	int netto_k_##name##_x(void *ctx)                                                          \
 	{                                                                                          \
-		leave_operation(event);                                                            \
+		netto_leave_##how(event);                                                          \
 		return 0;                                                                          \
 	}
-PROGRAMS_OF_EVENT(send, EV_SEND)
-PROGRAMS_OF_EVENT(recv, EV_RECV)
-PROGRAMS_OF_EVENT(conn, EV_CONN)
+PROGRAMS_OF_EVENT(send, operation, EV_SEND)
+PROGRAMS_OF_EVENT(recv, operation, EV_RECV)
+PROGRAMS_OF_EVENT(read, read, EV_RECV)
+PROGRAMS_OF_EVENT(conn, operation, EV_CONN)
+PROGRAMS_OF_EVENT(busy_poll, poll, EV_BUSY_POLL)
+PROGRAMS_OF_EVENT(tcp_work, work, EV_TCP_WORK)
+PROGRAMS_OF_EVENT(net_worker, poll, EV_NET_WORKER)
+PROGRAMS_OF_EVENT(reinjct, reinject, EV_NET_WORKER)
 
 /* Returns 0, or another number if there is no room. */
 static __always_inline int park(struct task_struct *task, __u32 slots)
@@ -663,7 +819,7 @@ static __noinline int netto_leave(cpu_t *c, struct task_struct *prev, int ended,
 	c->ns[owner(old)] += span(old, word);
 	if (!parking)
 		return 0;
-	if (!is_operation(slots) && !(flags & OVERTAKEN)) {
+	if (!is_operation(c, slots) && !(flags & OVERTAKEN)) {
 		if (flags & MISSED)
 			park(prev, 0);
 		return 0;
@@ -694,7 +850,29 @@ static __always_inline void find_idle_task(cpu_t *c)
 	if ((c->task & SLOT_MASK) != EV_OTHER || unseen(c, *idle))
 		return;
 	c->task = (c->task & ~(__u64)SLOT_MASK) | EV_IDLE;
+	c->base = EV_IDLE;
 	c->count[EV_IDLE]++;
+}
+
+/* The first 8 bytes of a name, as they are read on a CPU with the lowest byte first. */
+#define NAME(a, b, c, d, e, f, g, h)                                                               \
+	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 |   \
+	 (__u64)(f) << 40 | (__u64)(g) << 48 | (__u64)(h) << 56)
+#define LENGTH(n) (~0ull >> (64 - 8 * (n)))
+
+/* The event that a thread of the kernel of that name is as a whole. */
+static __always_inline __u64 thread_event(__u64 name)
+{
+	if ((name & LENGTH(5)) == NAME('n', 'a', 'p', 'i', '/', 0, 0, 0) ||
+	    (name & LENGTH(7)) == NAME('c', 'p', 'u', 'm', 'a', 'p', '/', 0) ||
+	    name == NAME('b', 'a', 'c', 'k', 'l', 'o', 'g', '_'))
+		return EV_NAPI_THREAD;
+	if ((name & LENGTH(5)) == NAME('m', 't', '7', '6', '-', 0, 0, 0))
+		return EV_NET_WORKER;
+	if (name == NAME('i', 'o', 'u', '-', 'w', 'r', 'k', '-') ||
+	    name == NAME('i', 'o', '_', 'w', 'q', 'e', '_', 'w')) /* until 5.11 */
+		return EV_IO_WORKER;
+	return EV_OTHER;
 }
 
 /*
@@ -704,26 +882,33 @@ static __always_inline void find_idle_task(cpu_t *c)
 static __always_inline void switch_task(cpu_t *c, struct task_struct *prev,
 					struct task_struct *next, int fields)
 {
-	__u64 now = bpf_ktime_get_ns() - c->above, word = now << SLOT_BITS, old = c->task;
+	__u64 now = bpf_ktime_get_ns() - c->above, word = now << SLOT_BITS, old = c->task, base;
 	__u32 slots = old & SLOT_MASK;
 
-	if (unseen(c, (__u64)prev) || is_operation(slots) || (__s64)(old - c->resumed) < 0 ||
+	if (unseen(c, (__u64)prev) || is_operation(c, slots) || (__s64)(old - c->resumed) < 0 ||
 	    c->flags)
 		netto_leave(c, prev, fields && prev->exit_state, now);
 	else
 		c->ns[event_index(slots)] += span(old, word);
 	c->ready = 0;
 	slots = 0;
+	base = EV_OTHER;
 	if (fields ? next->pid == 0 : (__u64)next == *idle_task()) {
-		slots = EV_IDLE;
+		base = EV_IDLE;
 		c->count[EV_IDLE]++;
 	} else {
+		if (fields && next->flags & (PF_KTHREAD | PF_IO_WORKER)) {
+			base = thread_event(*(__u64 *)next->comm);
+			if (base != EV_OTHER)
+				c->count[event_index(base)]++;
+		}
 		if (parking == PARK_HASH ||
 		    (parking == PARK_STORAGE && fields && next->bpf_storage))
 			slots = netto_unpark(c, next);
-		if (!slots)
-			slots = EV_OTHER;
 	}
+	if (!slots)
+		slots = base;
+	c->base = base;
 	c->running = (__u64)next;
 	c->resumed = word;
 	c->task = word | slots;
@@ -867,6 +1052,18 @@ int netto_sample(struct bpf_perf_event_data *ctx)
 	return 0;
 }
 
+/* What the task is that a CPU starts with. */
+static __always_inline __u64 first_base(void)
+{
+	char name[16] = {};
+
+	if (switches && !(__u32)bpf_get_current_pid_tgid())
+		return EV_IDLE;
+	if (!fields || bpf_get_current_comm(name, sizeof(name)))
+		return EV_OTHER;
+	return thread_event(*(__u64 *)name);
+}
+
 /*
  * Writes down the state of this CPU at this instant. Run by BPF_PROG_TEST_RUN in an IPI on the CPU
  * that user space names; where the kernel cannot do that (before 5.10), attached, and hit by user
@@ -885,9 +1082,8 @@ int netto_mark(void *ctx)
 		c->running = task;
 		c->ready = 0;
 		c->resumed = now << SLOT_BITS;
-		c->task = c->resumed | EV_OTHER;
-		if (switches && !(__u32)bpf_get_current_pid_tgid())
-			c->task = c->resumed | EV_IDLE;
+		c->base = first_base();
+		c->task = c->resumed | c->base;
 	}
 	if (switches)
 		find_idle_task(c);

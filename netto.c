@@ -1383,9 +1383,11 @@ static int prepare_sorting(struct symbols *s, struct rules *r, int kallsyms)
 	return 0;
 }
 
-static bool is_operation(int event)
+/* Whether an event is measured by its functions. */
+static bool is_of_functions(int event)
 {
-	return event == EV_RECV || event == EV_SEND || event == EV_CONN;
+	return event == EV_RECV || event == EV_SEND || event == EV_CONN || event == EV_BUSY_POLL ||
+	       event == EV_TCP_WORK || event == EV_NET_WORKER;
 }
 
 /* A stack, sorted. */
@@ -1421,7 +1423,7 @@ static void resolve_frames(struct symbols *symbols, struct rules *rules, const u
 		/* a return address is behind the call */
 		const struct symbol *s = find_symbol(symbols, rules, addresses[i] - !exact);
 		bool is_tracing = s->traits.stage == STAGE_TRACING ||
-				  (!i && rules->has_kprobes && is_operation(s->traits.root) &&
+				  (!i && rules->has_kprobes && is_of_functions(s->traits.root) &&
 				   addresses[0] - s->address <= BREAKPOINT_BYTES);
 
 		exact = s->traits.stage == STAGE_INTERRUPT;
@@ -1633,9 +1635,12 @@ struct probe {
 	struct bpf_program *entry, *exit; /* of this kind; exit: NULL if there is none */
 	struct bpf_link *entry_link, *exit_link;
 	char target[40]; /* kernel function or tracepoint */
+	char module[16]; /* that it may be in; or empty */
 	int event;
-	bool operation; /* of sockets: each of them may be missing; the others are the core */
-	int kind;	/* the best that is not refused */
+	int when;      /* as in netto.bpf.c */
+	bool function; /* each of these may be missing; the others are the core */
+	bool absent;   /* and this one is: it is not called */
+	int kind;      /* the best that is not refused */
 	bool attached;
 	char why_not[KINDS][64];
 };
@@ -1686,8 +1691,8 @@ static bool has_btf(void)
 	return !without("btf") && !access("/sys/kernel/btf/vmlinux", R_OK);
 }
 
-/* Why a kind of hook cannot be had here at all, or NULL. */
-static const char *lacking(int kind)
+/* Why a kind of hook cannot be had here for a probe, whichever it is of, or NULL. */
+static const char *lacking(const struct probe *p, int kind)
 {
 	if (without(kinds[kind].name))
 		return "left out by NETTO_WITHOUT";
@@ -1695,6 +1700,8 @@ static const char *lacking(int kind)
 		return "not wanted in sample mode";
 	if ((kind == TP_BTF || kind == FENTRY) && !has_btf())
 		return "this kernel gives no BTF: it needs CONFIG_DEBUG_INFO_BTF";
+	if (kind == RAW_TP && p->when == WITH_FIELDS)
+		return "it reads no field of a task";
 	if (kind == KPROBE && access("/sys/bus/event_source/devices/kprobe/type", R_OK))
 		return "this kernel has none: it needs CONFIG_KPROBE_EVENTS";
 	return NULL;
@@ -1705,7 +1712,7 @@ static void choose_kind(struct probe *p, int kind)
 {
 	const char *why;
 
-	for (; kind && (why = lacking(kind)); kind = kinds[kind].next)
+	for (; kind && (why = lacking(p, kind)); kind = kinds[kind].next)
 		snprintf(p->why_not[kind], sizeof(p->why_not[kind]), "%s", why);
 	p->kind = kind;
 }
@@ -1726,7 +1733,7 @@ static int core_kind(const struct session *s)
 static void refuse_core(struct session *s, const char *why)
 {
 	for (int i = 0; i < MAX_PROBES; i++)
-		if (!s->probes[i].operation)
+		if (!s->probes[i].function)
 			refuse(&s->probes[i], why);
 	for (int i = 0; i < MAX_PROBES; i++) /* tasks must be followed for these */
 		while (!core_kind(s) && s->probes[i].kind)
@@ -1783,23 +1790,56 @@ static struct bpf_program *find_program(struct netto *skel, const char *name, co
 	return bpf_object__find_program_by_name(skel->obj, full);
 }
 
-/* Takes the programs for a probe's kind, and asks for them to be loaded. */
+/* A function that is not there is not called: that is all there is to be known of it. */
+static void set_absent(struct probe *p, const char *why)
+{
+	snprintf(p->why_not[p->kind], sizeof(p->why_not[p->kind]), "%s", why);
+	p->kind = NO_HOOK;
+	p->absent = true;
+}
+
+/*
+ * What BTF does not know is not there, unless its module is, which has no BTF before 5.11, and else
+ * gives it to CAP_SYS_ADMIN alone.
+ */
+static void look_for_function(struct probe *p)
+{
+	char path[40];
+
+	if (!bpf_program__set_attach_target(p->entry, 0, p->target))
+		return;
+	snprintf(path, sizeof(path), "/sys/module/%s", p->module);
+	if (!p->module[0])
+		set_absent(p, "not in this kernel");
+	else if (access(path, F_OK))
+		set_absent(p, "its module is not loaded");
+	else
+		refuse(p, "no BTF of its module");
+}
+
+/*
+ * Takes the programs for a probe's kind, and asks for them to be loaded. For kprobes there is one
+ * for all functions of an event, but for those that have their own.
+ */
 static void take_programs(struct probe *p, struct netto *skel, const char *name)
 {
-	char of_event[32];
+	char own[32], common[32];
 
-	snprintf(of_event, sizeof(of_event), "netto_k_%s", skel->rodata->events[p->event].name);
-	if (p->kind == KPROBE)
-		name = of_event;
+	if (p->when == ELSE && p[-1].kind)
+		set_absent(p, "its inner part is hooked");
 	p->entry = find_program(skel, name, p->kind == RAW_TP ? "_r" : "");
-	p->exit = find_program(skel, name, p->kind == RAW_TP ? "_x_r" : "_x");
-	if (p->kind == FENTRY && bpf_program__set_attach_target(p->entry, 0, p->target)) {
-		snprintf(p->why_not[FENTRY], sizeof(p->why_not[FENTRY]),
-			 "not in this kernel, or its module is not loaded");
-		p->kind = NO_HOOK;
-	}
+	if (p->kind == FENTRY)
+		look_for_function(p);
 	if (!p->kind)
 		return;
+	if (p->kind == KPROBE) {
+		snprintf(own, sizeof(own), "netto_k_%s", name + strlen("netto_"));
+		snprintf(common, sizeof(common), "netto_k_%s",
+			 (const char *)skel->rodata->events[p->event].name);
+		name = find_program(skel, own, "") ? own : common;
+		p->entry = find_program(skel, name, "");
+	}
+	p->exit = find_program(skel, name, p->kind == RAW_TP ? "_x_r" : "_x");
 	bpf_program__set_autoload(p->entry, true);
 	if (p->exit)
 		bpf_program__set_autoload(p->exit, true);
@@ -1809,12 +1849,12 @@ static void take_programs(struct probe *p, struct netto *skel, const char *name)
 
 /*
  * Opens the object with the programs for all probes that are not refused; `only`, if any, instead
- * of all socket operations. Returns how many of these there are, or -errno.
+ * of all functions. Returns how many of these there are, or -errno.
  */
 static int open_probes(struct session *s, const struct probe *only)
 {
 	struct bpf_program *program;
-	int operations = 0;
+	int functions = 0;
 
 	s->skel = open_object(s);
 	if (!s->skel)
@@ -1824,12 +1864,12 @@ static int open_probes(struct session *s, const struct probe *only)
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
 
-		if (p->operation && only && p != only)
+		if (p->function && only && p != only)
 			continue;
 		take_programs(p, s->skel, (const char *)s->skel->rodata->probes[i].program);
-		operations += p->operation && p->kind;
+		functions += p->function && p->kind;
 	}
-	return operations;
+	return functions;
 }
 
 /* Reads the table of probes, and takes the best kind for each that this host has. */
@@ -1843,13 +1883,18 @@ static int list_probes(struct session *s)
 		return -errno;
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
-		const char *name = (const char *)skel->rodata->probes[i].program, *section;
+		const char *name = (const char *)skel->rodata->probes[i].program;
+		const char *section = bpf_program__section_name(find_program(skel, name, ""));
+		const char *target = strchr(section, '/') + 1, *colon = strchr(target, ':');
 
-		section = bpf_program__section_name(find_program(skel, name, ""));
 		p->event = skel->rodata->probes[i].event;
-		p->operation = !strncmp(section, "fentry/", 7);
-		snprintf(p->target, sizeof(p->target), "%s", strchr(section, '/') + 1);
-		choose_kind(p, p->operation ? FENTRY : TP_BTF);
+		p->when = skel->rodata->probes[i].when;
+		p->function = !strncmp(section, "fentry/", 7);
+		if (colon)
+			snprintf(p->module, sizeof(p->module), "%.*s", (int)(colon - target),
+				 target);
+		snprintf(p->target, sizeof(p->target), "%s", colon ? colon + 1 : target);
+		choose_kind(p, p->function ? FENTRY : TP_BTF);
 	}
 	netto__destroy(skel);
 	if (!core_kind(s))
@@ -2250,29 +2295,37 @@ static void read_rings(struct sampler *s, uint32_t window, uint64_t end_ns)
 			read_ring(s, cpu, window, end_ns);
 }
 
-/* Whether the time of an event is traced: by at least one hook. */
+/* Whether the time of an event is traced: by at least one hook, or there is nothing to hook. */
 static bool is_traced(const struct session *s, int event)
 {
-	for (int i = 0; i < MAX_PROBES; i++)
-		if (s->probes[i].event == event && s->probes[i].kind)
+	bool absent = false, refused = false;
+
+	for (int i = 0; i < MAX_PROBES; i++) {
+		if (s->probes[i].event != event)
+			continue;
+		if (s->probes[i].kind)
 			return true;
-	return false;
+		absent |= s->probes[i].absent;
+		refused |= !s->probes[i].absent;
+	}
+	return absent && !refused;
 }
 
 /*
  * Opens and loads the programs of the probes, and that of the samples; `only`, if any, instead of
- * all socket operations. Returns 0 or -errno.
+ * all functions. Returns 0 or -errno.
  */
 static int try_load(struct session *s, const struct probe *only)
 {
-	int operations = open_probes(s, only), core = core_kind(s), err;
-	bool parking = s->rt ? core != NO_HOOK : operations > 0;
-	bool storage = s->storage && core == TP_BTF && operations > 0;
+	int functions = open_probes(s, only), core = core_kind(s), err;
+	bool parking = s->rt ? core != NO_HOOK : functions > 0;
+	bool storage = s->storage && core == TP_BTF && functions > 0;
 
-	if (operations < 0)
-		return operations;
+	if (functions < 0)
+		return functions;
 	s->skel->rodata->rt = s->rt;
 	s->skel->rodata->switches = core != NO_HOOK;
+	s->skel->rodata->fields = core == TP_BTF;
 	s->skel->rodata->parking = storage ? PARK_STORAGE : parking ? PARK_HASH : PARK_NOWHERE;
 	for (int i = 0; i < MAX_PROBES; i++)
 		s->skel->rodata->rest |= !is_traced(s, s->probes[i].event);
@@ -2324,7 +2377,7 @@ static bool refuse_part(struct session *s, int load_err)
 		struct probe *p = &s->probes[i];
 		int kind = p->kind, refused;
 
-		if (!p->operation || !kind)
+		if (!p->function || !kind)
 			continue;
 		refused = try_alone(s, p);
 		if (refused && s->storage) {
@@ -2338,7 +2391,7 @@ static bool refuse_part(struct session *s, int load_err)
 		found |= refused;
 		if (refused) /* -EPERM: hosts that refuse fentry do so for all */
 			for (int j = i; j < (refused == -EPERM ? MAX_PROBES : i + 1); j++)
-				if (s->probes[j].operation && s->probes[j].kind == kind)
+				if (s->probes[j].function && s->probes[j].kind == kind)
 					refuse(&s->probes[j], error_text(refused));
 	}
 	s->sampler.hz = hz;
@@ -2390,15 +2443,17 @@ static bool attach_probes(struct session *s)
 
 		if (!p->kind)
 			continue;
-		if (i && p->entry == p[-1].entry && !p->operation) /* it serves two events */
+		if (i && p->entry == p[-1].entry && !p->function) /* it serves several events */
 			p->attached = p[-1].attached;
 		else
 			err = attach_probe(p);
-		if (err && !p->operation) {
+		if (err && !p->function) {
 			refuse_core(s, error_text(err));
 			return false;
 		}
-		if (err) {
+		if (err == -ENOENT && p->kind == KPROBE) {
+			set_absent(p, "not in this kernel, or its module is not loaded");
+		} else if (err) {
 			refuse(p, error_text(err));
 			complete = false;
 		}
@@ -2559,7 +2614,7 @@ static bool is_all_traced(const struct session *s)
 {
 	for (int i = 0; i < MAX_PROBES; i++) {
 		const struct probe *p = &s->probes[i];
-		const char *why_not = p->why_not[p->operation ? FENTRY : TP_BTF];
+		const char *why_not = p->why_not[p->function ? FENTRY : TP_BTF];
 
 		if (is_traced(s, p->event))
 			continue;
@@ -3338,8 +3393,8 @@ struct event {
 	const char *name;
 	bool net;					      /* a part of `net` */
 	enum { UNMEASURED, TRACED, SAMPLED, COUNTED } source; /* COUNTED: by the kernel itself */
-	char hook[256]; /* KIND:TARGET+TARGET..., of what measures it */
-	char why[256];	/* "not KIND: REASON", of what would be better; of its first hook */
+	char hook[512]; /* KIND:TARGET+TARGET..., of what measures it */
+	char why[256];	/* "not KIND: REASON", of what would be better; of the first of its hooks */
 };
 
 struct result {
@@ -3374,9 +3429,8 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 		struct event *e = &events[p->event];
 		size_t used = strlen(e->hook);
 
-		for (int kind = NO_HOOK + 1; kind < KINDS && (!i || p[-1].event != p->event);
-		     kind++)
-			if (p->why_not[kind][0])
+		for (int kind = NO_HOOK + 1, first = !e->why[0]; kind < KINDS && first; kind++)
+			if (p->why_not[kind][0] && !p->absent)
 				snprintf(e->why + strlen(e->why), sizeof(e->why) - strlen(e->why),
 					 "%snot %s: %s", e->why[0] ? "; " : "", kinds[kind].name,
 					 p->why_not[kind]);
@@ -3581,7 +3635,7 @@ static void count_missed(struct result *r)
 	uint64_t sampled_ns = 0;
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		if (r->events[e].source == SAMPLED || (r->events[e].net && r->events[e].source))
+		if (r->events[e].source && (r->events[e].source == SAMPLED || e < EV_OTHER))
 			sampled_ns += r->all.ns[e];
 	p->missed = fdim((double)sampled_ns * p->hz / NSEC_PER_SEC,
 			 p->samples - p->all.samples[EV_IDLE] + p->lost);

@@ -11,11 +11,20 @@
 struct task_struct {
 	int pid;	   /* 0: the idle task of a CPU */
 	int exit_state;	   /* not 0: it runs no more */
+	unsigned int flags;
+	char comm[16];	   /* its name */
 	void *bpf_storage; /* NULL until a BPF program keeps something with the task; from 5.11 */
+};
+
+struct work_struct {};
+
+struct xfrm_trans_tasklet {
+	struct work_struct work;
 };
 
 #pragma clang attribute pop
 
-enum { NET_TX_SOFTIRQ = 2, NET_RX_SOFTIRQ = 3 }; /* include/linux/interrupt.h */
+enum { NET_TX_SOFTIRQ = 2, NET_RX_SOFTIRQ = 3 };	   /* include/linux/interrupt.h */
+enum { PF_IO_WORKER = 0x10, PF_KTHREAD = 0x00200000 }; /* include/linux/sched.h */
 
 #endif

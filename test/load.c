@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/if_alg.h>
 #include <linux/io_uring.h>
 #include <linux/perf_event.h>
 #include <linux/seccomp.h>
@@ -33,6 +34,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -411,6 +413,12 @@ static void prepare_pipe(struct io *io)
 	must(pipe(io->pipe), "pipe");
 }
 
+static long long cpu_of(const struct rusage *usage)
+{
+	return (usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * NS +
+	       (usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) * 1000;
+}
+
 static void *ring_map(int fd, size_t size, off_t offset)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, offset);
@@ -420,10 +428,8 @@ static void *ring_map(int fd, size_t size, off_t offset)
 	return p;
 }
 
-static void prepare_ring(struct io *io)
+static void open_ring(struct ring *r, struct io_uring_params p)
 {
-	struct io_uring_params p = {};
-	struct ring *r = &io->ring;
 	char *sq, *cq;
 
 	r->fd = syscall(SYS_io_uring_setup, 1, &p);
@@ -442,6 +448,11 @@ static void prepare_ring(struct io *io)
 	r->cq_head = (unsigned int *)(cq + p.cq_off.head);
 	r->cq_mask = *(unsigned int *)(cq + p.cq_off.ring_mask);
 	r->cqes = (struct io_uring_cqe *)(cq + p.cq_off.cqes);
+}
+
+static void prepare_ring(struct io *io)
+{
+	open_ring(&io->ring, (struct io_uring_params) {});
 }
 
 static void prepare_messages(struct io *io)
@@ -832,8 +843,8 @@ static void run_udpflood(char **argv)
 	flood(&io, argv);
 }
 
-/* A UDP socket in the namespace, one of `ip netns`: sockets stay where they were made. */
-static int socket_in(const char *netns, int family)
+/* A socket in the namespace, one of `ip netns`: sockets stay where they were made. */
+static int socket_in(const char *netns, int family, int type)
 {
 	char path[256];
 	int fd;
@@ -842,11 +853,11 @@ static int socket_in(const char *netns, int family)
 	fd = must(open(path, O_RDONLY | O_CLOEXEC), path);
 	must(setns(fd, CLONE_NEWNET), "setns");
 	close(fd);
-	return must(socket(family, SOCK_DGRAM, 0), "socket");
+	return must(socket(family, type, 0), "socket");
 }
 
-/* From the namespace argv[0] to argv[1], to an address of that one, argv[2]. */
-static void open_path(struct io *io, char **argv)
+/* From the namespace argv[0] to argv[1], to an address of that one, argv[2]. TCP: rx listens. */
+static void open_path(struct io *io, char **argv, int type)
 {
 	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(PORT) };
 	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(PORT) };
@@ -858,11 +869,14 @@ static void open_path(struct io *io, char **argv)
 	if (!six && inet_pton(AF_INET, argv[2], &v4.sin_addr) != 1)
 		die(argv[2], "not an address");
 	((struct sockaddr_in *)&any)->sin_port = htons(PORT);	/* where sin6_port is, too */
-	io->rx = socket_in(argv[1], any.ss_family);
+	io->rx = socket_in(argv[1], any.ss_family, type);
 	/* What is sent while the receiver's CPU is held up is not to be lost. */
 	buffer(io->rx, SO_RCVBUF, SO_RCVBUFFORCE);
+	must(setsockopt(io->rx, SOL_SOCKET, SO_REUSEADDR, &len, sizeof(len)), "SO_REUSEADDR");
 	must(bind(io->rx, (struct sockaddr *)&any, len), "bind");
-	io->tx = socket_in(argv[0], any.ss_family);
+	if (type == SOCK_STREAM)
+		must(listen(io->rx, 1), "listen");
+	io->tx = socket_in(argv[0], any.ss_family, type);
 	must(connect(io->tx, to, len), "connect");
 }
 
@@ -870,7 +884,7 @@ static void run_udppath(char **argv)
 {
 	struct io io = {};
 
-	open_path(&io, argv);
+	open_path(&io, argv, SOCK_DGRAM);
 	flood(&io, argv + 3);
 }
 
@@ -881,13 +895,61 @@ static void run_udpsend(char **argv)
 	long long next;
 
 	pin(0, parse_cpu(argv[4]));
-	open_path(&io, argv);
+	open_path(&io, argv, SOCK_DGRAM);
 	for (long i = 0; i < n; i++) {
 		one_send(&io);
 		for (next = wall_now() + pause; pause && wall_now() < next;)
 			;
 	}
 	printf("sends=%ld recvs=0\n", n);
+}
+
+/* Over TCP, as in udppath. */
+static void run_tcppath(char **argv)
+{
+	struct io io = {};
+	int listener;
+
+	open_path(&io, argv, SOCK_STREAM);
+	listener = io.rx;
+	io.rx = must(accept(listener, NULL, NULL), "accept");
+	close(listener);
+	flood(&io, argv + 3);
+}
+
+/*
+ * Waits N times for what does not come, each time busy polling US microseconds: in recv, twice, or in
+ * epoll_wait. The first packet tells the socket which device to poll.
+ */
+static void run_busypoll(char **argv)
+{
+	int us = parse_number(argv[3], 1, 1e6), epoll = epoll_create1(0);
+	long n = parse_count(argv[4]);
+	struct epoll_event event = { .events = EPOLLIN };
+	struct io io = {};
+	long long wall, cpu;
+
+	open_path(&io, argv, SOCK_DGRAM);
+	must(setsockopt(io.rx, SOL_SOCKET, SO_BUSY_POLL, &us, sizeof(us)), "SO_BUSY_POLL");
+	must(epoll_ctl(epoll, EPOLL_CTL_ADD, io.rx, &event), "epoll_ctl");
+	one_send(&io);
+	must(epoll_wait(epoll, &event, 1, PATIENCE * 1000), "epoll_wait");
+	one_recv(&io);
+	set_timeout(io.rx, SO_RCVTIMEO, 1);
+	wall = wall_now();
+	cpu = cpu_now();
+	for (long i = 0; i < n; i++) {
+		if (argv[5]) { /* it polls once after each packet */
+			one_send(&io);
+			must(epoll_wait(epoll, &event, 1, PATIENCE * 1000), "epoll_wait");
+			one_recv(&io);
+			if (epoll_wait(epoll, &event, 1, 1) != 0)
+				die("epoll_wait", "there is something");
+		}
+		if (!argv[5] && (recv(io.rx, io.buf, SIZE, 0) >= 0 || errno != EAGAIN))
+			die("recv", strerror(errno));
+	}
+	printf("waits=%ld cpu_ns=%lld wall_ns=%lld\n", n, cpu_now() - cpu, wall_now() - wall);
 }
 
 static void run_unixflood(char **argv)
@@ -970,6 +1032,62 @@ static void run_xsk(char **argv)
 		if (sendto(fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0 || errno != ENXIO)
 			die("sendto of AF_XDP", strerror(errno));
 	printf("sends=%ld recvs=0 calls=%ld\n", done, done);
+}
+
+/*
+ * Reads of much that is nothing, by the workers of io_uring; or none, and a thread that looks for
+ * them all the time. worker_ns: their CPU time, where they are threads of this process (from 5.12).
+ */
+static void run_uring_work(char **argv)
+{
+	long n = parse_count(argv[0]);
+	bool sqpoll = argv[1];
+	struct io_uring_params p = { .flags = sqpoll ? IORING_SETUP_SQPOLL : 0,
+				     .sq_thread_idle = 10000 };
+	static char buf[16 << 20];
+	struct rusage all, own;
+	struct ring r;
+	int zero = must(open("/dev/zero", O_RDONLY), "/dev/zero");
+
+	memset(buf, 1, sizeof(buf));
+	open_ring(&r, p);
+	if (sqpoll)
+		usleep(n * 1000);
+	for (long i = 0; i < n && !sqpoll; i++) {
+		unsigned int head = *r.cq_head;
+
+		*r.sqe = (struct io_uring_sqe) {
+			.opcode = IORING_OP_READ,
+			.flags = IOSQE_ASYNC,
+			.fd = zero,
+			.addr = (uintptr_t)buf,
+			.len = sizeof(buf),
+		};
+		__atomic_store_n(r.sq_tail, *r.sq_tail + 1, __ATOMIC_RELEASE);
+		must(syscall(SYS_io_uring_enter, r.fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0),
+		     "io_uring_enter");
+		if (r.cqes[head & r.cq_mask].res != sizeof(buf))
+			die("io_uring", "short");
+		__atomic_store_n(r.cq_head, head + 1, __ATOMIC_RELEASE);
+	}
+	getrusage(RUSAGE_SELF, &all);
+	getrusage(RUSAGE_THREAD, &own);
+	printf("reads=%ld worker_ns=%lld\n", sqpoll ? 0 : n, cpu_of(&all) - cpu_of(&own));
+}
+
+/* Holds an algorithm of the kernel's, which so gets an instance, until it is killed. */
+static void run_algorithm(char **argv)
+{
+	struct sockaddr_alg name = { .salg_family = AF_ALG };
+
+	snprintf((char *)name.salg_type, sizeof(name.salg_type), "%s", argv[0]);
+	snprintf((char *)name.salg_name, sizeof(name.salg_name), "%s", argv[1]);
+	must(bind(must(socket(AF_ALG, SOCK_SEQPACKET, 0), "socket"), (struct sockaddr *)&name,
+		  sizeof(name)),
+	     argv[1]);
+	puts("held");
+	fflush(stdout);
+	pause();
 }
 
 /* The timer's interrupts of a sampler that takes no samples: what those cost on this machine. */
@@ -1091,6 +1209,12 @@ static const struct load loads[] = {
 	{ "udpsend", "NETNS_TX NETNS_RX ADDRESS N CPU [NS]",
 	  "the same, N messages that nobody reads, and NS to pass after each",
 	  .run = run_udpsend },
+	{ "tcppath", "NETNS_TX NETNS_RX ADDRESS SECONDS CPU_TX CPU_RX [SIZE]", "over TCP",
+	  .run = run_tcppath },
+	{ "busypoll", "NETNS_TX NETNS_RX ADDRESS US N [epoll]", "N receives of nothing",
+	  .run = run_busypoll },
+	{ "uring_work", "N|MS [sqpoll]", "16 MB each, by io_uring's workers", .run = run_uring_work },
+	{ "algorithm", "TYPE NAME", "holds it, until killed", .run = run_algorithm },
 	{ "unixflood", "SECONDS CPU", "unix as often as it goes", .run = run_unixflood },
 	{ "switches", "SECONDS CPU [NICE]", "two processes, two pipes", .run = run_switches },
 	{ "timers", "HZ", "perf events on each CPU, until killed", .run = run_timers },

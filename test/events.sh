@@ -1,0 +1,365 @@
+# shellcheck shell=sh
+# What is neither NET_RX, NET_TX nor a socket operation: each event with something that is known of it, and none where it is not.
+# For a virtual machine with a virtio network card, in busybox's sh. Runs as root; $1 = the name of the test, $2... = some of
+# the functions below, without their event_; all without.
+#
+# Two namespaces over veth, netto-a sends from CPU 0, netto-b receives on CPU 1. The kernel's own counters of calls (kprobes,
+# which count without eBPF), of interrupts and of the CPU time of threads are what netto must agree with.
+# shellcheck disable=SC2034 # for lib.sh
+part=$1
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/samples.sh"
+A=netto-a B=netto-b ADDRESS=192.0.2.2
+IP=$(which ip) TC=$(which tc) # not the shell's own, which busybox's prefers
+XDP=${XDP:-/xdp.o}
+TRACING=/sys/kernel/tracing
+EVENTS="napi_thread busy_poll tcp_work net_worker hardirq io_worker"
+
+ip() {
+	"$IP" "$@"
+}
+
+net_up() {
+	net_down
+	ip netns add $A
+	ip netns add $B
+	ip -n $A link add a1 type veth peer name b1 netns $B
+	ip -n $A addr add 192.0.2.1/24 dev a1
+	ip -n $B addr add $ADDRESS/24 dev b1
+	for end in "$A a1" "$B b1"; do
+		ip -n "${end% *}" link set lo up
+		ip -n "${end% *}" link set "${end#* }" up
+	done
+}
+
+net_down() {
+	for ns in $A $B; do
+		ip netns del "$ns" 2>/dev/null
+	done
+	return 0
+}
+
+# veth polls where there is XDP.
+xdp_on() {
+	ip -n $B link set b1 xdpdrv obj "$XDP" sec xdp
+}
+
+xdp_off() {
+	ip -n $B link set b1 xdpdrv off
+}
+
+threaded() { # 0|1
+	ip netns exec $B sh -c "echo $1 >/sys/class/net/b1/threaded" 2>"$T/try"
+}
+
+udp() { # SECONDS [COMMAND...]: measured, or whatever the command does with it
+	seconds=$1
+	shift
+	"${@:-measure}" load udppath $A $B ${TO:-$ADDRESS} "$seconds" 0 1 64
+}
+
+# What the functions that netto hooks for an event are: of the last measurement.
+functions() { # EVENT
+	sed -n "s/.*,hook\/$1=[a-z]*:\([^,]*\),.*/\1/p" "$T/csv" | tr '+' ' '
+}
+
+count_calls() { # FUNCTION...: from now on
+	[ ! -e $TRACING/events/calls ] || echo 0 >$TRACING/events/calls/enable
+	echo >$TRACING/kprobe_events
+	for f in "$@"; do
+		echo "p:calls/$f $f" >>$TRACING/kprobe_events
+	done
+	[ $# = 0 ] || echo 1 >$TRACING/events/calls/enable
+}
+
+calls() { # [FUNCTION]: how many of those there were
+	awk -v name="${1-}" '!name || $1 == name { s += $2 } END { print s + 0 }' $TRACING/kprobe_profile
+}
+
+# measured EVENT WHAT COMMAND...: netto's count of the event is the kernel's, of the same time.
+counted() {
+	event=$1 what=$2
+	shift 2
+	"$NETTO" -c -F 0 0.01 >"$T/csv" 2>"$T/err"
+	functions=$(functions "$event")
+	# shellcheck disable=SC2086 # words
+	count_calls $functions
+	start_netto -c -F 997 600
+	before=$(calls)
+	"$@" >"$T/load" 2>&1 || fail "$what" "$*: exit status $?: $(cat "$T/load")"
+	after=$(calls)
+	stop_netto
+	count_calls
+	conserved "$what"
+	called=$((after - before))
+	check "$what: $event has as many entries as its functions have calls ($called)" \
+		"$(count all "$event") >= $called && $(count all "$event") <= $called + ${SLACK:-3}" "$(count all "$event"): $functions"
+}
+
+# none_but WHAT EVENT...: of the events that this is about.
+none_but() {
+	what=$1
+	shift
+	for event in $EVENTS; do
+		case " $* " in
+		*" $event "*) ;;
+		*) check "$what: no $event" "$(count all "$event") == 0 && $(ns all "$event") == 0 &&
+			$(grep -c "event,all,$event," "$T/csv") == 1" "$(grep -e event,all -e "^netto" "$T/csv" "$T/err")" ;;
+		esac
+	done
+}
+
+thread_ns() { # NAME: CPU time of all threads whose name begins so
+	for t in /proc/[0-9]*; do
+		case $(cat "$t/comm" 2>/dev/null) in
+		"$1"*) cat "$t/schedstat" ;;
+		esac
+	done | awk '{ s += $1 } END { printf "%.0f", s }'
+}
+
+# --- events ---------------------------------------------------------------------------------
+
+event_quiet() {
+	udp 1
+	none_but "plain UDP"
+	plain_packets=$(load_value recvs) plain_net=$(ns all net)
+	check "plain UDP: as the load did" "$plain_packets > 100" "$(cat "$T/load")"
+}
+
+# The same packets, polled in a softirq and in a thread.
+event_napi_thread() {
+	xdp_on
+	udp 1.5
+	none_but "polled"
+	polled=$(awk "BEGIN { print $(ns all net) / $(load_value recvs) }")
+	if ! threaded 1; then
+		skip napi_thread "no threaded NAPI in this kernel: $(cat "$T/try")"
+		xdp_off
+		return
+	fi
+	start_netto -c 600
+	before=$(thread_ns napi/b1)
+	udp 1.5 env >"$T/load"
+	after=$(thread_ns napi/b1)
+	stop_netto
+	conserved "threaded"
+	ran=$((after - before))
+	# The kernel leaves out interrupts, netto leaves out softirqs: of what interrupts there is the timer's for the samples.
+	check "threaded: napi_thread is what the thread ran ($ran ns)" \
+		"$(ns all napi_thread) > 0.9 * $ran && $(ns all napi_thread) < 1.08 * $ran && $ran > 100000000" "$(ns all napi_thread)"
+	check "threaded: rx_softirq is below a tenth of it" "$(ns all rx_softirq) < 0.1 * $(ns all napi_thread)" "$(grep event,all "$T/csv")"
+	check "threaded: a packet costs as much, within a third" \
+		"$(ns all net) / $(load_value recvs) > 0.67 * $polled && $(ns all net) / $(load_value recvs) < 1.5 * $polled" \
+		"$(ns all net) for $(cat "$T/load"); polled $polled"
+	shared_out "threaded"
+	check "threaded: its stages are known" "$(stage_total napi_thread/udp_rx) > 0" "$(grep stage,all,napi_thread "$T/csv")"
+	none_but "threaded" napi_thread
+	threaded 0
+	xdp_off
+}
+
+# RPS to CPU 1 is the backlog thread's, where there is one (PREEMPT_RT from 6.10 on).
+event_backlog() {
+	grep -q '^backlog_napi' /proc/[0-9]*/comm 2>/dev/null || return
+	ip netns exec $B sh -c 'echo 2 >/sys/class/net/b1/queues/rx-0/rps_cpus'
+	start_netto -c 600
+	before=$(thread_ns backlog_napi)
+	udp 1.5 env >"$T/load"
+	after=$(thread_ns backlog_napi)
+	stop_netto
+	ip netns exec $B sh -c 'echo 0 >/sys/class/net/b1/queues/rx-0/rps_cpus'
+	conserved "backlog"
+	ran=$((after - before))
+	check "backlog: napi_thread is what the threads ran ($ran ns)" \
+		"$(ns all napi_thread) > 0.9 * $ran && $(ns all napi_thread) < 1.08 * $ran && $ran > 10000000" "$(ns all napi_thread)"
+	none_but "backlog" napi_thread
+}
+
+# 20 ms of polling each, in which nothing comes.
+event_busy_poll() {
+	xdp_on
+	for how in "" epoll; do
+		[ -z "$how" ] || echo 20000 >/proc/sys/net/core/busy_poll
+		# shellcheck disable=SC2086 # a word, or none
+		counted busy_poll "busy polling${how:+ in $how}" load busypoll $A $B $ADDRESS 20000 25 $how
+		polled=$((called * 20000000))
+		check "busy polling${how:+ in $how}: it is the time polled ($polled ns), and no recv" \
+			"$called >= 25 && $(ns all busy_poll) > 0.97 * $polled && $(ns all busy_poll) < 1.2 * $polled &&
+			 $(ns all recv) < 0.1 * $polled" "$(grep event,all "$T/csv"; cat "$T/load")"
+		none_but "busy polling${how:+ in $how}" busy_poll
+		echo 0 >/proc/sys/net/core/busy_poll
+	done
+	xdp_off
+}
+
+# Bulk TCP that must wait: for a shaper, and for the pacing of a queue.
+event_tcp_work() {
+	for qdisc in "tbf rate 200mbit burst 64kb latency 50ms" "fq maxrate 200mbit"; do
+		# shellcheck disable=SC2086 # words
+		"$IP" netns exec $A "$TC" qdisc add dev a1 root $qdisc
+		counted tcp_work "TCP through ${qdisc%% *}" load tcppath $A $B $ADDRESS 1.5 0 1 65000
+		check "TCP through ${qdisc%% *}: more than 20 times, and it takes time" \
+			"$(count all tcp_work) > 20 && $(ns all tcp_work) > 20000" "$(grep event,all "$T/csv"; cat "$T/load")"
+		none_but "TCP through ${qdisc%% *}" tcp_work
+		"$IP" netns exec $A "$TC" qdisc del dev a1 root
+	done
+}
+
+event_wireguard() {
+	ip -n $A link add a2 type wireguard
+	ip -n $B link add b2 type wireguard
+	(umask 077 && wg genkey >"$T/key_a" && wg genkey >"$T/key_b")
+	ip netns exec $A wg set a2 private-key "$T/key_a" listen-port 51820 peer "$(wg pubkey <"$T/key_b")" \
+		allowed-ips 198.18.2.0/24 endpoint $ADDRESS:51820
+	ip netns exec $B wg set b2 private-key "$T/key_b" listen-port 51820 peer "$(wg pubkey <"$T/key_a")" \
+		allowed-ips 198.18.2.0/24 endpoint 192.0.2.1:51820
+	ip -n $A addr add 198.18.2.1/24 dev a2
+	ip -n $B addr add 198.18.2.2/24 dev b2
+	ip -n $A link set a2 up
+	ip -n $B link set b2 up
+	TO=198.18.2.2
+	counted net_worker WireGuard udp 1.5 env
+	TO=
+	check "WireGuard: net_worker is a good part of net" "$(ns all net_worker) > 0.1 * $(ns all net)" "$(grep event,all "$T/csv")"
+	check "WireGuard: its workers' stages are known" "$(stage_total net_worker/wireguard) > 0" "$(grep stage,all,net_worker "$T/csv")"
+	none_but WireGuard net_worker napi_thread # its NAPI is threaded in 7.3
+	ip -n $A link del a2
+	ip -n $B link del b2
+}
+
+# The kernel has it from now on.
+algorithm() { # NAME
+	: >"$T/algorithm"
+	load algorithm aead "$1" >"$T/algorithm" 2>&1 &
+	holders="$holders $!"
+	wait_for grep -q . "$T/algorithm"
+	grep -q held "$T/algorithm" || fail "$1" "$(cat "$T/algorithm")"
+}
+
+# IPsec with its encryption on cryptd's queue, or on padata's.
+event_ipsec() {
+	cipher="rfc4106(gcm(aes))" holders=
+	modprobe algif_aead
+	for template in cryptd pcrypt; do
+		for module in $template esp4 gcm seqiv; do
+			modprobe $module
+		done
+		# The kernel finds such an instance only by the name of its driver.
+		algorithm "$cipher"
+		algorithm "$template($(awk -v name="$cipher" '/^name/ { found = $3 == name } found && /^driver/ { print $3 }' /proc/crypto | tail -n 1))"
+		for ns in $A $B; do
+			for way in "192.0.2.1 192.0.2.2 1" "192.0.2.2 192.0.2.1 2"; do
+				set -- $way
+				ip -n $ns xfrm state add src "$1" dst "$2" proto esp spi "$3" reqid 1 mode transport \
+					aead "$cipher" 0x0102030405060708090a0b0c0d0e0f1011121314 128
+			done
+		done
+		ip -n $A xfrm policy add src 192.0.2.1 dst 192.0.2.2 dir out tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid 1 mode transport
+		ip -n $B xfrm policy add src 192.0.2.1 dst 192.0.2.2 dir in tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid 1 mode transport
+		counted net_worker "IPsec by $template" udp 1.5 env
+		check "IPsec by $template: net_worker is a good part of net" \
+			"$(ns all net_worker) > 0.1 * $(ns all net)" "$(grep event,all "$T/csv"; cat "$T/algorithm" "$T/load")"
+		none_but "IPsec by $template" net_worker
+		for ns in $A $B; do
+			ip -n $ns xfrm state flush
+			ip -n $ns xfrm policy flush
+		done
+	done
+	# shellcheck disable=SC2086 # words
+	kill $holders
+}
+
+# Interrupts of the network card, as the kernel counts them, and none of others.
+irqs() { # PATTERN
+	awk -v pattern="$1" '$0 ~ pattern { for (i = 2; i <= 3; i++) s += $i } END { print s + 0 }' /proc/interrupts
+}
+
+trace_irqs() { # 0|1
+	for e in irq_handler_entry irq_handler_exit softirq_raise; do
+		echo "$1" >$TRACING/events/irq/$e/enable
+	done
+}
+
+event_hardirq() {
+	modprobe virtio_pci
+	modprobe virtio_net
+	wait_for test -e /sys/class/net/eth0
+	ip addr add 10.0.2.15/24 dev eth0
+	ip link set eth0 up
+	wait_for ping -c 1 -W 1 10.0.2.2
+	start_netto -c 600
+	trace_irqs 1
+	before=$(irqs 'virtio0-(in|out)put')
+	ping -c 150 -i 0.01 10.0.2.2 >"$T/load" 2>&1
+	after=$(irqs 'virtio0-(in|out)put')
+	trace_irqs 0
+	stop_netto
+	conserved "virtio-net"
+	raised=$(awk '
+		{ match($0, /\[[0-9]*\]/); cpu = substr($0, RSTART, RLENGTH) }
+		/irq_handler_entry/ { raised[cpu] = 0; inside[cpu] = 1 }
+		/softirq_raise.*NET_RX/ && inside[cpu] { raised[cpu] = 1 }
+		/irq_handler_exit/ { n += raised[cpu]; raised[cpu] = inside[cpu] = 0 }
+		END { print n + 0 }' $TRACING/trace)
+	check "virtio-net: of the top halves in /proc/interrupts ($((after - before))) those that raised NET_RX ($raised)" \
+		"$(count all hardirq) >= $raised && $(count all hardirq) <= $raised + 2 && $raised > 0.8 * ($after - $before) &&
+		 $raised <= $after - $before + 2 && $after - $before >= 150" "$(count all hardirq); $(grep virtio /proc/interrupts)"
+	check "virtio-net: they take time, and less than what they raise" \
+		"$(ns all hardirq) > 0 && $(ns all hardirq) < $(ns all rx_softirq)" "$(grep event,all "$T/csv")"
+	none_but "virtio-net" hardirq
+	ip link set eth0 down
+	start_netto -c 600
+	before=$(irqs ttyS)
+	seq 500 >/dev/ttyS0
+	sleep 0.2
+	after=$(irqs ttyS)
+	stop_netto
+	conserved "a serial port"
+	check "a serial port's top halves are others ($((after - before)))" "$after - $before >= 20" "$(cat /proc/interrupts)"
+	none_but "a serial port"
+}
+
+event_io_worker() {
+	measure load uring_work 60 || return
+	worker=$(load_value worker_ns)
+	if [ "$part" = events-5.10 ]; then # there they are no threads of the process
+		check "io_uring: io_worker takes time" "$(ns all io_worker) > 1000000" "$(grep event,all "$T/csv")"
+	else
+		check "io_uring: io_worker is what the workers ran ($worker ns)" \
+			"$(ns all io_worker) > 0.9 * $worker && $(ns all io_worker) < 1.02 * $worker && $worker > 10000000" \
+			"$(ns all io_worker); $(cat "$T/load")"
+	fi
+	none_but io_uring io_worker
+	check "io_uring: io_worker is no part of net" "$(ns all net) == 0" "$(grep event,all "$T/csv")"
+	measure load uring_work 500 sqpoll || return
+	none_but "io_uring's SQPOLL"
+}
+
+# NVMe over TCP reads from its socket without a socket operation, in a worker.
+event_read_sock() {
+	modprobe nvmet_tcp
+	modprobe nvme_tcp
+	mount -t configfs none /sys/kernel/config 2>/dev/null
+	ip link set lo up
+	target=/sys/kernel/config/nvmet
+	mkdir $target/subsystems/netto $target/ports/1
+	echo 1 >$target/subsystems/netto/attr_allow_any_host
+	echo tcp >$target/ports/1/addr_trtype
+	echo ipv4 >$target/ports/1/addr_adrfam
+	echo 127.0.0.1 >$target/ports/1/addr_traddr
+	echo 4420 >$target/ports/1/addr_trsvcid
+	ln -s $target/subsystems/netto $target/ports/1/subsystems/netto
+	counted recv "NVMe over TCP" sh -c 'echo transport=tcp,traddr=127.0.0.1,trsvcid=4420,nqn=netto,hostnqn=nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-000000000001,hostid=00000000-0000-0000-0000-000000000001 >/dev/nvme-fabrics'
+	check "NVMe over TCP: some of it by tcp_read_sock" "$(functions recv | grep -c tcp_read_sock) == 1" "$(functions recv)"
+	none_but "NVMe over TCP" tcp_work
+}
+
+trap net_down EXIT
+mount -t tracefs none $TRACING 2>/dev/null
+net_up
+names="quiet napi_thread backlog busy_poll tcp_work wireguard ipsec hardirq io_worker read_sock"
+shift
+[ $# = 0 ] || names=$*
+for name in $names; do
+	event_"$name"
+done
