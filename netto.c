@@ -1587,6 +1587,22 @@ static void sort_stack(struct symbols *symbols, struct rules *rules, const uint6
 	walk_stages(out);
 }
 
+/*
+ * What a top half was seen in is cut off where that was interrupted. (Samples by time, which is an
+ * interrupt itself, see none.)
+ */
+static void cut_at_interrupt(struct sorted *s)
+{
+	int end = 0;
+
+	while (end < s->depth && s->frames[end]->traits.stage != STAGE_INTERRUPT)
+		end++;
+	while (end < s->depth && s->frames[end]->traits.stage == STAGE_INTERRUPT)
+		end++;
+	s->depth = end;
+	walk_stages(s);
+}
+
 /* Capabilities */
 
 static uint64_t permitted_capabilities(void)
@@ -3152,6 +3168,8 @@ static int raw_depth(const struct raw *raw)
 static void sort_raw(const struct profile *p, const struct raw *raw, struct sorted *out)
 {
 	sort_stack(p->symbols, p->rules, raw->words + 1, raw_depth(raw), out);
+	if (raw_owner(raw) == EV_HARDIRQ)
+		cut_at_interrupt(out);
 }
 
 /*

@@ -55,7 +55,11 @@ threaded() { # 0|1
 udp() { # SECONDS [COMMAND...]: measured, or whatever the command does with it
 	seconds=$1
 	shift
-	"${@:-measure}" load udppath $A $B ${TO:-$ADDRESS} "$seconds" 0 1 64
+	"${@:-measure}" load udppath $A $B "${TO:-$ADDRESS}" "$seconds" 0 1 64
+}
+
+is_rt() {
+	grep -q PREEMPT_RT /proc/version
 }
 
 # What the functions that netto hooks for an event are: of the last measurement.
@@ -67,13 +71,13 @@ count_calls() { # FUNCTION...: from now on
 	[ ! -e $TRACING/events/calls ] || echo 0 >$TRACING/events/calls/enable
 	echo >$TRACING/kprobe_events
 	for f in "$@"; do
-		echo "p:calls/$f $f" >>$TRACING/kprobe_events
+		echo "p:calls/$f $f" >>$TRACING/kprobe_events || echo "note: cannot count $f"
 	done
 	[ $# = 0 ] || echo 1 >$TRACING/events/calls/enable
 }
 
-calls() { # [FUNCTION]: how many of those there were
-	awk -v name="${1-}" '!name || $1 == name { s += $2 } END { print s + 0 }' $TRACING/kprobe_profile
+calls() {
+	awk '{ s += $2 } END { print s + 0 }' $TRACING/kprobe_profile
 }
 
 # measured EVENT WHAT COMMAND...: netto's count of the event is the kernel's, of the same time.
@@ -109,12 +113,29 @@ none_but() {
 	done
 }
 
-thread_ns() { # NAME: CPU time of all threads whose name begins so
+# How often threads whose names begin so were switched from.
+switches() { # NAME
 	for t in /proc/[0-9]*; do
 		case $(cat "$t/comm" 2>/dev/null) in
-		"$1"*) cat "$t/schedstat" ;;
+		"$1"*) grep ctxt_switches "$t/status" ;;
 		esac
-	done | awk '{ s += $1 } END { printf "%.0f", s }'
+	done | awk '{ s += $2 } END { print s + 0 }'
+}
+
+# Plain UDP, of which these threads have a part: as many entries as switches to them. What they take is truth.sh's matter.
+threads() { # WHAT NAME
+	start_netto -c -F 997 600
+	before=$(switches "$2")
+	udp 1.5 env >"$T/load"
+	after=$(switches "$2")
+	stop_netto
+	conserved "$1"
+	check "$1: napi_thread has as many entries as its threads were switched to ($((after - before)))" \
+		"$(count all napi_thread) >= $after - $before && $(count all napi_thread) <= $after - $before + 2 && $after - $before > 20" \
+		"$(count all napi_thread)"
+	check "$1: it is a good part of net" "$(ns all napi_thread) > 0.1 * $(ns all net)" "$(grep event,all "$T/csv")"
+	shared_out "$1"
+	none_but "$1" napi_thread
 }
 
 # --- events ---------------------------------------------------------------------------------
@@ -131,29 +152,18 @@ event_napi_thread() {
 	xdp_on
 	udp 1.5
 	none_but "polled"
-	polled=$(awk "BEGIN { print $(ns all net) / $(load_value recvs) }")
+	polled=$(awk "BEGIN { print $(ns all net) / $(load_value sends) }")
 	if ! threaded 1; then
 		skip napi_thread "no threaded NAPI in this kernel: $(cat "$T/try")"
 		xdp_off
 		return
 	fi
-	start_netto -c 600
-	before=$(thread_ns napi/b1)
-	udp 1.5 env >"$T/load"
-	after=$(thread_ns napi/b1)
-	stop_netto
-	conserved "threaded"
-	ran=$((after - before))
-	# The kernel leaves out interrupts, netto leaves out softirqs: of what interrupts there is the timer's for the samples.
-	check "threaded: napi_thread is what the thread ran ($ran ns)" \
-		"$(ns all napi_thread) > 0.9 * $ran && $(ns all napi_thread) < 1.08 * $ran && $ran > 100000000" "$(ns all napi_thread)"
+	threads threaded napi/b1
 	check "threaded: rx_softirq is below a tenth of it" "$(ns all rx_softirq) < 0.1 * $(ns all napi_thread)" "$(grep event,all "$T/csv")"
-	check "threaded: a packet costs as much, within a third" \
-		"$(ns all net) / $(load_value recvs) > 0.67 * $polled && $(ns all net) / $(load_value recvs) < 1.5 * $polled" \
+	check "threaded: a packet costs as much, within a half" \
+		"$(ns all net) / $(load_value sends) > 0.5 * $polled && $(ns all net) / $(load_value sends) < 1.5 * $polled" \
 		"$(ns all net) for $(cat "$T/load"); polled $polled"
-	shared_out "threaded"
 	check "threaded: its stages are known" "$(stage_total napi_thread/udp_rx) > 0" "$(grep stage,all,napi_thread "$T/csv")"
-	none_but "threaded" napi_thread
 	threaded 0
 	xdp_off
 }
@@ -162,17 +172,8 @@ event_napi_thread() {
 event_backlog() {
 	grep -q '^backlog_napi' /proc/[0-9]*/comm 2>/dev/null || return
 	ip netns exec $B sh -c 'echo 2 >/sys/class/net/b1/queues/rx-0/rps_cpus'
-	start_netto -c 600
-	before=$(thread_ns backlog_napi)
-	udp 1.5 env >"$T/load"
-	after=$(thread_ns backlog_napi)
-	stop_netto
+	threads backlog backlog_napi
 	ip netns exec $B sh -c 'echo 0 >/sys/class/net/b1/queues/rx-0/rps_cpus'
-	conserved "backlog"
-	ran=$((after - before))
-	check "backlog: napi_thread is what the threads ran ($ran ns)" \
-		"$(ns all napi_thread) > 0.9 * $ran && $(ns all napi_thread) < 1.08 * $ran && $ran > 10000000" "$(ns all napi_thread)"
-	none_but "backlog" napi_thread
 }
 
 # 20 ms of polling each, in which nothing comes.
@@ -200,7 +201,8 @@ event_tcp_work() {
 		counted tcp_work "TCP through ${qdisc%% *}" load tcppath $A $B $ADDRESS 1.5 0 1 65000
 		check "TCP through ${qdisc%% *}: more than 20 times, and it takes time" \
 			"$(count all tcp_work) > 20 && $(ns all tcp_work) > 20000" "$(grep event,all "$T/csv"; cat "$T/load")"
-		none_but "TCP through ${qdisc%% *}" tcp_work
+		# shellcheck disable=SC2046 # a word, or none
+		none_but "TCP through ${qdisc%% *}" tcp_work $(is_rt && echo napi_thread) # of the backlog
 		"$IP" netns exec $A "$TC" qdisc del dev a1 root
 	done
 }
@@ -236,37 +238,44 @@ algorithm() { # NAME
 	grep -q held "$T/algorithm" || fail "$1" "$(cat "$T/algorithm")"
 }
 
-# IPsec with its encryption on cryptd's queue, or on padata's.
+# IPsec, which queues what it has decrypted for a worker, with its encryption on cryptd's queue besides, or on padata's.
 event_ipsec() {
 	cipher="rfc4106(gcm(aes))" holders=
-	modprobe algif_aead
-	for template in cryptd pcrypt; do
-		for module in $template esp4 gcm seqiv; do
-			modprobe $module
-		done
-		# The kernel finds such an instance only by the name of its driver.
-		algorithm "$cipher"
-		algorithm "$template($(awk -v name="$cipher" '/^name/ { found = $3 == name } found && /^driver/ { print $3 }' /proc/crypto | tail -n 1))"
+	for module in algif_aead esp4 gcm seqiv; do
+		modprobe $module 2>/dev/null # or it is no module
+	done
+	# Stable releases of 5.10 and 6.1 have templates that fail the kernel's own tests, and 7.3 needs none.
+	case $part in
+	events-6.12*) set -- xfrm cryptd pcrypt ;;
+	*) set -- xfrm ;;
+	esac
+	for template in "$@"; do
+		if [ "$template" != xfrm ]; then
+			modprobe "$template"
+			# The kernel finds such an instance only by the name of its driver.
+			algorithm "$cipher"
+			algorithm "$template($(awk -v name="$cipher" '
+				/^name/ { found = $3 == name } found && /^driver/ { print $3 }' /proc/crypto | tail -n 1))"
+		fi
 		for ns in $A $B; do
-			for way in "192.0.2.1 192.0.2.2 1" "192.0.2.2 192.0.2.1 2"; do
-				set -- $way
-				ip -n $ns xfrm state add src "$1" dst "$2" proto esp spi "$3" reqid 1 mode transport \
-					aead "$cipher" 0x0102030405060708090a0b0c0d0e0f1011121314 128
-			done
+			ip -n "$ns" xfrm state add src 192.0.2.1 dst $ADDRESS proto esp spi 1 reqid 1 mode transport \
+				aead "$cipher" 0x0102030405060708090a0b0c0d0e0f1011121314 128
 		done
-		ip -n $A xfrm policy add src 192.0.2.1 dst 192.0.2.2 dir out tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid 1 mode transport
-		ip -n $B xfrm policy add src 192.0.2.1 dst 192.0.2.2 dir in tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid 1 mode transport
+		for end in "$A out" "$B in"; do
+			ip -n "${end% *}" xfrm policy add src 192.0.2.1 dst $ADDRESS dir "${end#* }" \
+				tmpl src 192.0.2.1 dst $ADDRESS proto esp reqid 1 mode transport
+		done
 		counted net_worker "IPsec by $template" udp 1.5 env
 		check "IPsec by $template: net_worker is a good part of net" \
-			"$(ns all net_worker) > 0.1 * $(ns all net)" "$(grep event,all "$T/csv"; cat "$T/algorithm" "$T/load")"
+			"$(ns all net_worker) > 0.1 * $(ns all net)" "$(grep event,all "$T/csv"; cat "$T/load")"
 		none_but "IPsec by $template" net_worker
 		for ns in $A $B; do
-			ip -n $ns xfrm state flush
-			ip -n $ns xfrm policy flush
+			ip -n "$ns" xfrm state flush
+			ip -n "$ns" xfrm policy flush
 		done
 	done
 	# shellcheck disable=SC2086 # words
-	kill $holders
+	[ -z "$holders" ] || kill $holders
 }
 
 # Interrupts of the network card, as the kernel counts them, and none of others.
@@ -281,12 +290,12 @@ trace_irqs() { # 0|1
 }
 
 event_hardirq() {
-	modprobe virtio_pci
+	modprobe virtio_pci 2>/dev/null # or it is built in
 	modprobe virtio_net
 	wait_for test -e /sys/class/net/eth0
 	ip addr add 10.0.2.15/24 dev eth0
 	ip link set eth0 up
-	wait_for ping -c 1 -W 1 10.0.2.2
+	wait_for ping -q -c 1 -W 1 10.0.2.2 >/dev/null
 	start_netto -c 600
 	trace_irqs 1
 	before=$(irqs 'virtio0-(in|out)put')
@@ -301,21 +310,29 @@ event_hardirq() {
 		/softirq_raise.*NET_RX/ && inside[cpu] { raised[cpu] = 1 }
 		/irq_handler_exit/ { n += raised[cpu]; raised[cpu] = inside[cpu] = 0 }
 		END { print n + 0 }' $TRACING/trace)
+	# Those that find no work, or the polling under way, raise nothing.
 	check "virtio-net: of the top halves in /proc/interrupts ($((after - before))) those that raised NET_RX ($raised)" \
-		"$(count all hardirq) >= $raised && $(count all hardirq) <= $raised + 2 && $raised > 0.8 * ($after - $before) &&
+		"$(count all hardirq) >= $raised && $(count all hardirq) <= $raised + 2 &&
 		 $raised <= $after - $before + 2 && $after - $before >= 150" "$(count all hardirq); $(grep virtio /proc/interrupts)"
-	check "virtio-net: they take time, and less than what they raise" \
-		"$(ns all hardirq) > 0 && $(ns all hardirq) < $(ns all rx_softirq)" "$(grep event,all "$T/csv")"
-	none_but "virtio-net" hardirq
+	if is_rt; then # there threads do it
+		none_but "virtio-net"
+	else
+		check "virtio-net: most of them raised it, they take time, and less than what they raise" \
+			"$raised > 0.6 * ($after - $before) && $(ns all hardirq) > 0 && $(ns all hardirq) < $(ns all rx_softirq)" \
+			"$(grep event,all "$T/csv")"
+		none_but "virtio-net" hardirq
+	fi
 	ip link set eth0 down
 	start_netto -c 600
 	before=$(irqs ttyS)
-	seq 500 >/dev/ttyS0
+	for _ in $(seq 300); do
+		printf '\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r' # a line that is empty
+	done >/dev/ttyS0
 	sleep 0.2
 	after=$(irqs ttyS)
 	stop_netto
 	conserved "a serial port"
-	check "a serial port's top halves are others ($((after - before)))" "$after - $before >= 20" "$(cat /proc/interrupts)"
+	check "a serial port's top halves are others ($((after - before)))" "$after - $before >= 8" "$(cat /proc/interrupts)"
 	none_but "a serial port"
 }
 

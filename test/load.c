@@ -890,7 +890,7 @@ static void run_udppath(char **argv)
 
 static void run_udpsend(char **argv)
 {
-	long n = parse_count(argv[3]), pause = argv[5] ? parse_number(argv[5], 0, 1e9) : 0;
+	long n = parse_count(argv[3]), pause = argv[5] ? parse_number(argv[5], 0, 1e9 - 1) : 0;
 	struct io io = {};
 	long long next;
 
@@ -898,8 +898,11 @@ static void run_udpsend(char **argv)
 	open_path(&io, argv, SOCK_DGRAM);
 	for (long i = 0; i < n; i++) {
 		one_send(&io);
-		for (next = wall_now() + pause; pause && wall_now() < next;)
-			;
+		if (argv[5] && argv[6])
+			nanosleep(&(struct timespec) { .tv_nsec = pause }, NULL);
+		else
+			for (next = wall_now() + pause; pause && wall_now() < next;)
+				;
 	}
 	printf("sends=%ld recvs=0\n", n);
 }
@@ -1206,7 +1209,7 @@ static const struct load loads[] = {
 	  .run = run_udpflood },
 	{ "udppath", "NETNS_TX NETNS_RX ADDRESS SECONDS CPU_TX CPU_RX [SIZE]",
 	  "the same between two namespaces", .run = run_udppath },
-	{ "udpsend", "NETNS_TX NETNS_RX ADDRESS N CPU [NS]",
+	{ "udpsend", "NETNS_TX NETNS_RX ADDRESS N CPU [NS [sleep]]",
 	  "the same, N messages that nobody reads, and NS to pass after each",
 	  .run = run_udpsend },
 	{ "tcppath", "NETNS_TX NETNS_RX ADDRESS SECONDS CPU_TX CPU_RX [SIZE]", "over TCP",

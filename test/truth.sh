@@ -11,7 +11,7 @@
 # shellcheck disable=SC2034 # for lib.sh
 part=$1
 . "$(dirname "$0")/lib.sh"
-BURN=${BURN:-/burn}
+BURN=${BURN:-/burn} XDP=${XDP:-/xdp.o}
 A=netto-ta B=netto-tb ADDRESS=192.0.2.2
 CPU=$(($(nproc) - 1)) # of the load
 PACKETS=1300 NS=1500000 TOLERANCE=0.02
@@ -19,7 +19,7 @@ if [ "$part" = truth-host ]; then
 	UNSEEN=1
 	PACKETS=5000 NS=400000 TOLERANCE=0.01
 fi
-FIRST=
+FIRST= SLEEP=
 IP=$(which ip) # not the shell's own, which busybox's prefers
 
 net_up() {
@@ -65,12 +65,14 @@ stop_burn() {
 	wait "$burner"
 }
 
-# PACKETS PAUSE [COMMAND...]: the packets, and so much time to pass after each; the command runs it.
+# PACKETS PAUSE [COMMAND...]: the packets, and so much time to pass after each; the command runs it. SLEEP: another thread does
+# the work, and the load sleeps meanwhile.
 packets() {
 	packets=$1 pause=$2
 	shift 2
+	[ -z "$SLEEP" ] || pause=$((NS * 13 / 10))
 	# shellcheck disable=SC2086 # words
-	"$@" $FIRST "$LOAD" udpsend $A $B $ADDRESS "$packets" $CPU "$pause"
+	"$@" $FIRST "$LOAD" udpsend $A $B $ADDRESS "$packets" $CPU "$pause" $SLEEP
 }
 
 # PLACE NS PAUSE: what is burnt, in $T/load too. The program is there until netto has looked up its name.
@@ -170,6 +172,31 @@ truth_prerouting() {
 	truth prerouting rx_softirq nf_prerouting_v4
 }
 
+# veth polls where there is XDP, and then in a thread if it is told so.
+truth_threaded() {
+	if "$IP" -n $B link set b1 xdpdrv obj "$XDP" sec xdp 2>"$T/try" &&
+		"$IP" netns exec $B sh -c 'echo 1 >/sys/class/net/b1/threaded' 2>"$T/try"; then
+		# On the load's CPU, as softirqs are
+		for thread in /proc/[0-9]*; do
+			case $(cat "$thread/comm" 2>/dev/null) in
+			napi/b1*) taskset -p $((1 << CPU)) "${thread#/proc/}" >/dev/null ;;
+			esac
+		done
+		# The CPU is never idle: that it wakes up would be a part of what is not burnt, as switches are; so less often.
+		PACKETS=$((PACKETS / 3)) NS=$((NS * 3))
+		chrt -i 0 "$LOAD" burn 600 $CPU >/dev/null &
+		filler=$!
+		SLEEP=sleep
+		truth ingress napi_thread tc
+		SLEEP=
+		kill $filler
+		wait $filler 2>/dev/null
+	else
+		skip "threaded" "no threaded NAPI on veth here: $(head -n 1 "$T/try")"
+	fi
+	"$IP" -n $B link set b1 xdpdrv off 2>/dev/null
+}
+
 # Sample mode on the same packets, at the same time: the traced time lies in its interval. 95 % would fail one run in twenty: so
 # in twice that, four standard deviations. Another frequency: of two timers in step one would see what the other leaves behind.
 truth_sample() {
@@ -198,7 +225,7 @@ truth_sample() {
 trap net_down EXIT
 net_up
 shift
-names="ingress egress prerouting sample"
+names="ingress egress prerouting sample threaded"
 [ $# = 0 ] || names=$*
 for name in $names; do
 	truth_"$name"

@@ -1432,6 +1432,33 @@ static void check_made_up(const struct made_up_case *cases, unsigned count, bool
 	}
 }
 
+/* A top half in a softirq in a send: of the stack that is its own alone. */
+static void test_top_half(void)
+{
+	uint64_t words[1 + MAX_DEPTH];
+	static struct profile p = { .symbols = &made_up.symbols, .rules = &made_up.rules };
+	struct raw raw = { .words = words };
+	const char *frames = "vring_interrupt __handle_irq_event_percpu handle_irq_event "
+			     "handle_edge_irq __common_interrupt common_interrupt "
+			     "asm_common_interrupt udp_rcv net_rx_action __do_softirq "
+			     "udp_sendmsg inet_sendmsg";
+	struct sorted s;
+	int depth;
+
+	made_up.count = 0;
+	made_up_stack(frames, words + 1);
+	CHECK(!read_made_up(), "the made-up functions");
+	depth = made_up_stack(frames, words + 1);
+	for (int owner = EV_RX_SOFTIRQ; owner <= EV_HARDIRQ; owner += EV_HARDIRQ - EV_RX_SOFTIRQ) {
+		words[0] = owner | depth << 8;
+		sort_raw(&p, &raw, &s);
+		CHECK(told_event(&p, &raw, &s) == owner, "%s", event_name(owner));
+		CHECK(s.stage == STAGE_INTERRUPT, "%s: %s", event_name(owner), stage_name(s.stage));
+		CHECK(s.path_length == (owner == EV_HARDIRQ ? 1 : 3), "%s: %d stages",
+		      event_name(owner), s.path_length);
+	}
+}
+
 /* As many frames as there can be; each of them a root, or none. */
 static void test_deepest_stack(void)
 {
@@ -1980,6 +2007,7 @@ int main(int argc, char **argv)
 	test_tables();
 	check_made_up(made_up_cases, ARRAY_SIZE(made_up_cases), true);
 	check_made_up(made_up_old_cases, ARRAY_SIZE(made_up_old_cases), false);
+	test_top_half();
 	test_deepest_stack();
 	test_recorded();
 	printf("%d passed, %d failed, 0 skipped\n", passed, failed);
