@@ -214,13 +214,14 @@ const volatile struct {
 	enum {
 		ALWAYS,
 		WITH_FIELDS, /* it asks for kernel fields, which raw tracepoints do not read */
-		ELSE, /* it calls what the probe before it in the table is of, which is better */
+		ELSE,	     /* there is none of the one before it in the table, which is better */
 	} when;
 } probes[] = {
 	{ "netto_soft", EV_RX_SOFTIRQ, ALWAYS },
 	{ "netto_soft", EV_TX_SOFTIRQ, ALWAYS },
 	{ "netto_irq", EV_HARDIRQ, ALWAYS },
-	{ "netto_raise", EV_HARDIRQ, ALWAYS },
+	{ "netto_prep", EV_HARDIRQ, ALWAYS },
+	{ "netto_raise", EV_HARDIRQ, ELSE },
 	/* clang-format off: the macro is rows */
 	FUNCTIONS(PROBE_OF_FUNCTION)
 	/* clang-format on */
@@ -629,8 +630,8 @@ static __always_inline void leave_vector(unsigned int vec)
 }
 
 /*
- * Top halves of devices. They are known as EV_HARDIRQ when they have raised NET_RX, and are `other`
- * until then.
+ * Top halves of devices. They are known as EV_HARDIRQ when they have scheduled NAPI, and are
+ * `other` until then.
  */
 static __always_inline void enter_top_half(void)
 {
@@ -642,14 +643,39 @@ static __always_inline void enter_top_half(void)
 	c->irq[HARD].event = EV_OTHER;
 }
 
+static __always_inline void schedule_napi(void)
+{
+	cpu_t *c = this_cpu();
+
+	if (c->irq[HARD].event)
+		c->irq[HARD].event = EV_HARDIRQ;
+}
+
+/*
+ * What drivers call to do so. It is not called for packets on loopback or veth, and says whether
+ * NAPI was not under way already: then NET_RX is raised, or NAPI's thread woken.
+ */
+SEC("fexit/napi_schedule_prep")
+int BPF_PROG(netto_prep, void *napi, __u8 done)
+{
+	if (done)
+		schedule_napi();
+	return 0;
+}
+
+SEC("kretprobe")
+int netto_k_prep(struct pt_regs *ctx)
+{
+	if ((__u8)PT_REGS_RC(ctx))
+		schedule_napi();
+	return 0;
+}
+
+/* Where that cannot be hooked: it costs something for each packet on loopback. */
 static __always_inline void raise(unsigned int vec)
 {
-	if (vec == NET_RX_SOFTIRQ) {
-		cpu_t *c = this_cpu();
-
-		if (c->irq[HARD].event)
-			c->irq[HARD].event = EV_HARDIRQ;
-	}
+	if (vec == NET_RX_SOFTIRQ)
+		schedule_napi();
 }
 
 static __always_inline void leave_top_half(void)

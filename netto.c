@@ -1648,7 +1648,7 @@ static const struct {
 };
 
 struct probe {
-	struct bpf_program *entry, *exit; /* of this kind; exit: NULL if there is none */
+	struct bpf_program *entry, *exit; /* of this kind; NULL if there is none, or none wanted */
 	struct bpf_link *entry_link, *exit_link;
 	char target[40]; /* kernel function or tracepoint */
 	char module[16]; /* that it may be in; or empty */
@@ -1818,11 +1818,11 @@ static void set_absent(struct probe *p, const char *why)
  * What BTF does not know is not there, unless its module is, which has no BTF before 5.11, and else
  * gives it to CAP_SYS_ADMIN alone.
  */
-static void look_for_function(struct probe *p)
+static void look_for_function(struct probe *p, struct bpf_program *program)
 {
 	char path[40];
 
-	if (!bpf_program__set_attach_target(p->entry, 0, p->target))
+	if (!bpf_program__set_attach_target(program, 0, p->target))
 		return;
 	snprintf(path, sizeof(path), "/sys/module/%s", p->module);
 	if (!p->module[0])
@@ -1839,13 +1839,15 @@ static void look_for_function(struct probe *p)
  */
 static void take_programs(struct probe *p, struct netto *skel, const char *name)
 {
+	struct bpf_program *program;
 	char own[32], common[32];
 
+	p->entry = p->exit = NULL;
 	if (p->when == ELSE && p[-1].kind)
-		set_absent(p, "its inner part is hooked");
-	p->entry = find_program(skel, name, p->kind == RAW_TP ? "_r" : "");
+		return;
+	program = find_program(skel, name, p->kind == RAW_TP ? "_r" : "");
 	if (p->kind == FENTRY)
-		look_for_function(p);
+		look_for_function(p, program);
 	if (!p->kind)
 		return;
 	if (p->kind == KPROBE) {
@@ -1853,13 +1855,14 @@ static void take_programs(struct probe *p, struct netto *skel, const char *name)
 		snprintf(common, sizeof(common), "netto_k_%s",
 			 (const char *)skel->rodata->events[p->event].name);
 		name = find_program(skel, own, "") ? own : common;
-		p->entry = find_program(skel, name, "");
+		program = find_program(skel, name, "");
 	}
+	p->entry = program;
 	p->exit = find_program(skel, name, p->kind == RAW_TP ? "_x_r" : "_x");
 	bpf_program__set_autoload(p->entry, true);
 	if (p->exit)
 		bpf_program__set_autoload(p->exit, true);
-	if (p->kind == FENTRY)
+	if (p->kind == FENTRY && p->exit)
 		bpf_program__set_attach_target(p->exit, 0, p->target);
 }
 
@@ -1883,7 +1886,7 @@ static int open_probes(struct session *s, const struct probe *only)
 		if (p->function && only && p != only)
 			continue;
 		take_programs(p, s->skel, (const char *)s->skel->rodata->probes[i].program);
-		functions += p->function && p->kind;
+		functions += p->function && p->entry;
 	}
 	return functions;
 }
@@ -1905,7 +1908,7 @@ static int list_probes(struct session *s)
 
 		p->event = skel->rodata->probes[i].event;
 		p->when = skel->rodata->probes[i].when;
-		p->function = !strncmp(section, "fentry/", 7);
+		p->function = section[0] == 'f'; /* entry or exit */
 		if (colon)
 			snprintf(p->module, sizeof(p->module), "%.*s", (int)(colon - target),
 				 target);
@@ -2423,8 +2426,10 @@ static bool refuse_part(struct session *s, int load_err)
 /* Attaches the program to what the probe's kind asks for. */
 static struct bpf_link *attach_program(const struct probe *p, struct bpf_program *program)
 {
+	bool at_return = !strcmp(bpf_program__section_name(program), "kretprobe");
+
 	if (p->kind == KPROBE)
-		return bpf_program__attach_kprobe(program, program == p->exit, p->target);
+		return bpf_program__attach_kprobe(program, at_return, p->target);
 	return bpf_program__attach(program);
 }
 
@@ -2457,7 +2462,7 @@ static bool attach_probes(struct session *s)
 		struct probe *p = &s->probes[i];
 		int err = 0;
 
-		if (!p->kind)
+		if (!p->entry)
 			continue;
 		if (i && p->entry == p[-1].entry && !p->function) /* it serves several events */
 			p->attached = p[-1].attached;
@@ -2657,8 +2662,10 @@ static int go_blind(struct session *s)
  */
 static int start_without_bpf(struct session *s, int status)
 {
-	for (int i = 0; i < MAX_PROBES; i++)
+	for (int i = 0; i < MAX_PROBES; i++) {
 		s->probes[i].kind = NO_HOOK;
+		s->probes[i].absent = false;
+	}
 	if (opt.mode == TRACE) {
 		message("%s", s->no_bpf);
 		return status;
@@ -3411,7 +3418,8 @@ struct event {
 	const char *name;
 	bool net;					      /* a part of `net` */
 	enum { UNMEASURED, TRACED, SAMPLED, COUNTED } source; /* COUNTED: by the kernel itself */
-	char hook[512]; /* KIND:TARGET+TARGET..., of what measures it */
+	char hook[512]; /* KIND:TARGET+TARGET..., of what measures it; where it changes, +KIND: */
+	int kind;	/* the last one there */
 	char why[256];	/* "not KIND: REASON", of what would be better; of the first of its hooks */
 };
 
@@ -3454,22 +3462,24 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 					 p->why_not[kind]);
 		if (!p->attached)
 			continue;
-		if (e->source == UNMEASURED)
-			snprintf(e->hook, sizeof(e->hook), "%s:%s", kinds[p->kind].name, p->target);
-		else
-			snprintf(e->hook + used, sizeof(e->hook) - used, "+%s", p->target);
-		e->source = TRACED;
+		snprintf(e->hook + used, sizeof(e->hook) - used, "%s%s%s%s", used ? "+" : "",
+			 p->kind == e->kind ? "" : kinds[p->kind].name,
+			 p->kind == e->kind ? "" : ":", p->target);
+		e->kind = p->kind;
 	}
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		bool sampled = is_sampled(s, e);
 
+		if (is_traced(s, e))
+			events[e].source = TRACED;
 		if (sampled && e == EV_IDLE && !core_kind(s))
 			events[e].source = COUNTED;
 		else if (sampled && (e == EV_OTHER || !events[e].source))
 			events[e].source = SAMPLED;
 		if (!events[e].hook[0])
 			snprintf(events[e].hook, sizeof(events[e].hook), "%s%s",
-				 events[e].source == COUNTED   ? "procfs:stat"
+				 events[e].source == TRACED    ? "absent:"
+				 : events[e].source == COUNTED ? "procfs:stat"
 				 : events[e].source != SAMPLED ? "none:"
 				 : s->no_bpf[0]		       ? "perf_ring:"
 							       : "perf_event:",

@@ -207,7 +207,7 @@ event_tcp_work() {
 	done
 }
 
-event_wireguard() {
+wireguard_up() {
 	ip -n $A link add a2 type wireguard
 	ip -n $B link add b2 type wireguard
 	(umask 077 && wg genkey >"$T/key_a" && wg genkey >"$T/key_b")
@@ -219,14 +219,22 @@ event_wireguard() {
 	ip -n $B addr add 198.18.2.2/24 dev b2
 	ip -n $A link set a2 up
 	ip -n $B link set b2 up
+}
+
+wireguard_down() {
+	ip -n $A link del a2
+	ip -n $B link del b2
+}
+
+event_wireguard() {
+	wireguard_up
 	TO=198.18.2.2
 	counted net_worker WireGuard udp 1.5 env
 	TO=
 	check "WireGuard: net_worker is a good part of net" "$(ns all net_worker) > 0.1 * $(ns all net)" "$(grep event,all "$T/csv")"
 	check "WireGuard: its workers' stages are known" "$(stage_total net_worker/wireguard) > 0" "$(grep stage,all,net_worker "$T/csv")"
 	none_but WireGuard net_worker napi_thread # its NAPI is threaded in 7.3
-	ip -n $A link del a2
-	ip -n $B link del b2
+	wireguard_down
 }
 
 # The kernel has it from now on.
@@ -369,6 +377,24 @@ event_read_sock() {
 	counted recv "NVMe over TCP" sh -c 'echo transport=tcp,traddr=127.0.0.1,trsvcid=4420,nqn=netto,hostnqn=nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-000000000001,hostid=00000000-0000-0000-0000-000000000001 >/dev/nvme-fabrics'
 	check "NVMe over TCP: some of it by tcp_read_sock" "$(functions recv | grep -c tcp_read_sock) == 1" "$(functions recv)"
 	none_but "NVMe over TCP" tcp_work
+}
+
+# For README: the same 4,000 packets a second through three set-ups. Not a test: by name only.
+event_example() {
+	xdp_on
+	for setup in plain threaded wireguard; do
+		case $setup in
+		threaded) threaded 1 ;;
+		wireguard) threaded 0; wireguard_up; TO=198.18.2.2 ;;
+		esac
+		load udpsend $A $B "${TO:-$ADDRESS}" 100 0 250000 sleep >/dev/null
+		load udpsend $A $B "${TO:-$ADDRESS}" 100000 0 180000 sleep >/dev/null &
+		sleep 1
+		echo "== $setup"
+		"$NETTO" -s 0 5
+		kill $!
+		wait $! 2>/dev/null
+	done
 }
 
 trap net_down EXIT
