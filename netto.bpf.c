@@ -64,7 +64,8 @@
  * Blind spots. An operation that began before netto attached is not seen until the next one of that
  * task. When another tracer attaches to the same functions, the kernel skips the exit programs of
  * the calls under way: the task stays in its operation until it leaves the next one (likewise after
- * a run that the kernel skipped, counted as a recursion miss). An operation within another (a send
+ * a run that the kernel skipped, counted as a recursion miss). A module that is loaded later has no
+ * hooks. An operation within another (a send
  * that swaps pages in over the network) ends both. All times are nanoseconds of CLOCK_MONOTONIC.
  */
 #include <linux/bpf.h>
@@ -193,16 +194,18 @@ const volatile struct {
 	X(cryptd, poll, EV_NET_WORKER, "cryptd:cryptd_queue_worker") /* others' crypto too */      \
 	X(padatap, poll, EV_NET_WORKER, "padata_parallel_worker")                                  \
 	X(padatas, poll, EV_NET_WORKER, "padata_serial_worker")                                    \
-	X(reinjct, reinject, EV_NET_WORKER, "xfrm_trans_reinject")                                 \
+	X(reinjct, poll, EV_NET_WORKER, "xfrm_trans_reinject") /* a tasklet until 5.10.162 */      \
 	X(tlstx, poll, EV_NET_WORKER, "tls:tx_work_handler")                                       \
 	X(tlsstrp, poll, EV_NET_WORKER, "tls:tls_strp_work")                                       \
 	X(mptcp, poll, EV_NET_WORKER, "mptcp_worker")                                              \
 	X(psock, poll, EV_NET_WORKER, "sk_psock_backlog")                                          \
-	X(vhosttx, poll, EV_NET_WORKER, "vhost_net:handle_tx")                                     \
-	X(vhostrx, poll, EV_NET_WORKER, "vhost_net:handle_rx")                                     \
+	X(vhosttx, poll, EV_NET_WORKER, "vhost_net:handle_tx_kick")                                \
+	X(vhostrx, poll, EV_NET_WORKER, "vhost_net:handle_rx_kick")                                \
+	X(vhosttn, poll, EV_NET_WORKER, "vhost_net:handle_tx_net")                                 \
+	X(vhostrn, poll, EV_NET_WORKER, "vhost_net:handle_rx_net")                                 \
 	X(busy, poll, EV_BUSY_POLL, "__napi_busy_loop") /* from 6.9 */
 
-#define PROBE_OF_FUNCTION(name, how, event, function) { "netto_" #name, event, ALWAYS },
+#define PROBE_OF_FUNCTION(name, how, event, function) { "netto_" #name, event, 0 },
 
 /*
  * What measures each event; its kind and target are the section name of the program, and the
@@ -211,25 +214,24 @@ const volatile struct {
 const volatile struct {
 	char program[15];
 	__u8 event;
-	enum {
-		ALWAYS,
-		WITH_FIELDS, /* it asks for kernel fields, which raw tracepoints do not read */
-		ELSE,	     /* there is none of the one before it in the table, which is better */
-	} when;
+	__u8 spare; /* only where there is none of the one before it in the table, which is better
+		     */
 } probes[] = {
-	{ "netto_soft", EV_RX_SOFTIRQ, ALWAYS },
-	{ "netto_soft", EV_TX_SOFTIRQ, ALWAYS },
-	{ "netto_irq", EV_HARDIRQ, ALWAYS },
-	{ "netto_prep", EV_HARDIRQ, ALWAYS },
-	{ "netto_raise", EV_HARDIRQ, ELSE },
+	{ "netto_soft", EV_RX_SOFTIRQ, 0 },
+	{ "netto_soft", EV_TX_SOFTIRQ, 0 },
+	{ "netto_irq", EV_HARDIRQ, 0 },
+	{ "netto_prep", EV_HARDIRQ, 0 },
+	{ "netto_raise", EV_HARDIRQ, 1 },
 	/* clang-format off: the macro is rows */
 	FUNCTIONS(PROBE_OF_FUNCTION)
 	/* clang-format on */
-	{ "netto_busyold", EV_BUSY_POLL, ELSE },
-	{ "netto_switch", EV_NAPI_THREAD, WITH_FIELDS },
-	{ "netto_switch", EV_IO_WORKER, WITH_FIELDS },
-	{ "netto_switch", EV_OTHER, ALWAYS },
-	{ "netto_switch", EV_IDLE, ALWAYS },
+	{ "netto_busyold", EV_BUSY_POLL, 1 },
+	{ "netto_worker", EV_IO_WORKER, 0 },
+	{ "netto_wqe", EV_IO_WORKER, 1 },
+	{ "netto_switch", EV_NAPI_THREAD, 0 },
+	{ "netto_switch", EV_IO_WORKER, 0 },
+	{ "netto_switch", EV_OTHER, 0 },
+	{ "netto_switch", EV_IDLE, 0 },
 };
 
 /*
@@ -246,6 +248,7 @@ struct {
 	__u8 preparing; /* a task is allocating it, and may have been preempted in that */
 	__u16 flags;	/* of the task on this CPU: OVERTAKEN, MISSED */
 	__u8 base;	/* what the task on this CPU is outside operations: an event */
+	__u8 serving;	/* a softirq runs; not on PREEMPT_RT, where it is a task's */
 	struct {
 		__u64 event; /* EV_NONE: none runs */
 		__u64 since; /* this level's clock when it began */
@@ -450,6 +453,8 @@ static __noinline int netto_change(cpu_t *c, __u32 slot, __u64 event)
 
 	if (!old || (old >> shift & 15) == event)
 		return 0;
+	if (slot == SLOT_TASK && !event) /* read before this CPU was started */
+		event = c->base;
 	if (slot == SLOT_TASK && event != c->base && (old & 15) != c->base)
 		add(&c->missed, 1);
 	word |= (old & SLOT_MASK & ~(15ull << shift)) | event << shift;
@@ -528,58 +533,7 @@ static __noinline int netto_leave_operation(__u64 event)
 	return 0;
 }
 
-/*
- * What else tasks do, which overrides operations. Not in softirqs (of PREEMPT_RT: they override
- * it).
- */
-static __noinline int netto_enter_poll(__u64 event)
-{
-	cpu_t *c = this_cpu();
-
-	if (c->irq[SOFT].event)
-		return 0;
-	add(&c->count[event_index(event)], 1);
-	if (!c->ready)
-		netto_prepare(c);
-	return netto_change(c, SLOT_POLL, event);
-}
-
-static __noinline int netto_leave_poll(__u64 event)
-{
-	cpu_t *c = this_cpu();
-
-	if (c->irq[SOFT].event || (READ_ONCE(c->task) >> EVENT_BITS & 15) != event)
-		return 0;
-	return netto_change(c, SLOT_POLL, EV_NONE);
-}
-
-/* An operation that softirqs and other operations call too, and then it is theirs. */
-static __always_inline void netto_enter_read(__u64 event)
-{
-	cpu_t *c = this_cpu();
-
-	if (!is_operation(c, READ_ONCE(c->task) & SLOT_MASK))
-		netto_enter_poll(event);
-}
-
-static __always_inline void netto_leave_read(__u64 event)
-{
-	netto_leave_poll(event);
-}
-
-/* Until 5.10.162 a tasklet's: then it is in a softirq. */
-static __always_inline void netto_enter_reinject(__u64 event)
-{
-	if (bpf_core_field_exists(((struct xfrm_trans_tasklet *)0)->work))
-		netto_enter_poll(event);
-}
-
-static __always_inline void netto_leave_reinject(__u64 event)
-{
-	netto_leave_poll(event);
-}
-
-/* Likewise for softirqs. */
+/* An entry of a softirq, or of what runs in one. */
 static __always_inline void enter_softirq(__u64 event)
 {
 	cpu_t *c = this_cpu();
@@ -615,6 +569,8 @@ static __always_inline void leave_softirq(__u64 event)
 
 static __always_inline void enter_vector(unsigned int vec)
 {
+	if (!rt)
+		this_cpu()->serving = 1;
 	if (vec == NET_RX_SOFTIRQ)
 		enter_softirq(EV_RX_SOFTIRQ);
 	else if (vec == NET_TX_SOFTIRQ)
@@ -623,10 +579,15 @@ static __always_inline void enter_vector(unsigned int vec)
 
 static __always_inline void leave_vector(unsigned int vec)
 {
+	cpu_t *c = this_cpu();
+
+	c->serving = 0;
 	if (vec == NET_RX_SOFTIRQ)
 		leave_softirq(EV_RX_SOFTIRQ);
 	else if (vec == NET_TX_SOFTIRQ)
 		leave_softirq(EV_TX_SOFTIRQ);
+	else if (!rt)
+		c->irq[SOFT].event = EV_NONE; /* of work in it, whose exit was missed */
 }
 
 /*
@@ -652,8 +613,8 @@ static __always_inline void schedule_napi(void)
 }
 
 /*
- * What drivers call to do so. It is not called for packets on loopback or veth, and says whether
- * NAPI was not under way already: then NET_RX is raised, or NAPI's thread woken.
+ * What drivers call to do so, and packets on loopback do not. It says whether NAPI was not under
+ * way already: then NET_RX is raised, or goes on, or NAPI's thread is woken.
  */
 SEC("fexit/napi_schedule_prep")
 int BPF_PROG(netto_prep, void *napi, __u8 done)
@@ -696,7 +657,7 @@ static __always_inline void leave_top_half(void)
 	c->above += took;
 }
 
-/* What TCP does in softirqs that are not traced. */
+/* What runs in softirqs that are not traced. */
 static __noinline int netto_enter_work(__u64 event)
 {
 	enter_softirq(event_index(event));
@@ -709,24 +670,100 @@ static __noinline int netto_leave_work(__u64 event)
 	return 0;
 }
 
+/*
+ * What else tasks do, which overrides operations. A softirq that runs the same function must not
+ * touch the tasks' level: it is work there.
+ */
+static __noinline int netto_enter_poll(__u64 event)
+{
+	cpu_t *c = this_cpu();
+
+	if (c->serving)
+		return netto_enter_work(event);
+	add(&c->count[event_index(event)], 1);
+	if (!c->ready)
+		netto_prepare(c);
+	return netto_change(c, SLOT_POLL, event);
+}
+
+static __noinline int netto_leave_poll(__u64 event)
+{
+	cpu_t *c = this_cpu();
+
+	if (c->serving)
+		return netto_leave_work(event);
+	if ((READ_ONCE(c->task) >> EVENT_BITS & 15) != event)
+		return 0;
+	return netto_change(c, SLOT_POLL, EV_NONE);
+}
+
+/* An operation that softirqs, threads of NAPI and other operations call too: then it is theirs. */
+static __always_inline void netto_enter_read(__u64 event)
+{
+	cpu_t *c = this_cpu();
+	__u32 slots = READ_ONCE(c->task) & SLOT_MASK;
+
+	if (!c->serving && (slots == EV_OTHER || slots == EV_IO_WORKER))
+		netto_enter_poll(event);
+}
+
+static __always_inline void netto_leave_read(__u64 event)
+{
+	if (!this_cpu()->serving)
+		netto_leave_poll(event);
+}
+
+/* A thread begins that is an event as a whole, before it has its name. */
+static __always_inline void netto_enter_thread(__u64 event)
+{
+	cpu_t *c = this_cpu();
+
+	add(&c->count[event], 1);
+	netto_change(c, SLOT_TASK, event);
+	c->base = event;
+}
+
+static __always_inline void netto_leave_thread(__u64 event)
+{
+}
+
 #define PROGRAMS_OF_TRACEPOINT(program, name, call)                                                \
 	SEC("tp_btf/" name)                                                                        \
-	int BPF_PROG(program, unsigned int arg)                                                    \
+	int BPF_PROG(program, unsigned int vec)                                                    \
 	{                                                                                          \
-		call;                                                                              \
+		call(vec);                                                                         \
 		return 0;                                                                          \
 	}                                                                                          \
 	SEC("raw_tp/" name)                                                                        \
-	int BPF_PROG(program##_r, unsigned int arg)                                                \
+	int BPF_PROG(program##_r, unsigned int vec)                                                \
 	{                                                                                          \
-		call;                                                                              \
+		call(vec);                                                                         \
 		return 0;                                                                          \
 	}
-PROGRAMS_OF_TRACEPOINT(netto_soft, "softirq_entry", enter_vector(arg))
-PROGRAMS_OF_TRACEPOINT(netto_soft_x, "softirq_exit", leave_vector(arg))
-PROGRAMS_OF_TRACEPOINT(netto_irq, "irq_handler_entry", enter_top_half())
-PROGRAMS_OF_TRACEPOINT(netto_irq_x, "irq_handler_exit", leave_top_half())
-PROGRAMS_OF_TRACEPOINT(netto_raise, "softirq_raise", raise(arg))
+PROGRAMS_OF_TRACEPOINT(netto_soft, "softirq_entry", enter_vector)
+PROGRAMS_OF_TRACEPOINT(netto_soft_x, "softirq_exit", leave_vector)
+PROGRAMS_OF_TRACEPOINT(netto_raise, "softirq_raise", raise)
+
+/*
+ * Those of each CPU's own are no device's: on arm64 timers and calls from other CPUs, which other
+ * architectures do not have here, and some that are NMIs.
+ */
+#define PROGRAMS_OF_TOP_HALF(program, name, call)                                                  \
+	SEC("tp_btf/" name)                                                                        \
+	int BPF_PROG(program, int irq, struct irqaction *action)                                   \
+	{                                                                                          \
+		if (!(action->flags & IRQF_PERCPU))                                                \
+			call();                                                                    \
+		return 0;                                                                          \
+	}                                                                                          \
+	SEC("raw_tp/" name)                                                                        \
+	int program##_r(void *ctx)                                                                 \
+	{                                                                                          \
+		call();                                                                            \
+		return 0;                                                                          \
+	}
+PROGRAMS_OF_TOP_HALF(netto_irq, "irq_handler_entry", enter_top_half)
+PROGRAMS_OF_TOP_HALF(netto_irq_x, "irq_handler_exit", leave_top_half)
 
 #define PROGRAMS_OF_FUNCTION(name, how, event, function)                                           \
 	SEC("fentry/" function)                                                                    \
@@ -743,6 +780,8 @@ PROGRAMS_OF_TRACEPOINT(netto_raise, "softirq_raise", raise(arg))
 	}
 FUNCTIONS(PROGRAMS_OF_FUNCTION)
 PROGRAMS_OF_FUNCTION(busyold, poll, EV_BUSY_POLL, "napi_busy_loop") /* it calls the other one */
+PROGRAMS_OF_FUNCTION(worker, thread, EV_IO_WORKER, "io_wq_worker")  /* from 5.19 on */
+PROGRAMS_OF_FUNCTION(wqe, thread, EV_IO_WORKER, "io_wqe_worker")
 
 /* For kprobes one program serves all functions of an event, but for those that have their own. */
 #define PROGRAMS_OF_EVENT(name, how, event)                                                        \
@@ -765,7 +804,6 @@ PROGRAMS_OF_EVENT(conn, operation, EV_CONN)
 PROGRAMS_OF_EVENT(busy_poll, poll, EV_BUSY_POLL)
 PROGRAMS_OF_EVENT(tcp_work, work, EV_TCP_WORK)
 PROGRAMS_OF_EVENT(net_worker, poll, EV_NET_WORKER)
-PROGRAMS_OF_EVENT(reinjct, reinject, EV_NET_WORKER)
 
 /* Returns 0, or another number if there is no room. */
 static __always_inline int park(struct task_struct *task, __u32 slots)
@@ -973,15 +1011,17 @@ int netto_free(struct bpf_raw_tracepoint_args *ctx)
 
 /*
  * The event that owns this CPU, as far as is known: what is not traced is `other`, or `idle` in the
- * idle task.
+ * idle task. A top half that is `other` may be that of the sample's own timer: what it interrupts
+ * counts.
  */
 static __always_inline __u64 current_event(cpu_t *c)
 {
 	if (!switches)
 		return (__u32)bpf_get_current_pid_tgid() ? EV_OTHER : EV_IDLE;
-	for (int i = HARD; i >= SOFT; i--)
-		if (c->irq[i].event)
-			return c->irq[i].event;
+	if (c->irq[HARD].event == EV_HARDIRQ)
+		return EV_HARDIRQ;
+	if (c->irq[SOFT].event)
+		return c->irq[SOFT].event;
 	return unseen(c, bpf_get_current_task()) ? EV_NONE : owner(c->task);
 }
 
@@ -1078,7 +1118,7 @@ int netto_sample(struct bpf_perf_event_data *ctx)
 	return 0;
 }
 
-/* What the task is that a CPU starts with. */
+/* What the task is that a CPU starts with, by its name alone: a user's may have one of those. */
 static __always_inline __u64 first_base(void)
 {
 	char name[16] = {};

@@ -1653,7 +1653,7 @@ struct probe {
 	char target[40]; /* kernel function or tracepoint */
 	char module[16]; /* that it may be in; or empty */
 	int event;
-	int when;      /* as in netto.bpf.c */
+	bool spare;    /* as in netto.bpf.c */
 	bool function; /* each of these may be missing; the others are the core */
 	bool absent;   /* and this one is: it is not called */
 	int kind;      /* the best that is not refused */
@@ -1707,6 +1707,12 @@ static bool has_btf(void)
 	return !without("btf") && !access("/sys/kernel/btf/vmlinux", R_OK);
 }
 
+/* Threads that are an event as a whole are known by what netto_switch reads of them. */
+static bool is_of_threads(const struct probe *p)
+{
+	return p->event == EV_NAPI_THREAD || p->event == EV_IO_WORKER;
+}
+
 /* Why a kind of hook cannot be had here for a probe, whichever it is of, or NULL. */
 static const char *lacking(const struct probe *p, int kind)
 {
@@ -1716,8 +1722,10 @@ static const char *lacking(const struct probe *p, int kind)
 		return "not wanted in sample mode";
 	if ((kind == TP_BTF || kind == FENTRY) && !has_btf())
 		return "this kernel gives no BTF: it needs CONFIG_DEBUG_INFO_BTF";
-	if (kind == RAW_TP && p->when == WITH_FIELDS)
+	if (kind == RAW_TP && is_of_threads(p))
 		return "it reads no field of a task";
+	if (kind == KPROBE && is_of_threads(p))
+		return "a thread's function does not return";
 	if (kind == KPROBE && access("/sys/bus/event_source/devices/kprobe/type", R_OK))
 		return "this kernel has none: it needs CONFIG_KPROBE_EVENTS";
 	return NULL;
@@ -1746,14 +1754,24 @@ static int core_kind(const struct session *s)
 	return s->probes[MAX_PROBES - 1].kind;
 }
 
+/* Without sched_switch tasks cannot be followed, and without its fields threads cannot. */
+static void follow_core(struct session *s)
+{
+	for (int i = 0; i < MAX_PROBES; i++) {
+		struct probe *p = &s->probes[i];
+		int core = core_kind(s);
+
+		while (p->kind && (!core || (is_of_threads(p) && core != TP_BTF)))
+			refuse(p, "sched_switch cannot be traced");
+	}
+}
+
 static void refuse_core(struct session *s, const char *why)
 {
 	for (int i = 0; i < MAX_PROBES; i++)
 		if (!s->probes[i].function)
 			refuse(&s->probes[i], why);
-	for (int i = 0; i < MAX_PROBES; i++) /* tasks must be followed for these */
-		while (!core_kind(s) && s->probes[i].kind)
-			refuse(&s->probes[i], "sched_switch cannot be traced");
+	follow_core(s);
 }
 
 /* -v: what libbpf has to say, but not while programs that may be refused are tried. */
@@ -1843,7 +1861,7 @@ static void take_programs(struct probe *p, struct netto *skel, const char *name)
 	char own[32], common[32];
 
 	p->entry = p->exit = NULL;
-	if (p->when == ELSE && p[-1].kind)
+	if (p->spare && p[-1].kind)
 		return;
 	program = find_program(skel, name, p->kind == RAW_TP ? "_r" : "");
 	if (p->kind == FENTRY)
@@ -1907,7 +1925,7 @@ static int list_probes(struct session *s)
 		const char *target = strchr(section, '/') + 1, *colon = strchr(target, ':');
 
 		p->event = skel->rodata->probes[i].event;
-		p->when = skel->rodata->probes[i].when;
+		p->spare = skel->rodata->probes[i].spare;
 		p->function = section[0] == 'f'; /* entry or exit */
 		if (colon)
 			snprintf(p->module, sizeof(p->module), "%.*s", (int)(colon - target),
@@ -1916,8 +1934,7 @@ static int list_probes(struct session *s)
 		choose_kind(p, p->function ? FENTRY : TP_BTF);
 	}
 	netto__destroy(skel);
-	if (!core_kind(s))
-		refuse_core(s, s->probes[MAX_PROBES - 1].why_not[RAW_TP]);
+	follow_core(s);
 	return 0;
 }
 
@@ -2474,6 +2491,7 @@ static bool attach_probes(struct session *s)
 		}
 		if (err == -ENOENT && p->kind == KPROBE) {
 			set_absent(p, "not in this kernel, or its module is not loaded");
+			complete &= !p[1].spare; /* the last one is none of these */
 		} else if (err) {
 			refuse(p, error_text(err));
 			complete = false;
@@ -2630,18 +2648,29 @@ static void explain_probes(const struct session *s)
 								: "from samples");
 }
 
-/* -m trace: whether all that can be traced is. */
+/*
+ * -m trace: whether all that can be traced is. Else, if only a part of an event is, a line says
+ * what is missing from it.
+ */
 static bool is_all_traced(const struct session *s)
 {
 	for (int i = 0; i < MAX_PROBES; i++) {
 		const struct probe *p = &s->probes[i];
+		const char *name = (const char *)s->skel->rodata->events[p->event].name;
 		const char *why_not = p->why_not[p->function ? FENTRY : TP_BTF];
+		bool traced = is_traced(s, p->event);
 
-		if (is_traced(s, p->event))
+		if (p->kind || p->absent ||
+		    (traced && (p->spare || p[1].spare || is_of_threads(p))))
 			continue;
-		message("this kernel lets %s not be traced (%s: %s): -m auto and -m sample need not trace it",
-			(const char *)s->skel->rodata->events[p->event].name, p->target, why_not);
-		return false;
+		if (opt.mode == TRACE) {
+			message("this kernel lets %s not be traced (%s: %s): -m auto and -m sample need not trace it",
+				name, p->target, why_not);
+			return false;
+		}
+		if (traced)
+			message("%s: without %s, which this kernel lets not be traced: %s", name,
+				p->target, why_not);
 	}
 	return true;
 }
@@ -2731,7 +2760,7 @@ static int start_probes(struct session *s)
 	trying = false;
 	if (status)
 		status = start_without_bpf(s, status);
-	else if (opt.mode == TRACE && !is_all_traced(s))
+	else if (!is_all_traced(s))
 		status = EXIT_IMPOSSIBLE;
 	else
 		start_samples(&s->sampler, s->skel);

@@ -16,15 +16,14 @@ struct task_struct {
 	void *bpf_storage; /* NULL until a BPF program keeps something with the task; from 5.11 */
 };
 
-struct work_struct {};
-
-struct xfrm_trans_tasklet {
-	struct work_struct work;
+struct irqaction {
+	unsigned int flags;
 };
 
 #pragma clang attribute pop
 
 enum { NET_TX_SOFTIRQ = 2, NET_RX_SOFTIRQ = 3 };	   /* include/linux/interrupt.h */
+enum { IRQF_PERCPU = 0x400 };
 enum { PF_IO_WORKER = 0x10, PF_KTHREAD = 0x00200000 }; /* include/linux/sched.h */
 
 #endif

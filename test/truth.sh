@@ -19,7 +19,8 @@ if [ "$part" = truth-host ]; then
 	UNSEEN=1
 	PACKETS=5000 NS=400000 TOLERANCE=0.01
 fi
-FIRST= SLEEP=
+FIRST=""
+SLEEP=""
 IP=$(which ip) # not the shell's own, which busybox's prefers
 
 net_up() {
@@ -179,18 +180,19 @@ truth_threaded() {
 		# On the load's CPU, as softirqs are
 		for thread in /proc/[0-9]*; do
 			case $(cat "$thread/comm" 2>/dev/null) in
-			napi/b1*) taskset -p $((1 << CPU)) "${thread#/proc/}" >/dev/null ;;
+			napi/b1*) taskset -pc "$CPU" "${thread#/proc/}" >/dev/null ;;
 			esac
 		done
 		# The CPU is never idle: that it wakes up would be a part of what is not burnt, as switches are; so less often.
 		PACKETS=$((PACKETS / 3)) NS=$((NS * 3))
 		chrt -i 0 "$LOAD" burn 600 $CPU >/dev/null &
 		filler=$!
-		SLEEP=sleep
+		SLEEP="sleep"
 		truth ingress napi_thread tc
 		SLEEP=
 		kill $filler
 		wait $filler 2>/dev/null
+		filler=
 	else
 		skip "threaded" "no threaded NAPI on veth here: $(head -n 1 "$T/try")"
 	fi
@@ -222,7 +224,8 @@ truth_sample() {
 		"${done:-0}" "$seen; $(cat "$T/load")"
 }
 
-trap net_down EXIT
+trap 'net_down; [ -z "$filler" ] || kill $filler' EXIT
+filler=
 net_up
 shift
 names="ingress egress prerouting sample threaded"
