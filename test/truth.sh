@@ -229,6 +229,7 @@ filler=
 net_up
 shift
 names="ingress egress prerouting sample threaded"
+[ "$part" != truth-7 ] || names="ingress egress prerouting sample" # the threaded one as on 6.12
 [ $# = 0 ] || names=$*
 for name in $names; do
 	truth_"$name"
