@@ -534,10 +534,8 @@ static __noinline int netto_leave_operation(__u64 event)
 }
 
 /* An entry of a softirq, or of what runs in one. */
-static __always_inline void enter_softirq(__u64 event)
+static __always_inline void enter_softirq(cpu_t *c, __u64 event)
 {
-	cpu_t *c = this_cpu();
-
 	if (!c->task)
 		return;
 	if (rt) {
@@ -550,9 +548,8 @@ static __always_inline void enter_softirq(__u64 event)
 	c->irq[SOFT].event = event;
 }
 
-static __always_inline void leave_softirq(__u64 event)
+static __always_inline void leave_softirq(cpu_t *c, __u64 event)
 {
-	cpu_t *c = this_cpu();
 	__u64 took;
 
 	if (rt) {
@@ -569,12 +566,13 @@ static __always_inline void leave_softirq(__u64 event)
 
 static __always_inline void enter_vector(unsigned int vec)
 {
-	if (!rt)
-		this_cpu()->serving = 1;
+	cpu_t *c = this_cpu();
+
+	c->serving = !rt;
 	if (vec == NET_RX_SOFTIRQ)
-		enter_softirq(EV_RX_SOFTIRQ);
+		enter_softirq(c, EV_RX_SOFTIRQ);
 	else if (vec == NET_TX_SOFTIRQ)
-		enter_softirq(EV_TX_SOFTIRQ);
+		enter_softirq(c, EV_TX_SOFTIRQ);
 }
 
 static __always_inline void leave_vector(unsigned int vec)
@@ -583,9 +581,9 @@ static __always_inline void leave_vector(unsigned int vec)
 
 	c->serving = 0;
 	if (vec == NET_RX_SOFTIRQ)
-		leave_softirq(EV_RX_SOFTIRQ);
+		leave_softirq(c, EV_RX_SOFTIRQ);
 	else if (vec == NET_TX_SOFTIRQ)
-		leave_softirq(EV_TX_SOFTIRQ);
+		leave_softirq(c, EV_TX_SOFTIRQ);
 	else if (!rt)
 		c->irq[SOFT].event = EV_NONE; /* of work in it, whose exit was missed */
 }
@@ -660,13 +658,13 @@ static __always_inline void leave_top_half(void)
 /* What runs in softirqs that are not traced. */
 static __noinline int netto_enter_work(__u64 event)
 {
-	enter_softirq(event_index(event));
+	enter_softirq(this_cpu(), event_index(event));
 	return 0;
 }
 
 static __noinline int netto_leave_work(__u64 event)
 {
-	leave_softirq(event_index(event));
+	leave_softirq(this_cpu(), event_index(event));
 	return 0;
 }
 

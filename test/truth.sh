@@ -183,8 +183,7 @@ truth_threaded() {
 			napi/b1*) taskset -pc "$CPU" "${thread#/proc/}" >/dev/null ;;
 			esac
 		done
-		# The CPU is never idle: that it wakes up would be a part of what is not burnt, as switches are; so less often.
-		PACKETS=$((PACKETS / 3)) NS=$((NS * 3))
+		# The CPU is never idle: that it wakes up would be a part of what is not burnt.
 		chrt -i 0 "$LOAD" burn 600 $CPU >/dev/null &
 		filler=$!
 		SLEEP="sleep"
