@@ -300,13 +300,17 @@ trace_irqs() { # 0|1
 	echo >$TRACING/kprobe_events
 }
 
-event_hardirq() {
+card_up() {
 	modprobe virtio_pci 2>/dev/null # or it is built in
 	modprobe virtio_net
 	wait_for test -e /sys/class/net/eth0
 	ip addr replace 10.0.2.15/24 dev eth0
 	ip link set eth0 up
 	wait_for ping -q -c 1 -W 1 10.0.2.2 >/dev/null
+}
+
+event_hardirq() {
+	card_up
 	start_netto -c 600
 	trace_irqs 1
 	before=$(irqs 'virtio0-(in|out)put')
@@ -394,6 +398,29 @@ event_fallbacks() {
 	event_tcp_work
 	event_hardirq
 	unset NETTO_WITHOUT
+}
+
+# For README: instructions of a run of each program, by the kernel's statistics where its clock counts them (test/vm -i),
+# less those of the shortest one, most of which is the statistics' own. Not a test: by name only.
+event_hooks() {
+	card_up
+	wireguard_up # so that its functions are there
+	load udpsend $A $B 198.18.2.2 10 0 1000000 >/dev/null
+	echo 1 >/proc/sys/kernel/bpf_stats_enabled
+	start_netto -c -F 0 600
+	load udpsend $A $B 198.18.2.2 300 0 1000000 sleep >/dev/null
+	wireguard_down
+	"$IP" netns exec $A "$TC" qdisc add dev a1 root tbf rate 200mbit burst 64kb latency 50ms
+	load tcppath $A $B $ADDRESS 0.5 0 0 65000 >/dev/null
+	xdp_on
+	threaded 1
+	load udpsend $A $B $ADDRESS 300 0 1000000 sleep >/dev/null
+	threaded 0
+	load busypoll $A $B $ADDRESS 1000 100 >/dev/null
+	ping -q -c 50 -i 0.01 10.0.2.2 >/dev/null
+	bpftool prog show --json | tr '{' '\n' | sed -n 's/.*"name":"\(netto[a-z_0-9]*\)".*"run_time_ns":\([0-9]*\),"run_cnt":\([0-9]*\).*/\1 \2 \3/p' |
+		awk '$3 > 20 { printf "hook: %s %.0f %d\n", $1, $2 / $3, $3 }' | sort -k3n
+	stop_netto
 }
 
 # For README: the same 4,000 packets a second through three set-ups. Not a test: by name only.
