@@ -12,13 +12,16 @@
  * time is `other`. For hosts without fentry there are programs for kprobes, and for those without
  * BTF programs for raw tracepoints, which read no field of the kernel's structures.
  *
- * Data flow. fentry/fexit of the socket operations set and clear the task slot; softirq_entry/exit
- * the softirq slot; sched_switch parks the slots of the task that leaves and brings back those of
- * the one that comes (in task storage, or in a hash by task pointer). Nothing is sent anywhere.
- * User space runs netto_mark on each CPU at each end of an interval: it writes down, at one instant
- * of that CPU, all sums with the spans still open. An interval is the difference of two marks, so
- * intervals join without a gap. A CPU starts to count at its first sched_switch or mark;
- * sched_switch is attached last, so every hook is in place by then.
+ * Data flow. fentry/fexit of the socket operations set and clear the task slot, those of other work
+ * of tasks the poll slot; softirq_entry/exit, and fentry/fexit of TCP's work in other softirqs, the
+ * softirq slot; irq_handler_entry/exit the hardirq slot, of a top half that is known for what it is
+ * when it schedules NAPI. sched_switch parks the slots of the task that leaves and brings back
+ * those of the one that comes (in task storage, or in a hash by task pointer); of a thread that is
+ * an event as a whole, which its name tells, the task slot holds that outside operations. Nothing
+ * is sent anywhere. User space runs netto_mark on each CPU at each end of an interval: it writes
+ * down, at one instant of that CPU, all sums with the spans still open. An interval is the
+ * difference of two marks, so intervals join without a gap. A CPU starts to count at its first
+ * sched_switch or mark; sched_switch is attached last, so every hook is in place by then.
  *
  * Clocks. Softirqs and top halves interrupt a program anywhere, so they share no variable with the
  * tasks' side: each level has a clock of its own that stands still while a higher level runs (now -
@@ -34,7 +37,7 @@
  * - hardirq programs run with interrupts off; only an NMI comes between, and NMIs write nothing
  * here.
  * - softirq programs (not RT) run with interrupts on, and softirqs do not nest: only top halves
- * come between.
+ * come between. Functions that run in softirqs and in tasks ask which it is (`serving`).
  * - sched_switch runs with interrupts off. It is the only writer of the task level besides
  * fentry/fexit.
  * - fentry/fexit programs (on RT the softirq programs too) cannot migrate, but on preemptible
