@@ -398,7 +398,7 @@ path_wireguard() {
 		allowed-ips 198.18.2.0/24 endpoint 192.0.2.1:51820
 	ends_up
 	LEAST=0.1
-	through wireguard 198.18.2.2 "wireguard:5 udp_rx:2 local_v4:2"
+	through wireguard 198.18.2.2 "wireguard:5 udp_rx:2 local_v4:2" tunnel_tx # of its workers
 	LEAST=
 	sampled wireguard 198.18.2.2 net_worker napi_thread # its NAPI is threaded in 7.3
 	ends_down wireguard
