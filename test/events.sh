@@ -284,6 +284,25 @@ event_ipsec() {
 	[ -z "$holders" ] || kill $holders
 }
 
+# Frames of what could be a virtual machine.
+event_vhost() {
+	modprobe tun 2>/dev/null
+	modprobe vhost_net
+	counted net_worker "vhost-net" load vhost 6400
+	check "vhost-net: 100 runs or more, which is most of net" \
+		"$called >= 100 && $(load_value frames) == 6400 && $(ns all net_worker) > 0.5 * $(ns all net)" "$(grep event,all "$T/csv"; cat "$T/load")"
+	none_but "vhost-net" net_worker
+}
+
+event_mptcp() {
+	if ! load mptcp 1 >"$T/try" 2>&1; then
+		skip mptcp "$(cat "$T/try")"
+		return
+	fi
+	counted net_worker "MPTCP" load mptcp 40
+	none_but "MPTCP" net_worker tcp_work
+}
+
 # Interrupts of the network card, as the kernel counts them, and none of others.
 irqs() { # PATTERN
 	awk -v pattern="$1" '$0 ~ pattern { for (i = 2; i <= 3; i++) s += $i } END { print s + 0 }' /proc/interrupts
@@ -444,7 +463,7 @@ event_example() {
 trap net_down EXIT
 mount -t tracefs none $TRACING 2>/dev/null
 net_up
-names="quiet napi_thread backlog busy_poll tcp_work wireguard ipsec hardirq io_worker read_sock"
+names="quiet napi_thread backlog busy_poll tcp_work wireguard ipsec vhost mptcp hardirq io_worker read_sock"
 case $part in
 events-5.10) names="$names fallbacks" ;;
 *-rt) names="quiet napi_thread backlog busy_poll tcp_work wireguard hardirq" ;; # there all takes twice as long

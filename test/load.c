@@ -19,9 +19,12 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/if_alg.h>
+#include <linux/if_tun.h>
 #include <linux/io_uring.h>
 #include <linux/perf_event.h>
 #include <linux/seccomp.h>
+#include <linux/vhost.h>
+#include <linux/virtio_ring.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -35,6 +38,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -1093,6 +1098,97 @@ static void run_algorithm(char **argv)
 	pause();
 }
 
+/*
+ * What a virtual machine does: N frames to vhost-net, 64 at a time, which puts them into a tap
+ * device. All of this process's memory there is its memory.
+ */
+static void run_vhost(char **argv)
+{
+	enum { FRAMES = 64, FRAME = 10 + 60 };	/* a header of virtio before each */
+	static struct {
+		struct vring_desc desc[FRAMES];
+		struct { uint16_t flags, idx, ring[FRAMES]; } avail;
+		struct { uint16_t flags, idx; struct vring_used_elem ring[FRAMES]; } used
+			__attribute__((aligned(8)));
+		char frame[FRAME];
+	} m __attribute__((aligned(4096)));
+	struct { struct vhost_memory head; struct vhost_memory_region region; } memory = {
+		.head.nregions = 1,
+		.region = { (uintptr_t)&m, sizeof(m), (uintptr_t)&m, 0 },
+	};
+	struct ifreq ifr = { .ifr_name = "tap0", .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	int vhost = must(open("/dev/vhost-net", O_RDWR), "/dev/vhost-net"), s;
+	int tap = must(open("/dev/net/tun", O_RDWR), "/dev/net/tun");
+	int kick = must(eventfd(0, 0), "eventfd"), call = must(eventfd(0, 0), "eventfd");
+	struct vhost_vring_addr addr = { 1, 0, (uintptr_t)m.desc, (uintptr_t)&m.used,
+					 (uintptr_t)&m.avail, 0 };
+	struct vhost_vring_state size = { 1, FRAMES }, base = { 1, 0 };
+	struct vhost_vring_file kicks = { 1, kick }, calls = { 1, call }, backend = { 1, tap };
+	long n = parse_count(argv[0]);
+	volatile uint16_t *used = &m.used.idx;
+	uint64_t features = 0, one = 1;
+
+	must(ioctl(tap, TUNSETIFF, &ifr), "TUNSETIFF");
+	s = must(socket(AF_INET, SOCK_DGRAM, 0), "socket");
+	ifr.ifr_flags = IFF_UP;
+	must(ioctl(s, SIOCSIFFLAGS, &ifr), "SIOCSIFFLAGS");
+	must(ioctl(vhost, VHOST_SET_OWNER), "VHOST_SET_OWNER");
+	must(ioctl(vhost, VHOST_SET_FEATURES, &features), "VHOST_SET_FEATURES");
+	must(ioctl(vhost, VHOST_SET_MEM_TABLE, &memory), "VHOST_SET_MEM_TABLE");
+	must(ioctl(vhost, VHOST_SET_VRING_NUM, &size), "VHOST_SET_VRING_NUM");
+	must(ioctl(vhost, VHOST_SET_VRING_BASE, &base), "VHOST_SET_VRING_BASE");
+	must(ioctl(vhost, VHOST_SET_VRING_ADDR, &addr), "VHOST_SET_VRING_ADDR");
+	must(ioctl(vhost, VHOST_SET_VRING_KICK, &kicks), "VHOST_SET_VRING_KICK");
+	must(ioctl(vhost, VHOST_SET_VRING_CALL, &calls), "VHOST_SET_VRING_CALL");
+	must(ioctl(vhost, VHOST_NET_SET_BACKEND, &backend), "VHOST_NET_SET_BACKEND");
+	memset(m.frame + 10, 0xff, 6);
+	m.frame[10 + 12] = ETHERTYPE >> 8;
+	m.frame[10 + 13] = ETHERTYPE & 255;
+	for (int i = 0; i < FRAMES; i++) {
+		m.desc[i] = (struct vring_desc) { .addr = (uintptr_t)m.frame, .len = FRAME };
+		m.avail.ring[i] = i;
+	}
+	for (long done = 0; done < n; done += FRAMES) {
+		__atomic_store_n(&m.avail.idx, m.avail.idx + FRAMES, __ATOMIC_RELEASE);
+		must(write(kick, &one, sizeof(one)), "write to the eventfd");
+		for (int i = 0; *used != m.avail.idx; i++) {
+			if (i == PATIENCE * 1000)
+				die("vhost", "it takes no frames");
+			usleep(1000);
+		}
+	}
+	printf("frames=%ld\n", (n + FRAMES - 1) / FRAMES * FRAMES);
+}
+
+/* N connections of MPTCP over the loopback, with a message in each; their ends are a worker's matter. */
+static void run_mptcp(char **argv)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(PORT),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int listener = socket(AF_INET, SOCK_STREAM, 262 /* IPPROTO_MPTCP */), on = 1;
+	long n = parse_count(argv[0]);
+	char byte = 0;
+
+	if (listener < 0) {
+		fprintf(stderr, "load: no MPTCP in this kernel: %s\n", strerror(errno));
+		exit(77);
+	}
+	must(setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), "SO_REUSEADDR");
+	must(bind(listener, (struct sockaddr *)&to, sizeof(to)), "bind");
+	must(listen(listener, 8), "listen");
+	for (long i = 0; i < n; i++) {
+		int tx = must(socket(AF_INET, SOCK_STREAM, 262), "socket"), rx;
+
+		must(connect(tx, (struct sockaddr *)&to, sizeof(to)), "connect");
+		rx = must(accept(listener, NULL, NULL), "accept");
+		must(send(tx, &byte, 1, 0), "send");
+		must(recv(rx, &byte, 1, 0), "recv");
+		close(tx);
+		close(rx);
+	}
+	printf("connects=%ld sends=%ld recvs=%ld\n", n, n, n);
+}
+
 /* The timer's interrupts of a sampler that takes no samples: what those cost on this machine. */
 static void run_timers(char **argv)
 {
@@ -1217,6 +1313,8 @@ static const struct load loads[] = {
 	{ "busypoll", "NETNS_TX NETNS_RX ADDRESS US N [epoll]", "N receives of nothing",
 	  .run = run_busypoll },
 	{ "uring_work", "N|MS [sqpoll]", "16 MB each, by io_uring's workers", .run = run_uring_work },
+	{ "vhost", "N", "frames through vhost-net to a tap device", .run = run_vhost },
+	{ "mptcp", "N", "connections with a message", .run = run_mptcp },
 	{ "algorithm", "TYPE NAME", "holds it, until killed", .run = run_algorithm },
 	{ "unixflood", "SECONDS CPU", "unix as often as it goes", .run = run_unixflood },
 	{ "switches", "SECONDS CPU [NICE]", "two processes, two pipes", .run = run_switches },
