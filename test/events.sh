@@ -294,6 +294,18 @@ event_vhost() {
 	none_but "vhost-net" net_worker
 }
 
+event_ktls() {
+	for module in tls gcm; do
+		modprobe $module 2>/dev/null
+	done
+	if ! load ktls 1 >"$T/try" 2>&1; then
+		skip ktls "$(cat "$T/try")"
+		return
+	fi
+	counted net_worker "kTLS" load ktls 2000
+	none_but "kTLS" net_worker tcp_work
+}
+
 event_mptcp() {
 	if ! load mptcp 1 >"$T/try" 2>&1; then
 		skip mptcp "$(cat "$T/try")"
@@ -463,7 +475,7 @@ event_example() {
 trap net_down EXIT
 mount -t tracefs none $TRACING 2>/dev/null
 net_up
-names="quiet napi_thread backlog busy_poll tcp_work wireguard ipsec vhost mptcp hardirq io_worker read_sock"
+names="quiet napi_thread backlog busy_poll tcp_work wireguard ipsec vhost ktls mptcp hardirq io_worker read_sock"
 case $part in
 events-5.10) names="$names fallbacks" ;;
 *-rt) names="quiet napi_thread backlog busy_poll tcp_work wireguard hardirq" ;; # there all takes twice as long

@@ -23,6 +23,7 @@
 #include <linux/io_uring.h>
 #include <linux/perf_event.h>
 #include <linux/seccomp.h>
+#include <linux/tls.h>
 #include <linux/vhost.h>
 #include <linux/virtio_ring.h>
 #include <net/if.h>
@@ -1189,6 +1190,41 @@ static void run_mptcp(char **argv)
 	printf("connects=%ld sends=%ld recvs=%ld\n", n, n, n);
 }
 
+/*
+ * N records over kTLS that do not fit into the socket's buffer: what is left of a record when it is
+ * full is sent by a worker when there is room again.
+ */
+static void run_ktls(char **argv)
+{
+	static char buf[16384];
+	struct tls12_crypto_info_aes_gcm_128 key = {
+		.info = { TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_128 },
+	};
+	struct timespec pause = { .tv_nsec = 1000000 };
+	long n = parse_count(argv[0]), sent = 0, got = 0, size;
+	struct io io = {};
+
+	open_pair(&io, "tcp4", false);
+	if (setsockopt(io.tx, SOL_TCP, TCP_ULP, "tls", sizeof("tls"))) {
+		fprintf(stderr, "load: no kTLS in this kernel: %s\n", strerror(errno));
+		exit(77);
+	}
+	must(setsockopt(io.rx, SOL_TCP, TCP_ULP, "tls", sizeof("tls")), "TCP_ULP");
+	must(setsockopt(io.tx, SOL_TLS, TLS_TX, &key, sizeof(key)), "TLS_TX");
+	must(setsockopt(io.rx, SOL_TLS, TLS_RX, &key, sizeof(key)), "TLS_RX");
+	while (got < n * (long)sizeof(buf)) {
+		while (sent < n * (long)sizeof(buf) &&
+		       (size = send(io.tx, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+			sent += size;
+		while ((size = recv(io.rx, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+			got += size;
+		if (size < 0 && errno != EAGAIN)
+			die("recv", strerror(errno));
+		nanosleep(&pause, NULL);
+	}
+	printf("bytes=%ld\n", got);
+}
+
 /* The timer's interrupts of a sampler that takes no samples: what those cost on this machine. */
 static void run_timers(char **argv)
 {
@@ -1315,6 +1351,7 @@ static const struct load loads[] = {
 	{ "uring_work", "N|MS [sqpoll]", "16 MB each, by io_uring's workers", .run = run_uring_work },
 	{ "vhost", "N", "frames through vhost-net to a tap device", .run = run_vhost },
 	{ "mptcp", "N", "connections with a message", .run = run_mptcp },
+	{ "ktls", "N", "records of 16 kB", .run = run_ktls },
 	{ "algorithm", "TYPE NAME", "holds it, until killed", .run = run_algorithm },
 	{ "unixflood", "SECONDS CPU", "unix as often as it goes", .run = run_unixflood },
 	{ "switches", "SECONDS CPU [NICE]", "two processes, two pipes", .run = run_switches },
