@@ -486,6 +486,7 @@ enum {
 	STAGE_TUNNEL_TX,
 	STAGE_WIREGUARD,
 	STAGE_XFRM,
+	STAGE_CRYPTO,
 	STAGE_IP_RX_V4,
 	STAGE_IP_RX_V6,
 	STAGE_NF_PREROUTING_V4,
@@ -723,6 +724,12 @@ static const struct {
 		.symbols = "esp_input* esp_output* esp_xmit* esp4_* esp6_* ah_input* ah_output* "
 			"ah6_* xfrm*",
 		.modules = "esp4 esp6 ah4 ah6 xfrm_*",
+	},
+	/* through some of these, in assembly, old kernels cannot unwind */
+	[STAGE_CRYPTO] = {
+		.name = "crypto",
+		.symbols = "chacha_* poly1305_* chacha20poly1305_* curve25519_* blake2s_* "
+			"crypto_aead_encrypt crypto_aead_decrypt",
 	},
 	[STAGE_IP_RX_V4] = {
 		.name = "ip_rx_v4",
