@@ -217,8 +217,7 @@ const volatile struct {
 const volatile struct {
 	char program[15];
 	__u8 event;
-	__u8 spare; /* only where there is none of the one before it in the table, which is better
-		     */
+	__u8 spare; /* only where the one before it in the table is not to be had */
 } probes[] = {
 	{ "netto_soft", EV_RX_SOFTIRQ, 0 },
 	{ "netto_soft", EV_TX_SOFTIRQ, 0 },
@@ -710,8 +709,7 @@ static __always_inline void netto_enter_read(__u64 event)
 
 static __always_inline void netto_leave_read(__u64 event)
 {
-	if (!this_cpu()->serving)
-		netto_leave_poll(event);
+	netto_leave_poll(event);
 }
 
 /* A thread begins that is an event as a whole, before it has its name. */

@@ -22,8 +22,7 @@ struct irqaction {
 
 #pragma clang attribute pop
 
-enum { NET_TX_SOFTIRQ = 2, NET_RX_SOFTIRQ = 3 };	   /* include/linux/interrupt.h */
-enum { IRQF_PERCPU = 0x400 };
+enum { NET_TX_SOFTIRQ = 2, NET_RX_SOFTIRQ = 3, IRQF_PERCPU = 0x400 }; /* .../interrupt.h */
 enum { PF_IO_WORKER = 0x10, PF_KTHREAD = 0x00200000 }; /* include/linux/sched.h */
 
 #endif

@@ -10,34 +10,10 @@ part=$1
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/samples.sh"
 A=netto-a B=netto-b ADDRESS=192.0.2.2
-IP=$(which ip) TC=$(which tc) # not the shell's own, which busybox's prefers
+TC=$(which tc) # not the shell's own, which busybox's prefers
 XDP=${XDP:-/xdp.o}
 TRACING=/sys/kernel/tracing
 EVENTS="napi_thread busy_poll tcp_work net_worker hardirq io_worker"
-
-ip() {
-	"$IP" "$@"
-}
-
-net_up() {
-	net_down
-	ip netns add $A
-	ip netns add $B
-	ip -n $A link add a1 type veth peer name b1 netns $B
-	ip -n $A addr add 192.0.2.1/24 dev a1
-	ip -n $B addr add $ADDRESS/24 dev b1
-	for end in "$A a1" "$B b1"; do
-		ip -n "${end% *}" link set lo up
-		ip -n "${end% *}" link set "${end#* }" up
-	done
-}
-
-net_down() {
-	for ns in $A $B; do
-		ip netns del "$ns" 2>/dev/null
-	done
-	return 0
-}
 
 # veth polls where there is XDP.
 xdp_on() {
@@ -208,20 +184,8 @@ event_tcp_work() {
 wireguard_up() {
 	ip -n $A link add a2 type wireguard
 	ip -n $B link add b2 type wireguard
-	(umask 077 && wg genkey >"$T/key_a" && wg genkey >"$T/key_b")
-	ip netns exec $A wg set a2 private-key "$T/key_a" listen-port 51820 peer "$(wg pubkey <"$T/key_b")" \
-		allowed-ips 198.18.2.0/24 endpoint $ADDRESS:51820
-	ip netns exec $B wg set b2 private-key "$T/key_b" listen-port 51820 peer "$(wg pubkey <"$T/key_a")" \
-		allowed-ips 198.18.2.0/24 endpoint 192.0.2.1:51820
-	ip -n $A addr add 198.18.2.1/24 dev a2
-	ip -n $B addr add 198.18.2.2/24 dev b2
-	ip -n $A link set a2 up
-	ip -n $B link set b2 up
-}
-
-wireguard_down() {
-	ip -n $A link del a2
-	ip -n $B link del b2
+	join_peers $ADDRESS
+	ends_up
 }
 
 event_wireguard() {
@@ -232,7 +196,7 @@ event_wireguard() {
 	check "WireGuard: net_worker is a good part of net" "$(ns all net_worker) > 0.1 * $(ns all net)" "$(grep event,all "$T/csv")"
 	check "WireGuard: its workers' stages are known" "$(stage_total net_worker/wireguard) > 0" "$(grep stage,all,net_worker "$T/csv")"
 	none_but WireGuard net_worker napi_thread # its NAPI is threaded in 7.3
-	wireguard_down
+	ends_away
 }
 
 # The kernel has it from now on.
@@ -431,8 +395,8 @@ event_fallbacks() {
 	unset NETTO_WITHOUT
 }
 
-# For README: instructions of a run of each program, by the kernel's statistics where its clock counts them (test/vm -i),
-# less those of the shortest one, most of which is the statistics' own. Not a test: by name only.
+# For README: instructions of a run of each program, by the kernel's statistics where its clock counts them (test/vm -i). Those
+# of an empty one, which build/test/attach runs, are to be taken off. Not a test: by name only.
 event_hooks() {
 	card_up
 	wireguard_up # so that its functions are there
@@ -440,7 +404,7 @@ event_hooks() {
 	echo 1 >/proc/sys/kernel/bpf_stats_enabled
 	start_netto -c -F 0 600
 	load udpsend $A $B 198.18.2.2 300 0 1000000 sleep >/dev/null
-	wireguard_down
+	ends_away
 	"$IP" netns exec $A "$TC" qdisc add dev a1 root tbf rate 200mbit burst 64kb latency 50ms
 	load tcppath $A $B $ADDRESS 0.5 0 0 65000 >/dev/null
 	xdp_on
@@ -475,6 +439,9 @@ event_example() {
 trap net_down EXIT
 mount -t tracefs none $TRACING 2>/dev/null
 net_up
+for ns in $A $B; do
+	ip -n "$ns" link set lo up
+done
 names="quiet napi_thread backlog busy_poll tcp_work wireguard ipsec vhost ktls mptcp hardirq io_worker read_sock"
 case $part in
 events-5.10) names="$names fallbacks" ;;

@@ -25,12 +25,6 @@ net_up() {
 	done
 }
 
-net_down() {
-	ip netns del $A 2>/dev/null
-	ip netns del $B 2>/dev/null
-	return 0
-}
-
 iperf() { # options of the client
 	ip netns exec $B iperf3 -s -1 -D
 	wait_for ip netns exec $B sh -c "ss -ltn | grep -q :5201"

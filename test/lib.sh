@@ -132,3 +132,50 @@ wall() { # CPU
 load_value() { # KEY: summed over what was printed
 	tr ' ' '\n' <"$T/load" | awk -F= -v key="$1" '$1 == key { s += $2 } END { printf "%.0f", s }'
 }
+
+# Network: the namespaces $A and $B, joined by veth: a1 (192.0.2.1) and b1 ($ADDRESS). A test that needs others has its own.
+# IP: not the shell's own, which busybox's prefers.
+IP=$(which ip)
+
+ip() {
+	"$IP" "$@"
+}
+
+net_up() {
+	net_down
+	ip netns add "$A"
+	ip netns add "$B"
+	ip -n "$A" link add a1 type veth peer name b1 netns "$B"
+	ip -n "$A" addr add 192.0.2.1/24 dev a1
+	ip -n "$B" addr add "$ADDRESS/24" dev b1
+	ip -n "$A" link set a1 up
+	ip -n "$B" link set b1 up
+}
+
+net_down() {
+	for ns in "$A" "$B"; do
+		ip netns del "$ns" 2>/dev/null
+	done
+	return 0
+}
+
+# The devices a2 and b2, on top of these: their addresses, and their end.
+ends_up() {
+	ip -n "$A" addr add 198.18.2.1/24 dev a2
+	ip -n "$B" addr add 198.18.2.2/24 dev b2
+	ip -n "$A" link set a2 up
+	ip -n "$B" link set b2 up
+}
+
+ends_away() {
+	ip -n "$A" link del a2
+	ip -n "$B" link del b2
+}
+
+join_peers() { # ADDRESS of b1: a2 and b2 are WireGuard's
+	(umask 077 && wg genkey >"$T/key_a" && wg genkey >"$T/key_b")
+	ip netns exec "$A" wg set a2 private-key "$T/key_a" listen-port 51820 peer "$(wg pubkey <"$T/key_b")" \
+		allowed-ips 198.18.2.0/24 endpoint "$1:51820"
+	ip netns exec "$B" wg set b2 private-key "$T/key_b" listen-port 51820 peer "$(wg pubkey <"$T/key_a")" \
+		allowed-ips 198.18.2.0/24 endpoint 192.0.2.1:51820
+}

@@ -7,23 +7,6 @@ BURN=${BURN:-burn}
 UNSEEN=1
 A=netto-ta B=netto-tb ADDRESS=192.0.2.2
 
-net_up() {
-	net_down
-	ip netns add $A
-	ip netns add $B
-	ip -n $A link add a1 type veth peer name b1 netns $B
-	ip -n $A addr add 192.0.2.1/24 dev a1
-	ip -n $B addr add $ADDRESS/24 dev b1
-	ip -n $A link set a1 up
-	ip -n $B link set b1 up
-}
-
-net_down() {
-	ip netns del $A 2>/dev/null
-	ip netns del $B 2>/dev/null
-	return 0
-}
-
 start_softirqs() {
 	softirqs -N 600 1 >"$T/softirqs" 2>&1 &
 	softirqs=$!

@@ -20,12 +20,7 @@ XDP=${XDP:-/xdp.o}
 STAGES="bridge forward_v4 forward_v6 nft nf_forward_v4 conntrack nat iptables tc xdp_generic vlan tunnel_rx tunnel_tx \
 wireguard flowtable udp_rx local_v4 local_v6"
 
-# Not the shell's own, which busybox's prefers.
-IP=$(which ip) TC=$(which tc)
-
-ip() {
-	"$IP" "$@"
-}
+TC=$(which tc) # not the shell's own, which busybox's prefers
 
 router() { # COMMAND...
 	"$IP" netns exec $R "$@"
@@ -391,11 +386,7 @@ path_vxlan() {
 path_wireguard() {
 	try wireguard ip -n $A link add a2 type wireguard || return
 	ip -n $B link add b2 type wireguard
-	(umask 077 && wg genkey >"$T/key_a" && wg genkey >"$T/key_b")
-	ip netns exec $A wg set a2 private-key "$T/key_a" listen-port 51820 peer "$(wg pubkey <"$T/key_b")" \
-		allowed-ips 198.18.2.0/24 endpoint $DIRECT:51820
-	ip netns exec $B wg set b2 private-key "$T/key_b" listen-port 51820 peer "$(wg pubkey <"$T/key_a")" \
-		allowed-ips 198.18.2.0/24 endpoint 192.0.2.1:51820
+	join_peers $DIRECT
 	ends_up
 	LEAST=0.1
 	through wireguard 198.18.2.2 "wireguard:5 udp_rx:2 local_v4:2" tunnel_tx # of its workers
@@ -404,19 +395,10 @@ path_wireguard() {
 	ends_down wireguard
 }
 
-# The devices a2 and b2, on top of the direct link.
-ends_up() {
-	ip -n $A addr add 198.18.2.1/24 dev a2
-	ip -n $B addr add 198.18.2.2/24 dev b2
-	ip -n $A link set a2 up
-	ip -n $B link set b2 up
-}
-
 ends_down() { # PATH
 	check "$1: the packets went over its devices" \
 		"$(packets $A a2 tx) >= $recvs && $(packets $B b2 rx) >= $recvs" "$(cat "$T/load")"
-	ip -n $A link del a2
-	ip -n $B link del b2
+	ends_away
 }
 
 trap net_down EXIT

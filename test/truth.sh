@@ -21,29 +21,10 @@ if [ "$part" = truth-host ]; then
 fi
 FIRST=""
 SLEEP=""
-IP=$(which ip) # not the shell's own, which busybox's prefers
-
-net_up() {
-	net_down
-	"$IP" netns add $A
-	"$IP" netns add $B
-	"$IP" -n $A link add a1 type veth peer name b1 netns $B
-	"$IP" -n $A addr add 192.0.2.1/24 dev a1
-	"$IP" -n $B addr add $ADDRESS/24 dev b1
-	"$IP" -n $A link set a1 up
-	"$IP" -n $B link set b1 up
-	if grep -qs 1 /sys/kernel/realtime; then
-		echo -1 >/proc/sys/kernel/sched_rt_runtime_us # in a virtual machine
-		FIRST="chrt -f 60"
-	fi
-}
-
-net_down() {
-	for ns in $A $B; do
-		"$IP" netns del "$ns" 2>/dev/null
-	done
-	return 0
-}
+if grep -qs 1 /sys/kernel/realtime; then
+	echo -1 >/proc/sys/kernel/sched_rt_runtime_us # in a virtual machine
+	FIRST="chrt -f 60"
+fi
 
 is_burning() {
 	grep -q "burn: burning" "$T/burn" || ! kill -0 "$burner" 2>/dev/null
@@ -128,7 +109,7 @@ truth() {
 		attempts=$((attempts + 1))
 		burn "$1" 0 $NS
 		if ! grep -q ",event,$CPU,$2," "$T/csv"; then
-			skip "$1: $2" "$(grep "not fentry" "$T/err" | head -n 1)"
+			skip "$1: $2" "$(grep "$2: not fentry" "$T/err" | head -n 1)"
 			return
 		fi
 		before=$(ns $CPU "$2") others=$(ns $CPU net)
