@@ -957,6 +957,8 @@ static void run_busypoll(char **argv)
 		}
 		if (!argv[5] && (recv(io.rx, io.buf, SIZE, 0) >= 0 || errno != EAGAIN))
 			die("recv", strerror(errno));
+		for (long long next = wall_now() + us * 1000LL; wall_now() < next;)
+			; /* as long again, that is no polling */
 	}
 	printf("waits=%ld cpu_ns=%lld wall_ns=%lld\n", n, cpu_now() - cpu, wall_now() - wall);
 }
