@@ -257,9 +257,13 @@ build_libraries() {
 	# shellcheck disable=SC2086 # one or none
 	archive "$B/lib/libelf.a" "$ELFUTILS_SRC"/libelf/*.c $search
 
+	# Without its debugging messages, which netto never shows.
+	cp -r "$LIBBPF_SRC/src" "$B/lib/libbpf"
+	sed -i 's/\(#define pr_debug(.*)\)[[:space:]]*__pr(.*/\1 ((void)0)/' "$B/lib/libbpf/libbpf_internal.h"
 	flags="-D_LARGEFILE64_SOURCE -D_FILE_OFFSET_BITS=64 -I$LIBBPF_SRC/include -I$LIBBPF_SRC/include/uapi"
 	flags="$flags -I$B/include -idirafter $ELFUTILS_SRC/libelf -I$ZLIB_SRC"
-	archive "$B/lib/libbpf.a" "$LIBBPF_SRC"/src/*.c
+	archive "$B/lib/libbpf.a" "$B"/lib/libbpf/*.c
+	rm -rf "$B/lib/libbpf"
 	echo "$config" >"$B/lib/done"
 }
 

@@ -82,12 +82,15 @@
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 
 enum {
-	MAX_CPUS = 1024,  /* ids of CPUs are below; a power of two; half a kB of memory each */
-	MAX_SAVED = 8192, /* tasks off the CPU in an operation, without task storage */
-	CLOCK_TRIES = 3,  /* each fails only if an interrupt ends within some 20 ns */
-	CHANGE_TRIES = 3, /* each fails only if a preemption comes within these */
-	MAX_DEPTH = 127,  /* frames of a stack; the default of kernel.perf_event_max_stack */
-	SLOT_TRIES = 32,  /* places where a stack may have its slot */
+	MAX_CPUS = 1024,    /* ids of CPUs are below; a power of two; half a kB of memory each */
+	MAX_SAVED = 8192,   /* tasks off the CPU in an operation, without task storage */
+	CLOCK_TRIES = 3,    /* each fails only if an interrupt ends within some 20 ns */
+	CHANGE_TRIES = 3,   /* each fails only if a preemption comes within these */
+	MAX_DEPTH = 127,    /* frames of a stack; the default of kernel.perf_event_max_stack */
+	SLOT_TRIES = 32,    /* places where a stack may have its slot */
+	POLLED_PLACES = 64, /* NAPI instances of a CPU; a power of two */
+	POLLED_TRIES = 8,   /* places where one may be */
+	MAX_TASKS = 4096,   /* processes whose operations are counted */
 };
 
 /*
@@ -112,6 +115,7 @@ const volatile enum {
 	PARK_STORAGE, /* in task storage */
 	PARK_HASH,
 } parking;		     /* of the slots of tasks that are off the CPU */
+const volatile __u8 tasks;   /* their operations are counted one by one */
 const volatile __u8 scan;    /* a stack that cannot be unwound is searched for its caller */
 const volatile __u32 halves; /* of each CPU's table of stacks: 2, or 1 for a single interval */
 const volatile __u32 slots;  /* of a half; a power of two */
@@ -299,6 +303,53 @@ struct {
 
 typedef typeof(layout) half_t;
 
+/*
+ * What NAPI polled on a CPU: sums since the start. Each NAPI instance (a queue of a device) has a
+ * place, near the one that its number gives; the last place is for those that found none. Times are
+ * of the events that polls run in. Of this variable only the type is used.
+ */
+struct {
+	__u64 shared[16]; /* by event: its time that was given to an instance */
+	struct {
+		__u64 napi, device; /* addresses; 0: free */
+		char name[16];	    /* of the device; empty: of none */
+		__u32 net;	    /* its network namespace, as in vmlinux.h */
+		__u32 id;	    /* of the NAPI instance, as in vmlinux.h */
+		__u64 ns, polls, packets;
+	} places[POLLED_PLACES + 1];
+} polled_layout;
+
+typedef typeof(polled_layout) polled_t;
+typedef typeof(polled_layout.places[0]) place_t;
+
+/* Key: cpu. Mapped by user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(polled_t));
+	__uint(max_entries, 1);
+} netto_polled SEC(".maps");
+
+/* What a process did in socket operations: sums since the start, by event. */
+struct {
+	char name[16];
+	__u64 ns[16], count[16];
+} task_layout;
+
+typedef typeof(task_layout) task_t;
+
+/* Key: number of the process, in the first namespace. Only if they are wanted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_TASKS);
+	__type(key, __u32);
+	__type(value, task_t);
+} netto_tasks SEC(".maps");
+
+/* Operations and their time, ns, of processes for which there was no room in netto_tasks. */
+__u64 tasks_lost, tasks_lost_ns;
+
 /* Key: cpu * halves + half. Mapped by user space, which gives it its real sizes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -417,6 +468,52 @@ static __always_inline int is_overtaken(cpu_t *c, __u64 word)
 	return (__s64)(READ_ONCE(c->resumed) - word) > -(1 << SLOT_BITS);
 }
 
+/* What is counted for each task: socket operations, and the polling in them. */
+static __always_inline int is_of_tasks(__u64 event)
+{
+	return (1 << event) & (1 << EV_RECV | 1 << EV_SEND | 1 << EV_CONN | 1 << EV_BUSY_POLL);
+}
+
+/*
+ * The name of the process: that of its first thread. Where no field is read, or cannot be here: of
+ * the one that came first.
+ */
+static __always_inline void get_name(char name[16])
+{
+	if (fields && parking == PARK_STORAGE) {
+		struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
+
+		((__u64 *)name)[0] = ((__u64 *)leader->comm)[0];
+		((__u64 *)name)[1] = ((__u64 *)leader->comm)[1];
+	} else {
+		bpf_get_current_comm(name, 16);
+	}
+}
+
+/* Adds to what the current task did, and to `count` the operations that begin. */
+static __noinline int netto_charge(__u64 event, __u64 ns, __u64 count)
+{
+	__u32 key = bpf_get_current_pid_tgid() >> 32;
+	task_t *task = bpf_map_lookup_elem(&netto_tasks, &key);
+
+	if (!task && count) {
+		task_t fresh = {};
+
+		get_name(fresh.name);
+		bpf_map_update_elem(&netto_tasks, &key, &fresh, BPF_NOEXIST);
+		task = bpf_map_lookup_elem(&netto_tasks, &key);
+	}
+	if (!task) {
+		add(&tasks_lost_ns, ns);
+		add(&tasks_lost, count);
+		return 0;
+	}
+	event = event_index(event);
+	add(&task->ns[event], ns);
+	add(&task->count[event], count);
+	return 0;
+}
+
 /*
  * The end of a change of the task level, from the word `old`, by which `word` was stored. If a
  * preemption overtook it, and our word still stands, then it came before our store: sched_switch
@@ -444,6 +541,8 @@ static __noinline int netto_finish(cpu_t *c, __u64 old, __u64 word)
 		WRITE_ONCE(c->task, word);
 	}
 	add(&c->ns[owner(old)], span(old, word));
+	if (tasks && is_of_tasks(owner(old)))
+		netto_charge(owner(old), span(old, word), 0);
 	return 0;
 }
 
@@ -478,10 +577,14 @@ static __always_inline void change_task(cpu_t *c, __u64 from, __u64 to)
 	}
 	word = (word - above) << SLOT_BITS | to;
 	WRITE_ONCE(c->task, word);
-	if (is_overtaken(c, word))
+	if (is_overtaken(c, word)) {
 		netto_finish(c, old, word);
-	else
-		add(&c->ns[from], (__s64)(word - old + from - to) >> SLOT_BITS);
+		return;
+	}
+	above = (__s64)(word - old + from - to) >> SLOT_BITS;
+	add(&c->ns[from], above);
+	if (tasks && is_of_tasks(from))
+		netto_charge(from, above, 0);
 }
 
 /* True if more is set than what the task on this CPU is anyway. */
@@ -511,6 +614,8 @@ static __always_inline void netto_enter_hot(__u64 event)
 	add(&c->count[event], 1);
 	if (!c->ready)
 		netto_prepare(c);
+	if (tasks && is_of_tasks(event))
+		netto_charge(event, 0, 1);
 	change_task(c, EV_OTHER, event);
 }
 
@@ -683,6 +788,8 @@ static __noinline int netto_enter_poll(__u64 event)
 	add(&c->count[event_index(event)], 1);
 	if (!c->ready)
 		netto_prepare(c);
+	if (tasks && is_of_tasks(event))
+		netto_charge(event, 0, 1);
 	return netto_change(c, SLOT_POLL, event);
 }
 
@@ -763,6 +870,83 @@ PROGRAMS_OF_TRACEPOINT(netto_raise, "softirq_raise", raise)
 	}
 PROGRAMS_OF_TOP_HALF(netto_irq, "irq_handler_entry", enter_top_half)
 PROGRAMS_OF_TOP_HALF(netto_irq_x, "irq_handler_exit", leave_top_half)
+
+/* On PREEMPT_RT polls are preempted, also by each other. */
+static __always_inline void sum(__u64 *to, __u64 n)
+{
+	if (rt)
+		add(to, n);
+	else
+		*to += n;
+}
+
+/*
+ * The time of the event that a poll runs in since the last poll in it on this CPU; in a softirq,
+ * since that began if this was later. 0 in any other event.
+ */
+static __always_inline __u64 polled_time(cpu_t *c, polled_t *p)
+{
+	__u64 event, open, total;
+
+	if (c->serving) {
+		event = EV_RX_SOFTIRQ;
+		if (c->irq[SOFT].event != event)
+			return 0;
+		open = clock(&c->hard) - c->irq[SOFT].since;
+		total = c->ns[event] + open - p->shared[event];
+		p->shared[event] += total;
+		return total < open ? total : open;
+	}
+	event = owner(c->task);
+	if (event != EV_NAPI_THREAD && event != EV_BUSY_POLL && !(rt && event == EV_RX_SOFTIRQ))
+		return 0;
+	total = c->ns[event] + span(c->task, clock(&c->above) << SLOT_BITS) - p->shared[event];
+	sum(&p->shared[event], total);
+	return total;
+}
+
+/* The place of a NAPI instance that is not where it would be first; a new one if need be. */
+static __noinline place_t *netto_find_place(polled_t *p, struct napi_struct *napi)
+{
+	struct net_device *device = napi->dev;
+	__u32 id = napi->napi_id, at = id ?: device->ifindex;
+
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < POLLED_TRIES; i++) {
+		place_t *place = &p->places[(at + i) & (POLLED_PLACES - 1)];
+
+		if (place->napi == (__u64)napi && place->device == (__u64)device)
+			return place;
+		if (place->napi)
+			continue;
+		place->napi = (__u64)napi;
+		place->device = (__u64)device;
+		place->id = id;
+		place->net = device->nd_net.net->ns.inum;
+		((__u64 *)place->name)[0] = ((__u64 *)device->name)[0];
+		((__u64 *)place->name)[1] = ((__u64 *)device->name)[1];
+		return place;
+	}
+	return &p->places[POLLED_PLACES];
+}
+
+/* At the end of each poll; budget: 0 when netconsole polls, which receives nothing. */
+SEC("tp_btf/napi_poll")
+int BPF_PROG(netto_poll, struct napi_struct *napi, int work, int budget)
+{
+	cpu_t *c = this_cpu();
+	__u32 cpu = bpf_get_smp_processor_id();
+	polled_t *p = bpf_map_lookup_elem(&netto_polled, &cpu);
+	place_t *place;
+
+	if (!p || !c->task || !budget)
+		return 0;
+	place = netto_find_place(p, napi);
+	sum(&place->polls, 1);
+	sum(&place->packets, work);
+	sum(&place->ns, polled_time(c, p));
+	return 0;
+}
 
 #define PROGRAMS_OF_FUNCTION(name, how, event, function)                                           \
 	SEC("fentry/" function)                                                                    \
@@ -880,6 +1064,8 @@ static __noinline int netto_leave(cpu_t *c, struct task_struct *prev, int ended,
 		flags |= OVERTAKEN;
 	}
 	c->ns[owner(old)] += span(old, word);
+	if (tasks && is_of_tasks(owner(old)))
+		netto_charge(owner(old), span(old, word), 0);
 	if (!parking)
 		return 0;
 	if (!is_operation(c, slots) && !(flags & OVERTAKEN)) {

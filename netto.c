@@ -14,12 +14,14 @@
  * What it cannot see is listed in netto.bpf.c and in README.md.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <linux/capability.h>
 #include <linux/perf_event.h>
+#include <limits.h>
 #include <math.h>
 #include <sched.h>
 #include <signal.h>
@@ -31,8 +33,10 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,15 +52,22 @@
 
 enum { EXIT_MEASURED, EXIT_FAILED, EXIT_USAGE, EXIT_IMPOSSIBLE };
 
+/* Of a command that cannot be run, as shells have it. */
+enum { EXIT_NOT_RUN = 126, EXIT_NOT_FOUND = 127 };
+
 /* Types of the kernel side */
 typedef typeof(((struct netto__bss *)0)->cpus[0]) cpu_t;
 typedef typeof(((struct netto__bss *)0)->layout) half_t;
+typedef typeof(((struct netto__bss *)0)->polled_layout) polled_t;
+typedef typeof(((struct netto__bss *)0)->task_layout) task_t;
 
 /* Limits */
 enum {
 	MAX_CPUS = ARRAY_SIZE(((struct netto__bss *)0)->cpus),
 	MAX_PROBES = ARRAY_SIZE(((struct netto__rodata *)0)->probes),
 	MAX_DEPTH = ARRAY_SIZE(((half_t *)0)->stacks) - 1,
+	POLLED_ROOM = ARRAY_SIZE(((polled_t *)0)->places),
+	MAX_DEVICES = 10, /* printed in text, and of each so many queues */
 	MAX_HZ = 100000,  /* the kernel's timer takes no more */
 	MARK_TRIES = 100, /* a mark is spoilt only if it meets a program between two instructions */
 	/* of a CPU's samples, without eBPF; with a page before it, as much as
@@ -66,7 +77,10 @@ enum {
 #define MAX_SECONDS    (366 * 86400.0)
 #define MAX_COUNT      1e9
 #define CALIBRATION_NS 2000000
+#define ENERGY_NS      60000000000 /* between looks: the counters wrap after minutes at the least */
 #define MAX_STACKS     1e9
+#define MAX_TASKS      1e9
+#define SHORT_SECONDS  2.0 /* so long none needs to be told how much is left */
 
 /* Options; written by parse_options() alone */
 static struct {
@@ -76,11 +90,26 @@ static struct {
 	bool folded;
 	bool verbose;
 	enum { AUTO, TRACE, SAMPLE } mode;
-	unsigned freq;	 /* -F, hertz: samples per second and CPU; 0: none */
-	unsigned stacks; /* -s, how many to print */
+	unsigned freq;	    /* -F, hertz: samples per second and CPU; 0: none */
+	unsigned stacks;    /* -s, how many to print */
+	unsigned tasks;	    /* -t, how many to print; 0: they are not counted */
+	const char *output; /* -o, file; NULL: stdout */
+	char **command;	    /* NULL-terminated, to be run and measured; NULL: none */
 } opt = { .seconds = 10, .count = 1, .freq = 997, .stacks = 10 };
 
+static FILE *report; /* stdout, or the file of -o */
+
 /* Helpers */
+
+/* The last line on stderr, a terminal, says how much time is left: the next one goes over it. */
+static bool has_progress;
+
+static void clear_progress(void)
+{
+	if (has_progress)
+		fprintf(stderr, "\r%30s\r", "");
+	has_progress = false;
+}
 
 static void message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -89,6 +118,7 @@ static void message(const char *format, ...)
 {
 	va_list args;
 
+	clear_progress();
 	fputs("netto: ", stderr);
 	va_start(args, format);
 	vfprintf(stderr, format, args);
@@ -209,7 +239,8 @@ struct traits {
 	uint8_t stage, activity;
 	uint8_t calls; /* the stage of what it calls by a pointer: a driver, or a netfilter hook */
 	uint8_t root;  /* the event that it is a root of */
-	bool helper;   /* any stage's: tells nothing of it */
+	uint8_t context; /* of contexts[]: what runs softirqs */
+	bool helper;	 /* any stage's: tells nothing of it */
 };
 
 struct symbol {
@@ -1072,11 +1103,14 @@ enum {
 	ACTIVITIES
 };
 
-/* What the leaf of a stack does, whatever the stage. */
-static const struct {
+/* The functions that tell something of a stack. */
+struct kind {
 	const char *name;
-	const char *symbols;
-} activities[ACTIVITIES] = {
+	const char *symbols; /* parted by spaces */
+};
+
+/* What the leaf of a stack does, whatever the stage. */
+static const struct kind activities[ACTIVITIES] = {
 	[ACTIVITY_SKB_ALLOC] = {
 		.name = "skb_alloc",
 		.symbols = "__alloc_skb napi_alloc_skb __napi_alloc_skb __netdev_alloc_skb "
@@ -1145,6 +1179,26 @@ static const struct {
 			"preempt_schedule_notrace __cond_resched finish_task_switch "
 			"wait_woken schedule_rtlock",
 	},
+};
+
+/* What a softirq ran in: the first of these that is rootward of it. */
+enum {
+	CONTEXT_UNKNOWN,
+	CONTEXT_IRQ_EXIT,
+	CONTEXT_KSOFTIRQD,
+	CONTEXT_BH_ENABLE,
+	CONTEXT_IDLE,
+	CONTEXTS
+};
+
+static const struct kind contexts[CONTEXTS] = {
+	[CONTEXT_UNKNOWN] = { "unknown", NULL },
+	[CONTEXT_IRQ_EXIT] = { "irq_exit", "irq_exit irq_exit_rcu __irq_exit_rcu" },
+	[CONTEXT_KSOFTIRQD] = { "ksoftirqd", "run_ksoftirqd" },
+	[CONTEXT_BH_ENABLE] = { "bh_enable", "__local_bh_enable_ip netif_rx_ni" },
+	/* for a call from another CPU (RPS), without an interrupt */
+	[CONTEXT_IDLE] = { "idle", "flush_smp_call_function_queue do_softirq_post_smp_call_flush "
+				   "flush_smp_call_function_from_idle" },
 };
 
 /* What anything calls: no driver's function, and nothing that a rule should know. */
@@ -1252,6 +1306,7 @@ static void merge_traits(struct traits *into, const struct traits *from)
 	into->activity |= from->activity;
 	into->calls |= from->calls;
 	into->root |= from->root;
+	into->context |= from->context;
 	into->helper |= from->helper;
 }
 
@@ -1300,6 +1355,8 @@ static void make_rules(struct rules *r)
 	}
 	for (unsigned i = 0; i < ACTIVITIES; i++)
 		add_rules(r, activities[i].symbols, false, (struct traits) { .activity = i });
+	for (unsigned i = 0; i < CONTEXTS; i++)
+		add_rules(r, contexts[i].symbols, false, (struct traits) { .context = i });
 	add_rules(r, helpers, false, (struct traits) { .helper = true });
 	for (unsigned i = 0; i < ARRAY_SIZE(roots); i++)
 		add_rules(r, roots[i].symbols, false, (struct traits) { .root = roots[i].event });
@@ -1402,6 +1459,7 @@ struct sorted {
 	int event;				/* that its root tells; EV_NONE: it has none */
 	int stage;				/* the innermost, or STAGE_UNKNOWN */
 	int activity;				/* of the leaf */
+	int context;				/* what the root ran in */
 	int depth;				/* frames up to the root; without a root, all */
 	const struct symbol *frames[MAX_DEPTH]; /* leaf first, without netto's own */
 	uint8_t path[2 * MAX_DEPTH];		/* the stages passed, outermost first */
@@ -1456,7 +1514,8 @@ static void resolve_frames(struct symbols *symbols, struct rules *rules, const u
 	}
 }
 
-/* Cuts the frames at the root: what is behind it was interrupted, or called the operation. */
+/* Cuts the frames at the root: what is behind it was interrupted, or ran the softirq or operation.
+ */
 static void cut_at_root(struct sorted *out)
 {
 	int root = 0;
@@ -1464,11 +1523,14 @@ static void cut_at_root(struct sorted *out)
 	while (root < out->depth && !out->frames[root]->traits.root)
 		root++;
 	out->event = EV_NONE;
+	out->context = CONTEXT_UNKNOWN;
 	if (root == out->depth)
 		return;
 	out->event = out->frames[root]->traits.root;
 	while (root + 1 < out->depth && out->frames[root + 1]->traits.root == out->event)
 		root++;
+	for (int i = root + 1; i < out->depth && !out->context; i++)
+		out->context = out->frames[i]->traits.context;
 	out->depth = root + 1;
 }
 
@@ -1640,6 +1702,75 @@ static int drop_capabilities(bool bpf)
 	return 0;
 }
 
+/* Energy */
+
+/*
+ * The energy that the CPU packages use, as RAPL counts it (Documentation/power/powercap): kept open
+ * while it may be, and read more often than its counters wrap.
+ */
+struct energy {
+	unsigned packages; /* 0: it is not known */
+	struct {
+		int fd;
+		uint64_t last_uj, range_uj; /* the counter, and where it wraps */
+	} package[32];
+	double used_uj; /* since the start */
+};
+
+/* The counter of a package; false if it cannot be read. */
+static bool read_package(int fd, uint64_t *uj)
+{
+	char text[32] = "", *end;
+
+	if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
+		return false;
+	*uj = strtoull(text, &end, 10);
+	return end != text;
+}
+
+/* Adds what was used since the last time. */
+static void read_energy(struct energy *e)
+{
+	for (unsigned i = 0; i < e->packages; i++) {
+		uint64_t now_uj, last_uj = e->package[i].last_uj;
+
+		if (!read_package(e->package[i].fd, &now_uj))
+			continue;
+		e->used_uj += now_uj - last_uj + (now_uj < last_uj ? e->package[i].range_uj : 0);
+		e->package[i].last_uj = now_uj;
+	}
+}
+
+/* Of each package, but not of its parts (intel-rapl:0:1) nor of the whole machine (psys). */
+static void open_energy(struct energy *e)
+{
+	char path[64], text[32];
+
+	for (int zone = 0; e->packages < ARRAY_SIZE(e->package); zone++) {
+		typeof(e->package[0]) *p = &e->package[e->packages];
+
+		snprintf(path, sizeof(path), "/sys/class/powercap/intel-rapl:%d/name", zone);
+		read_small_file(path, text, sizeof(text));
+		if (!text[0])
+			return;
+		if (strncmp(text, "package", 7))
+			continue;
+		snprintf(path, sizeof(path),
+			 "/sys/class/powercap/intel-rapl:%d/max_energy_range_uj", zone);
+		read_small_file(path, text, sizeof(text));
+		p->range_uj = strtoull(text, NULL, 10);
+		snprintf(path, sizeof(path), "/sys/class/powercap/intel-rapl:%d/energy_uj", zone);
+		p->fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (p->fd < 0 || !read_package(p->fd, &p->last_uj)) {
+			if (opt.verbose)
+				message("energy: not known: cannot read %s", path);
+			e->packages = 0; /* a part of them would be too little */
+			return;
+		}
+		e->packages++;
+	}
+}
+
 /* Probes: open, choose, load, attach */
 
 /* The kinds of hooks, and which one is tried next where one is refused. */
@@ -1706,6 +1837,12 @@ struct session {
 		uint64_t wall_ns;  /* between marks at which it was there */
 	} clocks[MAX_CPUS];	   /* only without hooks: see mark_by_clock() */
 	struct sampler sampler;
+	struct devices {
+		char why_not[64]; /* empty: not refused */
+		struct bpf_link *link;
+		const polled_t *polled; /* mapped: by CPU */
+	} devices;
+	struct energy energy;
 	cpu_set_t affinity; /* our own, to go back to after marks by renaming */
 };
 
@@ -2354,6 +2491,17 @@ static bool is_traced(const struct session *s, int event)
 	return absent && !refused;
 }
 
+/* Which devices are polled is told by a program that reads their names. */
+static bool has_devices(const struct session *s)
+{
+	return !s->devices.why_not[0] && core_kind(s) == TP_BTF;
+}
+
+static void refuse_devices(struct session *s, const char *why)
+{
+	snprintf(s->devices.why_not, sizeof(s->devices.why_not), "%s", why);
+}
+
 /*
  * Opens and loads the programs of the probes, and that of the samples; `only`, if any, instead of
  * all functions. Returns 0 or -errno.
@@ -2377,6 +2525,11 @@ static int try_load(struct session *s, const struct probe *only)
 	bpf_map__set_autocreate(s->skel->maps.netto_saved, parking && !storage);
 	if (without("room"))
 		bpf_map__set_max_entries(s->skel->maps.netto_saved, 8);
+	s->skel->rodata->tasks = opt.tasks && functions > 0;
+	bpf_map__set_autocreate(s->skel->maps.netto_tasks, s->skel->rodata->tasks);
+	bpf_program__set_autoload(s->skel->progs.netto_poll, has_devices(s));
+	bpf_map__set_autocreate(s->skel->maps.netto_polled, has_devices(s));
+	bpf_map__set_max_entries(s->skel->maps.netto_polled, s->cpus);
 	configure_samples(&s->sampler, s->skel);
 	err = netto__load(s->skel);
 	if (!err && without("bpf"))
@@ -2412,6 +2565,11 @@ static bool refuse_part(struct session *s, int load_err)
 
 	s->sampler.hz = 0;
 	err = try_alone(s, &none);
+	if (err && has_devices(s)) {
+		refuse_devices(s, error_text(err));
+		found = true;
+		err = try_alone(s, &none);
+	}
 	if (err && core_kind(s)) {
 		refuse_core(s, error_text(err));
 		found = true;
@@ -2507,6 +2665,26 @@ static bool attach_probes(struct session *s)
 	return complete;
 }
 
+/* Maps what they will be counted in, and attaches their program. */
+static void attach_devices(struct session *s)
+{
+	size_t page = sysconf(_SC_PAGESIZE), size = s->cpus * sizeof(polled_t);
+	void *map;
+
+	if (!has_devices(s))
+		return;
+	map = mmap(NULL, (size + page - 1) / page * page, PROT_READ, MAP_SHARED,
+		   bpf_map__fd(s->skel->maps.netto_polled), 0);
+	if (map == MAP_FAILED) {
+		refuse_devices(s, strerror(errno));
+		return;
+	}
+	s->devices.polled = map;
+	s->devices.link = bpf_program__attach(s->skel->progs.netto_poll);
+	if (!s->devices.link)
+		refuse_devices(s, strerror(errno));
+}
+
 static void detach_probes(struct session *s)
 {
 	for (int i = 0; i < MAX_PROBES; i++) {
@@ -2519,6 +2697,8 @@ static void detach_probes(struct session *s)
 	}
 	bpf_link__destroy(s->free_link);
 	s->free_link = NULL;
+	bpf_link__destroy(s->devices.link);
+	s->devices.link = NULL;
 	netto__destroy(s->skel);
 	s->skel = NULL;
 }
@@ -2539,6 +2719,7 @@ static int load_probes(struct session *s)
 		trying = false;
 		if (s->skel->rodata->parking == PARK_HASH && core_kind(s) == RAW_TP)
 			s->free_link = bpf_program__attach(s->skel->progs.netto_free);
+		attach_devices(s);
 		complete = attach_probes(s);
 		if (!complete)
 			detach_probes(s);
@@ -2644,6 +2825,9 @@ static void explain_probes(const struct session *s)
 		if (p->attached)
 			message("%s: %s %s", name, kinds[p->kind].name, p->target);
 	}
+	message("devices: %s", s->devices.link	       ? "tp_btf napi_poll"
+			       : s->devices.why_not[0] ? s->devices.why_not
+						       : "not told: sched_switch is not tp_btf");
 	if (is_kprobe_used(s))
 		message("kprobes: %d tasks can be in a function at once, %d if this kernel is not preemptible: returns of more are missed, and counted",
 			s->cpus > 5 ? 2 * s->cpus : 10, s->cpus);
@@ -2777,8 +2961,11 @@ static int start_probes(struct session *s)
 		return status;
 	if (!s->sampler.hz && core_kind(s) && opt.freq && (!opt.verbose || opt.folded))
 		message("no samples, and so no stages: %s", s->sampler.why_not);
+	if (opt.tasks && !s->skel->rodata->tasks)
+		message("no tasks: socket operations are not traced here");
 	if (!s->sampler.hz && opt.folded)
 		return EXIT_FAILED;
+	open_energy(&s->energy);
 	sched_getaffinity(0, sizeof(s->affinity), &s->affinity);
 	return drop_capabilities(!s->no_bpf[0]) ? EXIT_FAILED : 0;
 }
@@ -2819,13 +3006,26 @@ static const struct {
 	[SQUEEZED] = { EV_NONE, "squeezed" },	 [RPS] = { EV_NONE, "rps" },
 };
 
+/* What a process did in socket operations. */
+struct process {
+	uint32_t pid;
+	task_t did;
+};
+
 /* All CPUs at a mark, and what belongs to that moment. */
 struct marks {
 	struct times cpu[MAX_CPUS];
-	bool online[MAX_CPUS];		   /* only without hooks */
-	uint64_t counts[MAX_CPUS][COUNTS]; /* only where nothing is measured */
+	bool online[MAX_CPUS];
+	uint64_t counts[MAX_CPUS][COUNTS]; /* of softirqs only where nothing is measured */
 	bool counted[COUNTS];		   /* known */
-	uint64_t user_ns, kernel_ns;	   /* CPU time of this process */
+	uint64_t card_packets;		   /* that the network cards have received */
+	bool has_cards;
+	double energy_uj;	   /* that the packages used since the start, microjoules */
+	polled_t *polled;	   /* of each CPU; of memory that is used again at the next mark */
+	struct process *processes; /* by number; likewise */
+	size_t process_count;
+	uint64_t tasks_lost, tasks_lost_ns;
+	uint64_t user_ns, kernel_ns; /* CPU time of this process */
 	uint64_t recursion_misses;
 	bool has_recursion_misses; /* the kernel counts them, from 5.12 */
 	double time;		   /* Unix seconds */
@@ -3063,24 +3263,120 @@ static void read_softnet(struct marks *m)
 		fclose(f);
 }
 
+/* The text of a network device's file in sysfs, or the number there; empty, or 0: there is none. */
+static uint64_t read_device_file(const char *device, const char *file, char *text, size_t size)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/%s", device, file);
+	read_small_file(path, text, size);
+	return strtoull(text, NULL, 10);
+}
+
+/*
+ * A network card, virtual ones included: a device with hardware behind it that is not a port on
+ * another one, whose packets that counts too (of a switch chip), nor one that is joined to another
+ * (a virtual function to Hyper-V's device).
+ */
+static bool is_card(const char *device)
+{
+	char path[PATH_MAX], text[32];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/device", device);
+	if (access(path, F_OK))
+		return false;
+	snprintf(path, sizeof(path), "/sys/class/net/%s/master/device", device);
+	return access(path, F_OK) && read_device_file(device, "ifindex", text, sizeof(text)) ==
+					     read_device_file(device, "iflink", text, sizeof(text));
+}
+
+/* The packets that all cards in this network namespace have received. */
+static void read_cards(struct marks *m)
+{
+	DIR *d = opendir("/sys/class/net");
+	struct dirent *entry;
+	char text[32];
+
+	while (d && (entry = readdir(d))) {
+		if (entry->d_name[0] == '.' || !is_card(entry->d_name))
+			continue;
+		m->card_packets += read_device_file(entry->d_name, "statistics/rx_packets", text,
+						    sizeof(text));
+		m->has_cards = true;
+	}
+	if (d)
+		closedir(d);
+}
+
+/* What was polled on the CPUs that count. */
+static void read_polled(const struct session *s, struct marks *m)
+{
+	if (!s->devices.link)
+		return;
+	if (!m->polled)
+		m->polled = calloc(s->cpus, sizeof(*m->polled));
+	for (int cpu = 0; m->polled && cpu < s->cpus; cpu++)
+		if (m->cpu[cpu].wall_ns)
+			m->polled[cpu] = s->devices.polled[cpu];
+}
+
+static int compare_processes(const void *a, const void *b)
+{
+	const struct process *x = a, *y = b;
+
+	return x->pid < y->pid ? -1 : x->pid > y->pid;
+}
+
+static void read_processes(const struct session *s, struct marks *m)
+{
+	int fd = bpf_map__fd(s->skel->maps.netto_tasks);
+	unsigned room = bpf_map__max_entries(s->skel->maps.netto_tasks);
+	__u32 key, *last = NULL;
+
+	m->process_count = 0;
+	if (!s->skel->rodata->tasks)
+		return;
+	if (!m->processes)
+		m->processes = calloc(room, sizeof(*m->processes));
+	while (m->processes && m->process_count < room && !bpf_map_get_next_key(fd, last, &key)) {
+		struct process *p = &m->processes[m->process_count++];
+
+		p->pid = key;
+		if (bpf_map_lookup_elem(fd, &key, &p->did))
+			memset(&p->did, 0, sizeof(p->did));
+		last = &key;
+	}
+	qsort(m->processes, m->process_count, sizeof(*m->processes), compare_processes);
+	m->tasks_lost = s->skel->bss->tasks_lost;
+	m->tasks_lost_ns = s->skel->bss->tasks_lost_ns;
+}
+
 static int mark_all(struct session *s, struct marks *m)
 {
+	polled_t *polled = m->polled;
+	struct process *processes = m->processes;
 	int err = 0;
 
 	memset(m, 0, sizeof(*m));
-	if (!core_kind(s) && read_cpus("online", m->online) < 0)
+	m->polled = polled;
+	m->processes = processes;
+	if (read_cpus("online", m->online) < 0)
 		return -ENOENT;
-	if (s->blind) {
+	read_softnet(m);
+	read_cards(m);
+	read_energy(&s->energy);
+	m->energy_uj = s->energy.used_uj;
+	if (s->blind)
 		read_softirqs(m);
-		read_softnet(m);
-	} else if (!core_kind(s)) {
+	else if (!core_kind(s))
 		read_idle_times(m);
-	}
 	for (int cpu = 0; !err && cpu < s->cpus; cpu++)
 		err = core_kind(s) ? mark_cpu(s, cpu, &m->cpu[cpu])
 				   : mark_by_clock(s, cpu, m->online[cpu], &m->cpu[cpu]);
 	if (s->by_rename)
 		sched_setaffinity(0, sizeof(s->affinity), &s->affinity);
+	read_polled(s, m);
+	read_processes(s, m);
 	read_recursion_misses(s, m);
 	own_cpu_time(&m->user_ns, &m->kernel_ns);
 	m->time = now_ns(CLOCK_REALTIME) / 1e9;
@@ -3088,59 +3384,184 @@ static int mark_all(struct session *s, struct marks *m)
 }
 
 /*
- * Signals that end the measurement. A shell's background jobs ignore SIGINT: not this one. nohup is
- * respected.
+ * The command that is measured. It is forked before all else, with what this process was given, and
+ * waits for a byte before it runs: without one it ends. It does not outlive this process.
+ */
+static struct {
+	pid_t pid;  /* 0: there is none, or it has ended */
+	int go;	    /* takes the byte */
+	int error;  /* gives an errno, if it cannot be run */
+	int status; /* of wait(2), when it has ended */
+} command;
+
+/* In the child. */
+static void run_command(pid_t parent, int go, int error)
+{
+	char byte;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent || read(go, &byte, 1) != 1)
+		_exit(EXIT_FAILED);
+	execvp(opt.command[0], opt.command);
+	if (write(error, &errno, sizeof(errno)) < 0)
+		_exit(EXIT_FAILED);
+	_exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN);
+}
+
+/* Returns 0, or -errno after a message. */
+static int prepare_command(void)
+{
+	int go[2], error[2];
+	pid_t parent = getpid(), pid = -1;
+
+	if (!pipe2(go, O_CLOEXEC) && !pipe2(error, O_CLOEXEC))
+		pid = fork();
+	if (pid < 0) {
+		message("cannot fork: %s", strerror(errno));
+		return -errno;
+	}
+	if (!pid) {
+		close(go[1]);
+		run_command(parent, go[0], error[1]);
+	}
+	close(go[0]);
+	close(error[1]);
+	command.pid = pid;
+	command.go = go[1];
+	command.error = error[0];
+	return 0;
+}
+
+/* False after a message if it cannot be run: then it has ended. */
+static bool start_command(void)
+{
+	int err;
+	bool failed = write(command.go, "", 1) == 1 &&
+		      read(command.error, &err, sizeof(err)) == sizeof(err);
+
+	close(command.go);
+	close(command.error);
+	if (!failed)
+		return true;
+	message("cannot run '%s': %s", opt.command[0], strerror(err));
+	waitpid(command.pid, &command.status, 0);
+	command.pid = 0;
+	return false;
+}
+
+static bool has_command_ended(void)
+{
+	if (waitpid(command.pid, &command.status, WNOHANG) != command.pid)
+		return false;
+	command.pid = 0;
+	return true;
+}
+
+/* What a shell has in $? */
+static int command_status(void)
+{
+	return WIFEXITED(command.status) ? WEXITSTATUS(command.status)
+					 : 128 + WTERMSIG(command.status);
+}
+
+/* A second one of these kills, as long as they are not blocked. */
+static sigset_t ending_signals(void)
+{
+	struct sigaction old;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	if (!sigaction(SIGHUP, NULL, &old) && old.sa_handler != SIG_IGN) /* nohup is respected */
+		sigaddset(&set, SIGHUP);
+	return set;
+}
+
+/*
+ * Blocks and returns the signals that are waited for: those that end the measurement (a shell's
+ * background jobs ignore SIGINT: not this one), and those of a command, or for it.
  */
 static sigset_t block_signals(void)
 {
-	struct sigaction old;
 	sigset_t set;
 
 	signal(SIGINT, SIG_DFL);
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error */
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	if (!sigaction(SIGHUP, NULL, &old) && old.sa_handler != SIG_IGN)
-		sigaddset(&set, SIGHUP);
+	set = ending_signals();
+	if (opt.command) {
+		signal(SIGCHLD, SIG_DFL); /* ignored, it would leave no status */
+		sigaddset(&set, SIGCHLD);
+		sigaddset(&set, SIGQUIT);
+		sigaddset(&set, SIGUSR1);
+		sigaddset(&set, SIGUSR2);
+	}
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return set;
 }
 
 /*
- * Sleeps until `deadline_ns` of CLOCK_MONOTONIC. True if a signal came first; a second one then
- * kills.
+ * True if the signal ends the measurement. A command gets it too, unless it is of the terminal,
+ * which sends it to both, and is waited for.
  */
-static bool wait_until(uint64_t deadline_ns, const sigset_t *ends)
+static bool take_signal(const siginfo_t *info)
 {
-	for (;;) {
-		uint64_t now = now_ns(CLOCK_MONOTONIC);
-		uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
-		struct timespec timeout = { .tv_sec = left / NSEC_PER_SEC,
-					    .tv_nsec = left % NSEC_PER_SEC };
+	sigset_t ending = ending_signals();
 
-		if (sigtimedwait(ends, NULL, &timeout) > 0) {
-			sigprocmask(SIG_UNBLOCK, ends, NULL);
-			return true;
-		}
-		if (errno == EAGAIN)
-			return false;
-	}
+	if (info->si_signo == SIGCHLD)
+		return has_command_ended();
+	if (command.pid && info->si_code != SI_KERNEL)
+		kill(command.pid, info->si_signo);
+	if (!sigismember(&ending, info->si_signo))
+		return false;
+	sigprocmask(SIG_UNBLOCK, &ending, NULL);
+	return !command.pid;
 }
 
-/* Likewise, and reads the rings of samples meanwhile, where there are any. */
-static bool wait_and_read(struct session *s, uint64_t deadline_ns, const sigset_t *ends,
-			  uint32_t window)
+static void show_progress(uint64_t left_ns)
 {
-	uint64_t period_ns = s->sampler.period_ns;
+	clear_progress();
+	fprintf(stderr, "netto: %.0f s left", ceil((double)left_ns / NSEC_PER_SEC));
+	has_progress = true;
+}
 
-	while (period_ns && now_ns(CLOCK_MONOTONIC) + period_ns < deadline_ns) {
-		if (wait_until(now_ns(CLOCK_MONOTONIC) + period_ns, ends))
-			return true;
-		read_rings(&s->sampler, window, UINT64_MAX);
+/*
+ * Sleeps until `deadline_ns` of CLOCK_MONOTONIC, the end of the interval `window`, but for what is
+ * to be done meanwhile. True if a signal, or the command, ends the measurement first.
+ */
+static bool wait_until(struct session *s, uint64_t deadline_ns, const sigset_t *signals,
+		       uint32_t window)
+{
+	const bool shown = !opt.command && opt.seconds > SHORT_SECONDS && isatty(STDERR_FILENO);
+	const uint64_t period_ns = s->sampler.period_ns;
+	uint64_t now = now_ns(CLOCK_MONOTONIC), read_ns = period_ns ? now + period_ns : UINT64_MAX;
+	bool ended = command.pid && has_command_ended();
+
+	for (; !ended && now < deadline_ns; now = now_ns(CLOCK_MONOTONIC)) {
+		uint64_t next_ns = deadline_ns < read_ns ? deadline_ns : read_ns;
+		struct timespec timeout;
+		siginfo_t info;
+
+		if (now >= read_ns) {
+			read_rings(&s->sampler, window, UINT64_MAX);
+			read_ns = now + period_ns;
+			continue;
+		}
+		read_energy(&s->energy);
+		if (s->energy.packages && next_ns > now + ENERGY_NS)
+			next_ns = now + ENERGY_NS;
+		if (shown) {
+			show_progress(deadline_ns - now);
+			if (next_ns > now + NSEC_PER_SEC)
+				next_ns = now + NSEC_PER_SEC;
+		}
+		timeout.tv_sec = (next_ns - now) / NSEC_PER_SEC;
+		timeout.tv_nsec = (next_ns - now) % NSEC_PER_SEC;
+		ended = sigtimedwait(signals, &info, &timeout) > 0 && take_signal(&info);
 	}
-	return wait_until(deadline_ns, ends);
+	clear_progress();
+	return ended;
 }
 
 /* Profile: the samples of an interval, sorted */
@@ -3153,6 +3574,7 @@ struct shares {
 		uint64_t total; /* with this stage anywhere */
 	} stages[EV_MAX][STAGES];
 	uint64_t activities[EV_MAX][ACTIVITIES];
+	uint64_t contexts[EV_MAX][CONTEXTS]; /* of softirqs */
 };
 
 /* A stack as the kernel side has counted it on a CPU. */
@@ -3268,12 +3690,19 @@ static bool read_tables(struct profile *p, const struct sampler *s, uint32_t win
 	return true;
 }
 
+static bool is_softirq(int event)
+{
+	return event == EV_RX_SOFTIRQ || event == EV_TX_SOFTIRQ;
+}
+
 static void count_shares(struct shares *to, const struct sorted *s, int event, uint64_t count)
 {
 	bool seen[STAGES] = {};
 
 	to->samples[event] += count;
 	to->activities[event][s->activity] += count;
+	if (is_softirq(event))
+		to->contexts[event][s->context] += count;
 	to->stages[event][s->stage].self += count;
 	for (int i = 0; i < s->path_length; i++) {
 		if (!seen[s->path[i]])
@@ -3459,6 +3888,15 @@ struct event {
 	char why[256];	/* "not KIND: REASON", of what would be better; of the first of its hooks */
 };
 
+/* A NAPI instance as polled on a CPU, or any sum of these. */
+struct queue {
+	char name[80]; /* of the device, escaped */
+	uint32_t id;   /* of the NAPI instance; 0: it has none */
+	int cpu;
+	uint64_t ns, polls, packets;
+	uint64_t device_ns; /* of the whole device, on all CPUs */
+};
+
 struct result {
 	struct event events[EV_MAX]; /* from EV_NONE + 1 on */
 	struct utsname host;
@@ -3467,9 +3905,21 @@ struct result {
 	struct times all;	    /* their sum */
 	struct times cpu[MAX_CPUS]; /* by id; wall_ns 0: not measured */
 	bool no_bpf;
-	bool blind; /* all that is known are these: */
+	bool blind; /* all that is known are the counts of /proc: */
 	uint64_t all_counts[COUNTS], counts[MAX_CPUS][COUNTS];
 	bool counted[COUNTS];
+	uint64_t card_packets; /* that the network cards received */
+	bool has_cards;
+	struct queue *queues; /* those of a device together, busier ones first */
+	size_t queue_count, queue_room;
+	bool has_devices;
+	struct process *processes; /* those that took more time first */
+	size_t process_count;
+	bool has_tasks;
+	uint64_t tasks_lost,
+		tasks_lost_ns; /* operations for which there was no room, and their time */
+	double energy_uj;      /* that the packages used */
+	bool has_energy;
 	uint64_t elapsed_ns;  /* the longest time between the marks of a CPU */
 	uint64_t residual_ns; /* what the events miss of wall time, all signs positive */
 	uint64_t recursion_misses;
@@ -3553,6 +4003,161 @@ static double percent(uint64_t part_ns, uint64_t wall_ns)
 	return wall_ns ? 100.0 * part_ns / wall_ns : 0;
 }
 
+/*
+ * Of names that users choose: what is not printable ASCII, or has a meaning in CSV, as \xNN. Cut
+ * off where there is no room.
+ */
+static void escape_name(const char *name, size_t length, char *text, size_t size)
+{
+	for (size_t i = 0; i < length && name[i] && size > 4; i++) {
+		bool plain = name[i] > ' ' && name[i] < 127 && !strchr(",\"\\", name[i]);
+		int n = snprintf(text, size, plain ? "%c" : "\\x%02x", (unsigned char)name[i]);
+
+		text += n;
+		size -= n;
+	}
+	*text = 0;
+}
+
+/* The number of the network namespace of this process; 0: it is not known. */
+static uint32_t own_network(void)
+{
+	struct stat file;
+
+	return stat("/proc/self/ns/net", &file) ? 0 : file.st_ino;
+}
+
+/* What a place of the kernel side is about. */
+static void name_queue(const polled_t *polled, int place, uint32_t network, char *name, size_t size)
+{
+	const typeof(polled->places[0]) *p = &polled->places[place];
+	char plain[sizeof(((struct queue *)0)->name) - 16];
+
+	escape_name((const char *)p->name, sizeof(p->name), plain, sizeof(plain));
+	if (place == POLLED_ROOM - 1)
+		snprintf(name, size, "(more)");
+	else if (!plain[0])
+		snprintf(name, size, "(backlog)");
+	else if (!network || p->net == network)
+		snprintf(name, size, "%s", plain);
+	else
+		snprintf(name, size, "%s@%u", plain, p->net);
+}
+
+static int compare_queue_names(const void *a, const void *b)
+{
+	return strcmp(((const struct queue *)a)->name, ((const struct queue *)b)->name);
+}
+
+static int compare_queues(const void *a, const void *b)
+{
+	const struct queue *x = a, *y = b;
+	int names = compare_queue_names(a, b);
+
+	if (x->device_ns != y->device_ns)
+		return x->device_ns < y->device_ns ? 1 : -1;
+	if (names)
+		return names;
+	if (x->ns != y->ns)
+		return x->ns < y->ns ? 1 : -1;
+	return x->cpu - y->cpu;
+}
+
+/* How many of the queues from `i` on are of the same device. */
+static size_t queues_of_device(const struct result *r, size_t i)
+{
+	size_t end = i;
+
+	while (end < r->queue_count && !compare_queue_names(&r->queues[i], &r->queues[end]))
+		end++;
+	return end - i;
+}
+
+static void add_queue(struct queue *sum, const struct queue *q)
+{
+	sum->ns += q->ns;
+	sum->polls += q->polls;
+	sum->packets += q->packets;
+}
+
+/* What was polled from mark `a` to mark `b`, by device. */
+static void list_queues(const struct marks *b, const struct marks *a, struct result *r)
+{
+	uint32_t network = own_network();
+
+	r->queue_count = 0;
+	for (int cpu = 0; cpu < MAX_CPUS && a->polled && b->polled; cpu++) {
+		for (int i = 0; r->cpu[cpu].wall_ns && i < POLLED_ROOM; i++) {
+			const typeof(b->polled->places[0]) *p = &b->polled[cpu].places[i],
+							   *before = &a->polled[cpu].places[i];
+			struct queue *q;
+
+			if (p->polls == before->polls ||
+			    !grow((void **)&r->queues, &r->queue_room, r->queue_count, sizeof(*q)))
+				continue;
+			q = &r->queues[r->queue_count++];
+			*q = (struct queue) { .id = p->id,
+					      .cpu = cpu,
+					      .ns = p->ns - before->ns,
+					      .polls = p->polls - before->polls,
+					      .packets = p->packets - before->packets };
+			name_queue(&b->polled[cpu], i, network, q->name, sizeof(q->name));
+		}
+	}
+	qsort(r->queues, r->queue_count, sizeof(*r->queues), compare_queue_names);
+	for (size_t i = 0, n; i < r->queue_count; i += n) {
+		struct queue sum = {};
+
+		n = queues_of_device(r, i);
+		for (size_t j = i; j < i + n; j++)
+			add_queue(&sum, &r->queues[j]);
+		for (size_t j = i; j < i + n; j++)
+			r->queues[j].device_ns = sum.ns;
+	}
+	qsort(r->queues, r->queue_count, sizeof(*r->queues), compare_queues);
+}
+
+static uint64_t process_ns(const struct process *p)
+{
+	return p->did.ns[EV_RECV] + p->did.ns[EV_SEND] + p->did.ns[EV_CONN] +
+	       p->did.ns[EV_BUSY_POLL];
+}
+
+static int compare_process_times(const void *a, const void *b)
+{
+	uint64_t x = process_ns(a), y = process_ns(b);
+
+	return x != y ? (x < y ? 1 : -1) : compare_processes(a, b);
+}
+
+/* What processes did from mark `a` to mark `b`: in place of what they did until `b`. */
+static void list_processes(const struct marks *b, const struct marks *a, struct result *r)
+{
+	r->process_count = 0;
+	r->tasks_lost = b->tasks_lost - a->tasks_lost;
+	r->tasks_lost_ns = b->tasks_lost_ns - a->tasks_lost_ns;
+	free(r->processes);
+	r->processes = calloc(b->process_count + 1, sizeof(*r->processes));
+	for (size_t i = 0; r->processes && i < b->process_count; i++) {
+		struct process *p = &r->processes[r->process_count];
+		const struct process *before =
+			a->process_count ? bsearch(&b->processes[i], a->processes, a->process_count,
+						   sizeof(*p), compare_processes)
+					 : NULL;
+		bool changed = false;
+
+		*p = b->processes[i];
+		for (int e = 0; e < EV_MAX; e++) {
+			p->did.ns[e] -= before ? before->did.ns[e] : 0;
+			p->did.count[e] -= before ? before->did.count[e] : 0;
+			changed |= p->did.ns[e] | p->did.count[e];
+		}
+		r->process_count += changed;
+	}
+	if (r->processes)
+		qsort(r->processes, r->process_count, sizeof(*r->processes), compare_process_times);
+}
+
 /* The interval from mark `a` to mark `b`. */
 static void subtract_marks(const struct marks *b, const struct marks *a, struct result *r)
 {
@@ -3589,11 +4194,17 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 	}
 	for (int i = 0; i < COUNTS; i++)
 		r->counted[i] = a->counted[i] && b->counted[i];
+	/* cards may come and go */
+	r->has_cards = a->has_cards && b->has_cards && b->card_packets >= a->card_packets;
+	r->card_packets = r->has_cards ? b->card_packets - a->card_packets : 0;
+	r->energy_uj = b->energy_uj - a->energy_uj;
 	r->time = b->time;
 	r->user_ns = b->user_ns - a->user_ns;
 	r->kernel_ns = b->kernel_ns - a->kernel_ns;
 	r->recursion_misses = b->recursion_misses - a->recursion_misses;
 	r->has_recursion_misses = b->has_recursion_misses;
+	list_queues(b, a, r);
+	list_processes(b, a, r);
 }
 
 /* Samples of what is not traced. */
@@ -3703,6 +4314,70 @@ static void count_missed(struct result *r)
 			sampled_ns += r->all.ns[e];
 	p->missed = fdim((double)sampled_ns * p->hz / NSEC_PER_SEC,
 			 p->samples - p->all.samples[EV_IDLE] + p->lost);
+}
+
+/* The side of the stack that receives packets: its time is shared among them. */
+static bool is_of_receiving(int event)
+{
+	return event == EV_RX_SOFTIRQ || event == EV_NAPI_THREAD || event == EV_HARDIRQ;
+}
+
+static uint64_t receive_ns(const struct result *r, const uint64_t ns[EV_MAX])
+{
+	uint64_t sum = 0;
+
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		if (is_of_receiving(e) && r->events[e].source)
+			sum += ns[e];
+	return sum;
+}
+
+/* The CPU with the largest share of `net`, and what it says of all. */
+struct busiest {
+	int cpu;      /* -1: none has any */
+	double net;   /* its share, percent */
+	int cpus;     /* with any network time, of which it has */
+	double ratio; /* so many times the mean */
+	double rate;  /* packets that it processed, a second; 0: none, or not known */
+	double full;  /* as many as take all that is idle now, each as long as now: extrapolated */
+};
+
+static struct busiest find_busiest(const struct result *r)
+{
+	struct busiest b = { .cpu = -1 };
+	const struct times *t;
+	double sum = 0;
+	uint64_t net_ns;
+
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
+		double net = percent(sum_net(r, r->cpu[cpu].ns), r->cpu[cpu].wall_ns);
+
+		b.cpus += net > 0;
+		sum += net;
+		if (net > b.net) {
+			b.net = net;
+			b.cpu = cpu;
+		}
+	}
+	if (b.cpu < 0)
+		return b;
+	t = &r->cpu[b.cpu];
+	net_ns = sum_net(r, t->ns);
+	b.ratio = b.net / (sum / b.cpus);
+	b.rate = (double)r->counts[b.cpu][PROCESSED] * NSEC_PER_SEC / t->wall_ns;
+	b.full = b.rate * (net_ns + t->ns[EV_IDLE]) / net_ns;
+	return b;
+}
+
+/* Watts of the packages, and how much of that is the share of `net` in all CPU time. */
+static double power(const struct result *r)
+{
+	return r->energy_uj / 1e6 / (r->elapsed_ns / 1e9);
+}
+
+static double net_power(const struct result *r)
+{
+	return power(r) * percent(sum_net(r, r->all.ns), r->all.wall_ns) / 100;
 }
 
 /* Printing: pure functions of the result */
@@ -3823,16 +4498,21 @@ static void find_parents(const struct profile *p, int event, int parents[STAGES]
 }
 
 /* A stage and those within it, those with more samples first. */
-static void print_stage(FILE *f, const struct profile *p, int event, const int parents[STAGES],
+static void print_stage(FILE *f, const struct result *r, int event, const int parents[STAGES],
 			int stage, int depth)
 {
+	const struct profile *p = &r->profile;
 	uint64_t samples = p->all.samples[event];
 	uint64_t self = p->all.stages[event][stage].self, total = p->all.stages[event][stage].total;
 	struct estimate e = estimate(1000000000, self, samples);
 	bool printed[STAGES] = {};
+	uint64_t packets = r->all_counts[PROCESSED];
 
-	fprintf(f, "%7.2f %6.2f %6.2f  %*s%s\n", 100.0 * self / samples, 100.0 * total / samples,
-		(e.high_ns - e.low_ns) / 2e7, 2 * depth, "", stages[stage].name);
+	fprintf(f, "%7.2f %6.2f %6.2f", 100.0 * self / samples, 100.0 * total / samples,
+		(e.high_ns - e.low_ns) / 2e7);
+	if (is_of_receiving(event) && packets)
+		fprintf(f, " %9.1f", (double)r->all.ns[event] * self / samples / packets);
+	fprintf(f, "  %*s%s\n", 2 * depth, "", stages[stage].name);
 	for (;;) {
 		int next = STAGE_NONE;
 
@@ -3844,20 +4524,21 @@ static void print_stage(FILE *f, const struct profile *p, int event, const int p
 		if (!next)
 			break;
 		printed[next] = true;
-		print_stage(f, p, event, parents, next, depth + 1);
+		print_stage(f, r, event, parents, next, depth + 1);
 	}
 }
 
-/* The activities of an event on a line, in percent of its samples. */
-static void print_activities(FILE *f, const struct profile *p, int event)
+/* Another view of the samples of an event, on a line, in percent. */
+static void print_parts(FILE *f, const char *what, const struct kind *kinds, const uint64_t *parts,
+			int count, uint64_t samples)
 {
-	const char *before = "  activity: ";
+	const char *before = ": ";
 
-	for (int i = ACTIVITY_NONE + 1; i < ACTIVITIES; i++) {
-		if (!p->all.activities[event][i])
+	for (int i = 0; i < count; i++) {
+		if (!parts[i])
 			continue;
-		fprintf(f, "%s%s %.2f", before, activities[i].name,
-			100.0 * p->all.activities[event][i] / p->all.samples[event]);
+		fprintf(f, "%s%s%s %.2f", *before == ':' ? what : "", before, kinds[i].name,
+			100.0 * parts[i] / samples);
 		before = ", ";
 	}
 	if (*before == ',')
@@ -3877,12 +4558,16 @@ static void print_stages(FILE *f, const struct result *r)
 		fprintf(f, "\n%s: %.2f %% of all CPUs; in percent of its %" PRIu64 " samples\n",
 			r->events[e].name, percent(r->all.ns[e], r->all.wall_ns),
 			p->all.samples[e]);
-		fprintf(f, "%7s %6s %6s  stage\n", "self", "total", "+/-");
+		fprintf(f, "%7s %6s %6s%s  stage\n", "self", "total", "+/-",
+			is_of_receiving(e) && r->all_counts[PROCESSED] ? " ns/packet" : "");
 		find_parents(p, e, parents);
 		for (int i = STAGE_NONE + 1; i < STAGES; i++)
 			if (parents[i] == STAGE_NONE && p->all.stages[e][i].total)
-				print_stage(f, p, e, parents, i, 0);
-		print_activities(f, p, e);
+				print_stage(f, r, e, parents, i, 0);
+		print_parts(f, "  context", contexts, p->all.contexts[e], CONTEXTS,
+			    p->all.samples[e]);
+		print_parts(f, "  activity", &activities[1], &p->all.activities[e][1],
+			    ACTIVITIES - 1, p->all.samples[e]);
 	}
 }
 
@@ -3951,38 +4636,164 @@ static const char *count_name(const struct result *r, int i)
 	return counts[i].event ? r->events[counts[i].event].name : counts[i].name;
 }
 
-static void print_counts_row(FILE *f, const struct result *r, const char *name,
-			     const uint64_t values[COUNTS])
+/* From the count `first` on, in columns. */
+static void print_counts_row(FILE *f, const struct result *r, const uint64_t values[COUNTS],
+			     int first)
 {
-	fprintf(f, "%4s", name);
-	for (int i = 0; i < COUNTS; i++) {
+	for (int i = first; i < COUNTS; i++) {
 		char text[24] = "-";
 
 		if (r->counted[i])
 			snprintf(text, sizeof(text), "%" PRIu64, values[i]);
 		fprintf(f, " %11s", text);
 	}
+}
+
+static void print_packets_row(FILE *f, const struct result *r, const char *name,
+			      const uint64_t values[COUNTS], const struct times *t)
+{
+	fprintf(f, "%7s", name);
+	print_counts_row(f, r, values, PROCESSED);
+	if (values[PROCESSED])
+		fprintf(f, " %s%.1f\n", is_net_sampled(r) ? "~" : "",
+			(double)receive_ns(r, t->ns) / values[PROCESSED]);
+	else
+		fputs(" -\n", f);
+}
+
+/* Of each CPU that had any, and what the cards count. */
+static void print_packets(FILE *f, const struct result *r)
+{
+	char name[12];
+
+	if (!r->counted[PROCESSED])
+		return;
+	fprintf(f, "\n%7s", "packets");
+	for (int i = PROCESSED; i < COUNTS; i++)
+		fprintf(f, " %11s", counts[i].name);
+	fputs(" ns/packet\n", f);
+	print_packets_row(f, r, "all", r->all_counts, &r->all);
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
+		const uint64_t *values = r->counts[cpu];
+
+		if (!r->cpu[cpu].wall_ns ||
+		    !(values[PROCESSED] | values[DROPPED] | values[SQUEEZED] | values[RPS]))
+			continue;
+		snprintf(name, sizeof(name), "%d", cpu);
+		print_packets_row(f, r, name, values, &r->cpu[cpu]);
+	}
+	if (r->card_packets)
+		fprintf(f, "%7s %11" PRIu64 "%36s %s%.1f\n", "cards", r->card_packets, "",
+			is_net_sampled(r) ? "~" : "",
+			(double)receive_ns(r, r->all.ns) / r->card_packets);
+}
+
+static void print_busiest(FILE *f, const struct result *r)
+{
+	struct busiest b = find_busiest(r);
+
+	if (b.cpu < 0)
+		return;
+	fprintf(f, "\nbusiest: CPU %d, net %s%.2f %%, %.2f times the mean of %d CPU%s", b.cpu,
+		is_net_sampled(r) ? "~" : "", b.net, b.ratio, b.cpus, b.cpus == 1 ? "" : "s");
+	if (b.rate > 0)
+		fprintf(f, "; %.0f packets/s, full at %.0f (extrapolated from today's cost)",
+			b.rate, b.full);
 	fputc('\n', f);
 }
 
 /* What /proc counts, where nothing can be measured. */
 static void print_counts(FILE *f, const struct result *r)
 {
-	char name[12];
-
 	print_title(f, r);
 	fputs("not measured: what /proc counts\n\n", f);
 	fprintf(f, "%4s", "CPU");
 	for (int i = 0; i < COUNTS; i++)
 		fprintf(f, " %11s", count_name(r, i));
 	fputc('\n', f);
-	print_counts_row(f, r, "all", r->all_counts);
+	fprintf(f, "%4s", "all");
+	print_counts_row(f, r, r->all_counts, 0);
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
 		if (!r->cpu[cpu].wall_ns)
 			continue;
-		snprintf(name, sizeof(name), "%d", cpu);
-		print_counts_row(f, r, name, r->counts[cpu]);
+		fprintf(f, "\n%4d", cpu);
+		print_counts_row(f, r, r->counts[cpu], 0);
 	}
+	fputc('\n', f);
+}
+
+static void print_queue(FILE *f, const char *name, const char *cpu, const struct queue *q,
+			const struct times *t)
+{
+	fprintf(f, "%7.2f %11" PRIu64 " %11" PRIu64 " %8.2f %4s  %s\n", percent(q->ns, t->wall_ns),
+		q->polls, q->packets, (double)q->packets / q->polls, cpu, name);
+}
+
+/* Devices by the time of their polls, and each one's queues on each CPU. */
+static void print_devices(FILE *f, const struct result *r)
+{
+	unsigned devices = 0;
+	char name[32], cpu[12];
+
+	if (r->queue_count)
+		fprintf(f, "\n%7s %11s %11s %8s %4s  device\n", "% CPU", "polls", "packets",
+			"per poll", "CPU");
+	for (size_t i = 0, n; i < r->queue_count; i += n) {
+		struct queue sum = {};
+
+		n = queues_of_device(r, i);
+		if (devices++ >= MAX_DEVICES)
+			continue;
+		for (size_t j = i; j < i + n; j++)
+			add_queue(&sum, &r->queues[j]);
+		print_queue(f, r->queues[i].name, "all", &sum, &r->all);
+		for (size_t j = i; j < i + n && j < i + MAX_DEVICES; j++) {
+			const struct queue *q = &r->queues[j];
+
+			snprintf(name, sizeof(name), q->id ? "  napi %u" : "  napi", q->id);
+			snprintf(cpu, sizeof(cpu), "%d", q->cpu);
+			print_queue(f, name, cpu, q, &r->cpu[q->cpu]);
+		}
+		if (n > MAX_DEVICES)
+			fprintf(f, "%46s  and %zu more\n", "", n - MAX_DEVICES);
+	}
+	if (devices > MAX_DEVICES)
+		fprintf(f, "%46s and %u more devices\n", "", devices - MAX_DEVICES);
+}
+
+static void name_process(const struct process *p, char *text, size_t size)
+{
+	char name[4 * sizeof(p->did.name) + 1];
+
+	escape_name((const char *)p->did.name, sizeof(p->did.name), name, sizeof(name));
+	snprintf(text, size, "%s:%u", name, p->pid);
+}
+
+/* The processes that took most of the socket operations' time, in percent of all CPUs' time. */
+static void print_tasks(FILE *f, const struct result *r)
+{
+	static const int shown[] = { EV_RECV, EV_SEND, EV_CONN, EV_BUSY_POLL };
+	char name[100];
+
+	if (!r->has_tasks)
+		return;
+	fprintf(f, "\n%7s %6s %6s %6s %6s %11s  task: %zu in all\n", "% all", "recv", "send",
+		"conn", "poll", "calls", r->process_count);
+	for (size_t i = 0; i < r->process_count && i < opt.tasks; i++) {
+		const struct process *p = &r->processes[i];
+		uint64_t calls = 0;
+
+		fprintf(f, "%7.2f", percent(process_ns(p), r->all.wall_ns));
+		for (unsigned j = 0; j < ARRAY_SIZE(shown); j++) {
+			fprintf(f, " %6.2f", percent(p->did.ns[shown[j]], r->all.wall_ns));
+			calls += p->did.count[shown[j]];
+		}
+		name_process(p, name, sizeof(name));
+		fprintf(f, " %11" PRIu64 "  %s\n", calls, name);
+	}
+	if (r->tasks_lost)
+		fprintf(f, "%7.2f %39" PRIu64 "  not known: no room for more tasks\n",
+			percent(r->tasks_lost_ns, r->all.wall_ns), r->tasks_lost);
 }
 
 /* Percent of each CPU's time, the row of all CPUs first. */
@@ -4011,6 +4822,10 @@ static void print_table(FILE *f, const struct result *r)
 		snprintf(name, sizeof(name), "%d", cpu);
 		print_table_row(f, r, name, &r->cpu[cpu]);
 	}
+	print_busiest(f, r);
+	print_packets(f, r);
+	print_devices(f, r);
+	print_tasks(f, r);
 	print_stages(f, r);
 	print_stacks(f, r);
 	fprintf(f,
@@ -4027,6 +4842,8 @@ static void print_table(FILE *f, const struct result *r)
 			r->profile.cut);
 	if (r->has_recursion_misses)
 		fprintf(f, ", %" PRIu64 " recursions", r->recursion_misses);
+	if (r->has_energy)
+		fprintf(f, "; net used %.2f of %.2f W", net_power(r), power(r));
 	fputc('\n', f);
 }
 
@@ -4050,6 +4867,7 @@ static void print_csv_field(FILE *f, const char *text)
 struct csv_row {
 	const char *record, *cpu, *name;
 	const uint64_t *ns, *count, *low_ns, *high_ns, *total_ns;
+	bool tenths; /* of a nanosecond; else all times are whole ones */
 	double percent;
 	const char *source;
 };
@@ -4059,11 +4877,13 @@ static void print_csv_header(FILE *f)
 	fputs("time,host,record,cpu,name,ns,percent,count,low_ns,high_ns,total_ns,source\n", f);
 }
 
-static void print_csv_number(FILE *f, const uint64_t *number)
+static void print_csv_number(FILE *f, const uint64_t *number, bool tenths)
 {
 	fputc(',', f);
 	if (number)
-		fprintf(f, "%" PRIu64, *number);
+		fprintf(f, "%" PRIu64, tenths ? *number / 10 : *number);
+	if (number && tenths)
+		fprintf(f, ".%" PRIu64, *number % 10);
 }
 
 static void print_csv_row(FILE *f, const struct result *r, const struct csv_row *row)
@@ -4072,14 +4892,14 @@ static void print_csv_row(FILE *f, const struct result *r, const struct csv_row 
 	print_csv_field(f, r->host.nodename);
 	fprintf(f, ",%s,%s,", row->record, row->cpu);
 	print_csv_field(f, row->name);
-	print_csv_number(f, row->ns);
+	print_csv_number(f, row->ns, row->tenths);
 	fputc(',', f);
 	if (row->percent >= 0)
 		fprintf(f, "%.4f", row->percent);
-	print_csv_number(f, row->count);
-	print_csv_number(f, row->low_ns);
-	print_csv_number(f, row->high_ns);
-	print_csv_number(f, row->total_ns);
+	print_csv_number(f, row->count, false);
+	print_csv_number(f, row->low_ns, row->tenths);
+	print_csv_number(f, row->high_ns, row->tenths);
+	print_csv_number(f, row->total_ns, row->tenths);
 	fprintf(f, ",%s\n", row->source ? row->source : "");
 }
 
@@ -4171,6 +4991,10 @@ static void print_csv_shares(FILE *f, const struct result *r, const char *cpu,
 			if (s->activities[e][i])
 				print_csv_share(f, r, "activity", cpu, t, s, e, activities[i].name,
 						s->activities[e][i], NULL);
+		for (int i = 0; i < CONTEXTS; i++)
+			if (s->contexts[e][i])
+				print_csv_share(f, r, "context", cpu, t, s, e, contexts[i].name,
+						s->contexts[e][i], NULL);
 	}
 }
 
@@ -4212,7 +5036,7 @@ static void print_csv_run(FILE *f, const struct result *r, const char *name, con
 static void print_csv_counts(FILE *f, const struct result *r, const char *cpu,
 			     const uint64_t values[COUNTS])
 {
-	for (int i = 0; i < COUNTS; i++)
+	for (int i = r->blind ? 0 : PROCESSED; i < COUNTS; i++)
 		if (r->counted[i])
 			print_csv_row(
 				f, r,
@@ -4223,10 +5047,203 @@ static void print_csv_counts(FILE *f, const struct result *r, const char *cpu,
 						    .count = &values[i] });
 }
 
+/* Of some packets, each of which took its part of a time, in tenths of a nanosecond. */
+static uint64_t per_packet(uint64_t ns, uint64_t packets)
+{
+	return 10.0 * ns / packets + 0.5;
+}
+
+/* What receiving took for each of `packets`, if there were any. */
+static void print_csv_per_packet(FILE *f, const struct result *r, const char *cpu, const char *name,
+				 const struct times *t, uint64_t packets)
+{
+	uint64_t ns[EV_MAX], each, low, high;
+	bool sampled = false;
+
+	if (!packets || r->blind)
+		return;
+	memcpy(ns, t->ns, sizeof(ns));
+	each = per_packet(receive_ns(r, ns), packets);
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		if (!is_of_receiving(e) || r->events[e].source != SAMPLED)
+			continue;
+		ns[e] = t->low_ns[e];
+		sampled = true;
+	}
+	low = per_packet(receive_ns(r, ns), packets);
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		if (is_of_receiving(e) && r->events[e].source == SAMPLED)
+			ns[e] = t->high_ns[e];
+	high = per_packet(receive_ns(r, ns), packets);
+	print_csv_row(f, r,
+		      &(struct csv_row) { .record = "packet",
+					  .cpu = cpu,
+					  .name = name,
+					  .ns = &each,
+					  .percent = -1,
+					  .count = &packets,
+					  .low_ns = sampled ? &low : NULL,
+					  .high_ns = sampled ? &high : NULL,
+					  .tenths = true,
+					  .source = sources[sampled ? SAMPLED : TRACED] });
+}
+
+/* Likewise of each stage of receiving, on all CPUs. */
+static void print_csv_stages_per_packet(FILE *f, const struct result *r)
+{
+	const struct shares *s = &r->profile.all;
+	uint64_t packets = r->all_counts[PROCESSED];
+
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		for (int i = 0; i < STAGES && packets && is_of_receiving(e); i++) {
+			struct estimate self, total;
+			char name[64];
+
+			if (!s->stages[e][i].total)
+				continue;
+			self = estimate_part(r, &r->all, s, e, s->stages[e][i].self);
+			total = estimate_part(r, &r->all, s, e, s->stages[e][i].total);
+			self.ns = per_packet(self.ns, packets);
+			self.low_ns = per_packet(self.low_ns, packets);
+			self.high_ns = per_packet(self.high_ns, packets);
+			total.ns = per_packet(total.ns, packets);
+			snprintf(name, sizeof(name), "ns_per_packet/%s/%s", r->events[e].name,
+				 stages[i].name);
+			print_csv_row(f, r,
+				      &(struct csv_row) { .record = "packet",
+							  .cpu = "all",
+							  .name = name,
+							  .ns = &self.ns,
+							  .percent = -1,
+							  .count = &packets,
+							  .low_ns = &self.low_ns,
+							  .high_ns = &self.high_ns,
+							  .total_ns = &total.ns,
+							  .tenths = true,
+							  .source = "sampled" });
+		}
+	}
+}
+
+static void print_csv_packets(FILE *f, const struct result *r)
+{
+	char name[12];
+
+	print_csv_counts(f, r, "all", r->all_counts);
+	print_csv_per_packet(f, r, "all", "ns_per_packet", &r->all, r->all_counts[PROCESSED]);
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
+		if (!r->cpu[cpu].wall_ns)
+			continue;
+		snprintf(name, sizeof(name), "%d", cpu);
+		print_csv_counts(f, r, name, r->counts[cpu]);
+		print_csv_per_packet(f, r, name, "ns_per_packet", &r->cpu[cpu],
+				     r->counts[cpu][PROCESSED]);
+	}
+	if (r->has_cards)
+		print_csv_row(f, r,
+			      &(struct csv_row) { .record = "packet",
+						  .cpu = "all",
+						  .name = "cards",
+						  .percent = -1,
+						  .count = &r->card_packets });
+	print_csv_per_packet(f, r, "all", "ns_per_card_packet", &r->all, r->card_packets);
+	print_csv_stages_per_packet(f, r);
+}
+
+static void print_csv_queue(FILE *f, const struct result *r, const char *record, const char *cpu,
+			    const char *name, const struct queue *q, const struct times *t)
+{
+	print_csv_row(f, r,
+		      &(struct csv_row) { .record = record,
+					  .cpu = cpu,
+					  .name = name,
+					  .ns = &q->ns,
+					  .percent = percent(q->ns, t->wall_ns),
+					  .count = &q->polls,
+					  .source = "traced" });
+}
+
+/* A device on a CPU, or on all: its polls, and the packets that these got. */
+static void print_csv_device(FILE *f, const struct result *r, const char *cpu,
+			     const struct queue *sum, const struct times *t)
+{
+	char name[100];
+
+	print_csv_queue(f, r, "device", cpu, sum->name, sum, t);
+	snprintf(name, sizeof(name), "polled/%s", sum->name);
+	print_csv_row(f, r,
+		      &(struct csv_row) { .record = "packet",
+					  .cpu = cpu,
+					  .name = name,
+					  .percent = -1,
+					  .count = &sum->packets,
+					  .source = "traced" });
+}
+
+static void print_csv_devices(FILE *f, const struct result *r)
+{
+	char cpu[12], name[100];
+
+	for (size_t i = 0, n; i < r->queue_count; i += n) {
+		const struct queue *q = &r->queues[i];
+		struct queue sum = *q;
+
+		n = queues_of_device(r, i);
+		for (size_t j = 1; j < n; j++)
+			add_queue(&sum, &q[j]);
+		print_csv_device(f, r, "all", &sum, &r->all);
+		for (int c = 0; c < MAX_CPUS; c++) {
+			memset(&sum, 0, sizeof(sum));
+			for (size_t j = 0; j < n; j++)
+				if (q[j].cpu == c)
+					add_queue(&sum, &q[j]);
+			if (!sum.polls)
+				continue;
+			memcpy(sum.name, q->name, sizeof(sum.name));
+			snprintf(cpu, sizeof(cpu), "%d", c);
+			print_csv_device(f, r, cpu, &sum, &r->cpu[c]);
+		}
+		for (size_t j = 0; j < n; j++) {
+			snprintf(cpu, sizeof(cpu), "%d", q[j].cpu);
+			snprintf(name, sizeof(name), "%s/%u", q[j].name, q[j].id);
+			print_csv_queue(f, r, "queue", cpu, name, &q[j], &r->cpu[q[j].cpu]);
+		}
+	}
+}
+
+static void print_csv_tasks(FILE *f, const struct result *r)
+{
+	char task[100], name[128];
+
+	for (size_t i = 0; i < r->process_count && i < opt.tasks; i++) {
+		const struct process *p = &r->processes[i];
+
+		name_process(p, task, sizeof(task));
+		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+			if (!(p->did.ns[e] | p->did.count[e]))
+				continue;
+			snprintf(name, sizeof(name), "%s/%s", task, r->events[e].name);
+			print_csv_row(f, r,
+				      &(struct csv_row) {
+					      .record = "task",
+					      .cpu = "all",
+					      .name = name,
+					      .ns = (const uint64_t *)&p->did.ns[e],
+					      .percent = percent(p->did.ns[e], r->all.wall_ns),
+					      .count = (const uint64_t *)&p->did.count[e],
+					      .source = "traced" });
+		}
+	}
+}
+
 /* The rows of one interval; the header is printed apart. */
 static void print_csv(FILE *f, const struct result *r)
 {
 	const struct profile *p = &r->profile;
+	const struct busiest b = find_busiest(r);
+	const uint64_t tasks = r->process_count, busiest_cpu = b.cpu, rate = b.rate + 0.5,
+		       full = b.full + 0.5, energy = r->energy_uj + 0.5,
+		       milliwatts = 1000 * net_power(r) + 0.5;
 	const struct {
 		const char *name;
 		const uint64_t *ns;
@@ -4248,22 +5265,28 @@ static void print_csv(FILE *f, const struct result *r)
 		{ "self_user", &r->user_ns, -1, NULL, true },
 		{ "self_kernel", &r->kernel_ns, -1, NULL, true },
 		{ "recursion_misses", NULL, -1, &r->recursion_misses, r->has_recursion_misses },
+		{ "tasks", NULL, -1, &tasks, r->has_tasks },
+		{ "tasks_lost", &r->tasks_lost_ns, -1, &r->tasks_lost, r->has_tasks },
+		{ "busiest_cpu", NULL, b.net, &busiest_cpu, b.cpu >= 0 },
+		{ "imbalance", NULL, 100 * b.ratio, NULL, b.cpu >= 0 },
+		{ "packet_rate", NULL, -1, &rate, b.rate > 0 },
+		{ "packet_rate_full", NULL, -1, &full, b.rate > 0 },
+		{ "package_energy_uj", NULL, -1, &energy, r->has_energy },
+		{ "net_power_mw", NULL, -1, &milliwatts, r->has_energy },
 	};
 	char name[300];
 
-	if (r->blind)
-		print_csv_counts(f, r, "all", r->all_counts);
-	else
+	if (!r->blind)
 		print_csv_events(f, r, "all", &r->all);
-	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
+	for (int cpu = 0; cpu < MAX_CPUS && !r->blind; cpu++) {
 		if (!r->cpu[cpu].wall_ns)
 			continue;
 		snprintf(name, sizeof(name), "%d", cpu);
-		if (r->blind)
-			print_csv_counts(f, r, name, r->counts[cpu]);
-		else
-			print_csv_events(f, r, name, &r->cpu[cpu]);
+		print_csv_events(f, r, name, &r->cpu[cpu]);
 	}
+	print_csv_packets(f, r);
+	print_csv_devices(f, r);
+	print_csv_tasks(f, r);
 	print_csv_shares(f, r, "all", &r->all, &p->all);
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
 		snprintf(name, sizeof(name), "%d", cpu);
@@ -4274,6 +5297,9 @@ static void print_csv(FILE *f, const struct result *r)
 	for (unsigned i = 0; i < ARRAY_SIZE(run); i++)
 		if (run[i].known)
 			print_csv_run(f, r, run[i].name, run[i].ns, run[i].percent, run[i].count);
+	snprintf(name, sizeof(name), "hook/devices=%s",
+		 r->has_devices ? "tp_btf:napi_poll" : "none:");
+	print_csv_run(f, r, name, NULL, -1, NULL);
 	snprintf(name, sizeof(name), "hook/samples=%s:%s",
 		 !p->hz	     ? "none"
 		 : r->no_bpf ? "perf_ring"
@@ -4295,16 +5321,16 @@ static int print_report(const struct result *r, bool first)
 {
 	if (opt.csv) {
 		if (first)
-			print_csv_header(stdout);
-		print_csv(stdout, r);
+			print_csv_header(report);
+		print_csv(report, r);
 	} else if (opt.folded) {
-		print_folded(stdout, r);
+		print_folded(report, r);
 	} else {
 		if (!first)
-			putchar('\n');
-		(r->blind ? print_counts : print_table)(stdout, r);
+			fputc('\n', report);
+		(r->blind ? print_counts : print_table)(report, r);
 	}
-	if (fflush(stdout) || ferror(stdout)) {
+	if (fflush(report) || ferror(report)) {
 		message("cannot write the report: %s", strerror(errno));
 		return -1;
 	}
@@ -4330,6 +5356,12 @@ static const struct {
 	{ { "stacks", required_argument, NULL, 's' },
 	  "N",
 	  "how many of the most-sampled stacks to print (10)" },
+	{ { "tasks", required_argument, NULL, 't' },
+	  "N",
+	  "how many of the tasks that spend most in socket operations to print (0)" },
+	{ { "output", required_argument, NULL, 'o' },
+	  "FILE",
+	  "write the report to FILE instead of stdout" },
 	{ { "verbose", no_argument, NULL, 'v' },
 	  NULL,
 	  "say on stderr what measures each event, and why not more" },
@@ -4340,8 +5372,9 @@ static const struct {
 static void print_usage(FILE *f)
 {
 	fputs("Usage: netto [OPTION]... [SECONDS [COUNT]]\n"
+	      "       netto [OPTION]... -- COMMAND [ARG]...\n"
 	      "Measures how much of each CPU the kernel's network stack takes: for 10 seconds, or for\n"
-	      "SECONDS (a fraction is fine), COUNT times (0: until interrupted).\n\n",
+	      "SECONDS (a fraction is fine), COUNT times (0: until interrupted), or while COMMAND runs.\n\n",
 	      f);
 	for (unsigned i = 0; i < ARRAY_SIZE(options); i++) {
 		const char *argument = options[i].argument ? options[i].argument : "";
@@ -4349,8 +5382,10 @@ static void print_usage(FILE *f)
 		fprintf(f, "  -%c, --%s %-*s %s\n", options[i].option.val, options[i].option.name,
 			(int)(10 - strlen(options[i].option.name)), argument, options[i].help);
 	}
-	fputs("\nExit status: 0 measured, 1 failed, 2 bad usage, 3 this kernel lets nothing be measured.\n"
-	      "SIGINT, SIGTERM and SIGHUP end the run early: what was measured so far is reported.\n",
+	fputs("\nExit status: 0 measured, 1 failed, 2 bad usage, 3 this kernel lets nothing be measured;\n"
+	      "that of COMMAND where it is not 0 (128 and the signal that killed it; 126 or 127 if it\n"
+	      "cannot be run). SIGINT, SIGTERM and SIGHUP end the run early (COMMAND gets them): what was\n"
+	      "measured so far is reported. A second one ends it at once.\n",
 	      f);
 }
 
@@ -4420,6 +5455,18 @@ static int parse_arguments(int argc, char **argv)
 	return -1;
 }
 
+/* Splits off what is behind a "--", the command. Returns how many arguments are before it. */
+static int find_command(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--"))
+			continue;
+		opt.command = argv + i + 1;
+		return i;
+	}
+	return argc;
+}
+
 /* Returns -1 to go on, or the exit status. */
 static int parse_options(int argc, char **argv)
 {
@@ -4433,6 +5480,7 @@ static int parse_options(int argc, char **argv)
 		if (longs[i].has_arg)
 			shorts[strlen(shorts)] = ':';
 	}
+	argc = find_command(argc, argv);
 	opterr = 0;
 	while (status < 0 && (c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
 		switch (c) {
@@ -4450,6 +5498,12 @@ static int parse_options(int argc, char **argv)
 			break;
 		case 's':
 			status = parse_value("N", MAX_STACKS, &opt.stacks);
+			break;
+		case 't':
+			status = parse_value("N", MAX_TASKS, &opt.tasks);
+			break;
+		case 'o':
+			opt.output = optarg;
 			break;
 		case 'v':
 			opt.verbose = true;
@@ -4480,11 +5534,18 @@ static int parse_options(int argc, char **argv)
 		message("-m sample needs samples: -F must not be 0");
 		return EXIT_USAGE;
 	}
+	if (status < 0 && opt.command && (!opt.command[0] || optind < argc)) {
+		message(opt.command[0] ? "SECONDS and COMMAND exclude each other"
+				       : "COMMAND is missing behind --");
+		return EXIT_USAGE;
+	}
+	if (opt.command)
+		opt.seconds = MAX_SECONDS;
 	return status < 0 ? parse_arguments(argc - optind, argv + optind) : status;
 }
 
 /* Measures and reports interval after interval. Returns the exit status. */
-static int run_intervals(struct session *s, const sigset_t *ends)
+static int run_intervals(struct session *s, const sigset_t *signals)
 {
 	static struct symbols symbols;
 	static struct rules rules;
@@ -4506,6 +5567,9 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 		prepare_sorting(&symbols, &rules, s->sampler.kallsyms);
 	r.no_bpf = s->no_bpf[0];
 	r.blind = s->blind;
+	r.has_devices = s->devices.link;
+	r.has_tasks = s->skel->rodata->tasks;
+	r.has_energy = s->energy.packages && !s->blind;
 	s->skel->bss->window = 1;
 	if (mark_all(s, &marks[0]))
 		return EXIT_FAILED;
@@ -4513,9 +5577,11 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 	s->sampler.started_ns = deadline_ns = now_ns(CLOCK_MONOTONIC);
 	if (opt.verbose)
 		message("measuring");
+	if (opt.command && !start_command())
+		return EXIT_FAILED;
 	for (long i = 0; !ended; i++) {
 		deadline_ns += opt.seconds * NSEC_PER_SEC;
-		ended = wait_and_read(s, deadline_ns, ends, i + 1) || i + 1 == opt.count;
+		ended = wait_until(s, deadline_ns, signals, i + 1) || i + 1 == opt.count;
 		s->skel->bss->window = ended ? 0 : i + 2;
 		if (mark_all(s, &marks[(i + 1) % 2]))
 			return EXIT_FAILED;
@@ -4531,19 +5597,33 @@ static int run_intervals(struct session *s, const sigset_t *ends)
 	return s->blind && !status ? EXIT_IMPOSSIBLE : status;
 }
 
+/* Where the report goes. Returns 0, or -errno after a message. */
+static int open_report(void)
+{
+	static char buffer[1 << 16]; /* musl has 1 kB, and a write for each */
+
+	report = opt.output ? fopen(opt.output, "we") : stdout;
+	if (!report) {
+		message("cannot write %s: %s", opt.output, strerror(errno));
+		return -errno;
+	}
+	setvbuf(report, buffer, _IOFBF, sizeof(buffer));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
-	static char output[1 << 16]; /* musl has 1 kB, and a write for each */
 	static struct session s;
 	uint64_t began_ns = now_ns(CLOCK_MONOTONIC);
-	sigset_t ends;
+	sigset_t signals;
 	int status;
 
-	setvbuf(stdout, output, _IOFBF, sizeof(output));
 	status = parse_options(argc, argv);
 	if (status >= 0)
 		return status;
-	ends = block_signals();
+	if (open_report() || (opt.command && prepare_command()))
+		return EXIT_FAILED;
+	signals = block_signals();
 	libbpf_set_print(print_libbpf);
 	status = start_probes(&s);
 	if (!status) {
@@ -4551,8 +5631,8 @@ int main(int argc, char **argv)
 			explain_probes(&s);
 			message("ready after %.3f s", (now_ns(CLOCK_MONOTONIC) - began_ns) / 1e9);
 		}
-		status = run_intervals(&s, &ends);
+		status = run_intervals(&s, &signals);
 	}
 	stop_probes(&s);
-	return status;
+	return opt.command && !command.pid && command_status() ? command_status() : status;
 }

@@ -13,7 +13,31 @@ struct task_struct {
 	int exit_state;	   /* not 0: it runs no more */
 	unsigned int flags;
 	char comm[16];	   /* its name */
+	struct task_struct *group_leader;
 	void *bpf_storage; /* NULL until a BPF program keeps something with the task; from 5.11 */
+};
+
+struct ns_common {
+	unsigned int inum; /* of the namespace's file in /proc/PID/ns */
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct net_device {
+	char name[16];
+	int ifindex;
+	possible_net_t nd_net;
+};
+
+struct napi_struct {
+	struct net_device *dev; /* NULL: of no device: the backlog */
+	unsigned int napi_id;	/* 0: it has none */
 };
 
 struct irqaction {

@@ -143,6 +143,11 @@ static int parse(const char *line)
 	return parse_options(argc, argv);
 }
 
+static bool is_same(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
 static void test_parse_options(void)
 {
 	static const struct {
@@ -166,10 +171,15 @@ static void test_parse_options(void)
 		{ "--freq=100000 -s 0", -1, 10, 1, false, false, false, 100000, 0 },
 		{ "--freq 1 --stacks 1000000000", -1, 10, 1, false, false, false, 1, 1000000000 },
 		{ "-cs3 1", -1, 1, 1, true, false, false, 997, 3 },
+		{ .line = "--", .status = EXIT_USAGE },
+		{ .line = "-c --", .status = EXIT_USAGE },
+		{ .line = "5 -- a", .status = EXIT_USAGE },
+		{ .line = "-o -- a", .status = EXIT_USAGE },
+		{ .line = "-o", .status = EXIT_USAGE },
+		{ .line = "-t x", .status = EXIT_USAGE },
 		{ .line = "-x", .status = EXIT_USAGE },
 		{ .line = "--nope", .status = EXIT_USAGE },
 		{ .line = "0", .status = EXIT_USAGE },
-		{ .line = "-- -1", .status = EXIT_USAGE },
 		{ .line = "1 -5", .status = EXIT_USAGE },
 		{ .line = "1 2 3", .status = EXIT_USAGE },
 		{ .line = "1 1.5", .status = EXIT_USAGE },
@@ -205,6 +215,35 @@ static void test_parse_options(void)
 		CHECK(opt.folded == cases[i].folded, "'%s' gives %d", cases[i].line, opt.folded);
 		CHECK(opt.freq == cases[i].freq, "'%s' gives %u", cases[i].line, opt.freq);
 		CHECK(opt.stacks == cases[i].stacks, "'%s' gives %u", cases[i].line, opt.stacks);
+	}
+}
+
+static void test_parse_command(void)
+{
+	static const struct {
+		const char *line;
+		double seconds;
+		unsigned tasks;
+		const char *output, *command; /* its first word */
+	} cases[] = {
+		{ "-c", 10, 0, NULL, NULL },
+		{ "-t 7", 10, 7, NULL, NULL },
+		{ "--tasks=0 -o out 3", 3, 0, "out", NULL },
+		{ "-co out -- a -b", MAX_SECONDS, 0, "out", "a" },
+		{ "-- -1", MAX_SECONDS, 0, NULL, "-1" },
+		{ "-- a -- b", MAX_SECONDS, 0, NULL, "a" },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		int status = parse(cases[i].line);
+		const char *command = opt.command ? opt.command[0] : NULL;
+
+		CHECK(status == -1, "'%s' gives %d", cases[i].line, status);
+		CHECK(opt.seconds == cases[i].seconds, "'%s' gives %f", cases[i].line, opt.seconds);
+		CHECK(opt.tasks == cases[i].tasks, "'%s' gives %u", cases[i].line, opt.tasks);
+		CHECK(is_same(opt.output, cases[i].output), "'%s' gives %s", cases[i].line,
+		      opt.output);
+		CHECK(is_same(command, cases[i].command), "'%s' gives %s", cases[i].line, command);
 	}
 }
 
@@ -357,7 +396,8 @@ static int read_made_up(void)
 }
 
 /* The rootward end of stacks */
-#define RX "process_backlog __napi_poll net_rx_action handle_softirqs"
+#define RX	 "process_backlog __napi_poll net_rx_action handle_softirqs"
+#define IRQ_EXIT " __irq_exit_rcu irq_exit_rcu common_interrupt udp_sendmsg __local_bh_enable_ip"
 
 /* Samples of three CPUs in the words of netto.bpf.c, sorted as if they had been read from its
  * table. */
@@ -369,11 +409,14 @@ static void make_up_profile(struct profile *p)
 		const char *frames;
 	} samples[] = {
 		{ EV_RX_SOFTIRQ, 0, 300,
-		  "dev_hard_start_xmit __dev_queue_xmit ip_finish_output2 ip_output __netif_receive_skb_one_core " RX },
+		  "dev_hard_start_xmit __dev_queue_xmit ip_finish_output2 ip_output __netif_receive_skb_one_core " RX
+			  IRQ_EXIT },
 		{ EV_RX_SOFTIRQ, 3, 200,
-		  "dev_hard_start_xmit __dev_queue_xmit ip_finish_output2 ip_output __netif_receive_skb_one_core " RX },
+		  "dev_hard_start_xmit __dev_queue_xmit ip_finish_output2 ip_output __netif_receive_skb_one_core " RX
+		  " run_ksoftirqd smpboot_thread_fn" },
 		{ EV_RX_SOFTIRQ, 3, 150,
-		  "nft_do_chain[nf_tables] nft_do_chain_ipv4[nf_tables] nf_hook_slow ip_forward __netif_receive_skb_one_core " RX },
+		  "nft_do_chain[nf_tables] nft_do_chain_ipv4[nf_tables] nf_hook_slow ip_forward __netif_receive_skb_one_core " RX
+		  " do_softirq __local_bh_enable_ip" },
 		{ EV_RX_SOFTIRQ, 0, 70,
 		  "__nf_conntrack_find_get[nf_conntrack] nf_conntrack_in[nf_conntrack] nf_hook_slow NF_HOOK.constprop.0 ip_rcv __netif_receive_skb_one_core " RX },
 		{ EV_RX_SOFTIRQ, 0, 30,
@@ -406,6 +449,77 @@ static void make_up_profile(struct profile *p)
 	p->symbols = &made_up.symbols;
 	p->rules = &made_up.rules;
 	sort_raws(p);
+}
+
+/* What three queues, a backlog and what had no place did until a mark, each so many times as much.
+ */
+static void make_up_polled(struct marks *m, unsigned times)
+{
+	const struct {
+		int cpu, place;
+		const char *name;
+		uint32_t id;
+		bool other; /* of another network namespace */
+		uint64_t ns, polls, packets;
+	} made_up[] = {
+		{ 0, 3, "eth0", 8195, false, 900000000, 40000, 250000 },
+		{ 0, 0, "", 0, false, 300000000, 20000, 50000 },
+		{ 3, 4, "eth0", 8196, false, 5000000000, 500000, 600000 },
+		{ 3, 5, "eth0", 8197, true, 1000000000, 1000, 64000 },
+		{ 3, 6, "e\033[31m,\"\\x", 8198, false, 100000, 10, 10 },
+		{ 3, POLLED_ROOM - 1, "", 0, false, 50000, 5, 0 },
+		{ 3, 7, "not polled", 8199, false, 0, 0, 0 },
+	};
+	uint32_t network = own_network();
+
+	m->polled = calloc(4, sizeof(*m->polled)); /* kept until the end */
+	for (unsigned i = 0; i < ARRAY_SIZE(made_up); i++) {
+		typeof(m->polled->places[0]) *p =
+			&m->polled[made_up[i].cpu].places[made_up[i].place];
+
+		strcpy((char *)p->name, made_up[i].name);
+		p->id = made_up[i].id;
+		p->net = made_up[i].other ? 4026532291 : network;
+		p->ns = times * made_up[i].ns;
+		p->polls = times * made_up[i].polls;
+		p->packets = times * made_up[i].packets;
+	}
+}
+
+/* What three processes did until marks. */
+static void make_up_processes(struct marks *a, struct marks *b)
+{
+	static struct process before[] = {
+		{ .pid = 17,
+		  .did = { .name = "sshd", .ns = { [EV_SEND] = 10 }, .count = { [EV_SEND] = 1 } } },
+		{ .pid = 42,
+		  .did = { .name = "nginx", .ns = { [EV_SEND] = 5 }, .count = { [EV_SEND] = 1 } } },
+	};
+	static struct process after[] = {
+		{ .pid = 17,
+		  .did = { .name = "sshd", .ns = { [EV_SEND] = 10 }, .count = { [EV_SEND] = 1 } } },
+		{ .pid = 42,
+		  .did = { .name = "nginx",
+			   .ns = { [EV_SEND] = 300000005, [EV_CONN] = 2000 },
+			   .count = { [EV_SEND] = 20001, [EV_CONN] = 2 } } },
+		{ .pid = 4242,
+		  .did = { .name = "a,\"b\"\n\033[2J\xe9 /:",
+			   .ns = { [EV_RECV] = 300000000,
+				   [EV_SEND] = 250000000,
+				   [EV_BUSY_POLL] = 7 },
+			   .count = { [EV_RECV] = 20011,
+				      [EV_SEND] = 10010,
+				      [EV_BUSY_POLL] = 1 } } },
+		{ .pid = 4243,
+		  .did = { .name = "third", .ns = { [EV_RECV] = 3 }, .count = { [EV_RECV] = 1 } } },
+	};
+
+	a->processes = before;
+	a->process_count = ARRAY_SIZE(before);
+	b->processes = after;
+	b->process_count = ARRAY_SIZE(after);
+	b->tasks_lost = 12;
+	b->tasks_lost_ns = 345678;
 }
 
 /* Two marks of three CPUs: 0 busy, 1 plugged in meanwhile, 3 with a residual; 2 is a hole. */
@@ -446,6 +560,23 @@ static const struct result *made_up_result(bool operations)
 	b.recursion_misses = 5;
 	b.has_recursion_misses = operations;
 	b.time = 1700000000.5;
+	if (operations) {
+		for (int i = PROCESSED; i < COUNTS; i++) {
+			a.counted[i] = b.counted[i] = true;
+			a.counts[0][i] = 4294967290; /* and over 32 bits */
+			b.counts[0][i] = i == PROCESSED ? 299994 : 3;
+			b.counts[3][i] = i == PROCESSED ? 700000 : 0;
+		}
+		a.has_cards = b.has_cards = true;
+		a.card_packets = 77;
+		b.card_packets = 2000077;
+		a.energy_uj = 5e6;
+		b.energy_uj = 455000000.4;
+		r.has_energy = r.has_devices = r.has_tasks = true;
+		make_up_polled(&a, 1);
+		make_up_polled(&b, 2);
+		make_up_processes(&a, &b);
+	}
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		r.events[e].name = event_name(e);
 		r.events[e].net = skel->rodata->events[e].net;
@@ -479,6 +610,8 @@ static const struct result *made_up_sampled(void)
 					      .quiet_ns = 1000 + quiet_ns[cpu] };
 	}
 	b.time = 1700000000.5;
+	a.counted[PROCESSED] = b.counted[PROCESSED] = true;
+	b.counts[0][PROCESSED] = 1000000;
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		r.events[e].name = event_name(e);
 		r.events[e].net = skel->rodata->events[e].net;
@@ -520,6 +653,96 @@ static const struct result *made_up_blind(void)
 	strcpy(r.host.nodename, "edge-1");
 	subtract_marks(&b, &a, &r);
 	return &r;
+}
+
+static void test_escape_name(void)
+{
+	static const struct {
+		const char *name;
+		size_t size;
+		const char *escaped;
+	} cases[] = {
+		{ "eth0", 80, "eth0" },
+		{ "kworker/0:1-x", 80, "kworker/0:1-x" },
+		{ "a b", 80, "a\\x20b" },
+		{ ",\"\\\n\r", 80, "\\x2c\\x22\\x5c\\x0a\\x0d" },
+		{ "\033[2J\x9b\x7f", 80, "\\x1b[2J\\x9b\\x7f" },
+		{ "h\xc3\xa4", 80, "h\\xc3\\xa4" },
+		{ "0123456789abcdefg", 80, "0123456789abcdef" }, /* no 0 at its end */
+		{ "aaaaaa", 7, "aaa" }, /* room for any character and the 0 */
+		{ "", 80, "" },
+	};
+	char text[80];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		escape_name(cases[i].name, 16, text, cases[i].size);
+		CHECK(!strcmp(text, cases[i].escaped), "%s, not %s", text, cases[i].escaped);
+	}
+}
+
+/* CPUs of a busy router, by hand: 0 is full to 80 %, 1 has 20 %, 2 is idle. */
+static void test_busiest(void)
+{
+	static struct result r;
+	struct busiest b;
+
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		r.events[e].net = e < EV_IO_WORKER;
+		r.events[e].source = TRACED;
+	}
+	b = find_busiest(&r);
+	CHECK(b.cpu == -1, "of no CPU: %d", b.cpu);
+	for (int cpu = 0; cpu < 3; cpu++)
+		r.cpu[cpu] =
+			(struct times) { .wall_ns = 2000000000, .ns = { [EV_IDLE] = 2000000000 } };
+	b = find_busiest(&r);
+	CHECK(b.cpu == -1, "of none that is busy: %d", b.cpu);
+	r.cpu[0].ns[EV_RX_SOFTIRQ] = 1000000000;
+	r.cpu[0].ns[EV_SEND] = 600000000;
+	r.cpu[0].ns[EV_OTHER] = 300000000;
+	r.cpu[0].ns[EV_IDLE] = 100000000;
+	r.cpu[1].ns[EV_RX_SOFTIRQ] = 400000000;
+	r.cpu[1].ns[EV_IDLE] = 1600000000;
+	r.counts[0][PROCESSED] = 1600000; /* 1 us each, of which 0.625 in receiving */
+	b = find_busiest(&r);
+	CHECK(b.cpu == 0 && b.cpus == 2, "CPU %d of %d", b.cpu, b.cpus);
+	CHECK(fabs(b.net - 80) < 1e-9 && fabs(b.ratio - 1.6) < 1e-9, "%f, %f", b.net, b.ratio);
+	CHECK(fabs(b.rate - 800000) < 1e-3 && fabs(b.full - 850000) < 1e-3, "%f, %f", b.rate,
+	      b.full);
+	CHECK(per_packet(receive_ns(&r, r.cpu[0].ns), 1600000) == 6250, "%" PRIu64,
+	      per_packet(receive_ns(&r, r.cpu[0].ns), 1600000));
+}
+
+/* Counters of two packages, of which one wraps and the other one cannot be read for a while. */
+static void test_energy(void)
+{
+	static const struct {
+		const char *text[2];
+		double used_uj;
+	} steps[] = {
+		{ { "1000", "999990\n" }, 0 },
+		{ { "1500", "5" }, 515 + 1 },
+		{ { "", "15" }, 525 + 1 },
+		{ { "1700\n", "15" }, 725 + 1 },
+	};
+	struct energy e = { .packages = 2 };
+
+	for (int i = 0; i < 2; i++) {
+		e.package[i].fd = memfd_create("energy", 0);
+		e.package[i].range_uj = 1000001;
+	}
+	for (unsigned step = 0; step < ARRAY_SIZE(steps); step++) {
+		for (int i = 0; i < 2; i++) {
+			ftruncate(e.package[i].fd, 0);
+			pwrite(e.package[i].fd, steps[step].text[i], strlen(steps[step].text[i]),
+			       0);
+			if (!step)
+				read_package(e.package[i].fd, &e.package[i].last_uj);
+		}
+		read_energy(&e);
+		CHECK(e.used_uj == steps[step].used_uj, "step %u: %f, not %f", step, e.used_uj,
+		      steps[step].used_uj);
+	}
 }
 
 /* Puts a record behind the others, over the end of the ring. */
@@ -1956,7 +2179,7 @@ static int record(double seconds)
 	fputs("recording\n", stderr);
 	for (uint32_t window = 1; !status && !ended; window++) {
 		now = now_ns(CLOCK_MONOTONIC) + opt.seconds * NSEC_PER_SEC;
-		ended = wait_until(now < end_ns ? now : end_ns, &ends) || now >= end_ns;
+		ended = wait_until(&s, now < end_ns ? now : end_ns, &ends, window) || now >= end_ns;
 		s.skel->bss->window = ended ? 0 : window + 1;
 		status = mark_all(&s, &marks) || !read_tables(&p, &s.sampler, window);
 		for (size_t i = 1; !status && i < p.raw_count; i++)
@@ -1983,6 +2206,8 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "show"))
 		return !for_each_recorded(argv[2], show_recorded);
 	if (argc > 1) {
+		report = stdout;
+		opt.tasks = 2;
 		opt.csv = !strcmp(argv[1], "csv");
 		opt.folded = !strcmp(argv[1], "folded");
 		print_report(made_up_result(true), true);
@@ -1994,8 +2219,12 @@ int main(int argc, char **argv)
 	test_parse_number();
 	test_parse_cpus();
 	test_parse_options();
+	test_parse_command();
 	test_arithmetic();
 	test_share_out();
+	test_escape_name();
+	test_busiest();
+	test_energy();
 	test_rings();
 	test_estimate();
 	test_size_table();
