@@ -2523,8 +2523,10 @@ static int try_load(struct session *s, const struct probe *only)
 	bpf_program__set_autoload(s->skel->progs.netto_free, parking && !storage && core == RAW_TP);
 	bpf_map__set_autocreate(s->skel->maps.netto_storage, storage);
 	bpf_map__set_autocreate(s->skel->maps.netto_saved, parking && !storage);
-	if (without("room"))
+	if (without("room")) {
 		bpf_map__set_max_entries(s->skel->maps.netto_saved, 8);
+		bpf_map__set_max_entries(s->skel->maps.netto_tasks, 8);
+	}
 	s->skel->rodata->tasks = opt.tasks && functions > 0;
 	bpf_map__set_autocreate(s->skel->maps.netto_tasks, s->skel->rodata->tasks);
 	bpf_program__set_autoload(s->skel->progs.netto_poll, has_devices(s));

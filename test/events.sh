@@ -295,15 +295,6 @@ trace_irqs() { # 0|1
 	echo >$TRACING/kprobe_events
 }
 
-card_up() {
-	modprobe virtio_pci 2>/dev/null # or it is built in
-	modprobe virtio_net
-	wait_for test -e /sys/class/net/eth0
-	ip addr replace 10.0.2.15/24 dev eth0
-	ip link set eth0 up
-	wait_for ping -q -c 1 -W 1 10.0.2.2 >/dev/null
-}
-
 event_hardirq() {
 	card_up
 	start_netto -c 600

@@ -118,7 +118,7 @@ test_intervals() {
 	check "12 fields in each row" "$(awk -F, 'NF != 12' "$T/csv" | wc -l) == 0" "$(awk -F, 'NF != 12' "$T/csv")"
 	"$NETTO" 0.2 2 >"$T/text"
 	check "text: the same number of fields in each row of the table" \
-		"$(awk '/^ *(CPU|all|[0-9]+) / { n[NF] } END { for (i in n) c++; print c }' "$T/text") == 1" "$(cat "$T/text")"
+		"$(awk '/^ ?(CPU| all|[ 0-9]+[0-9]) / { n[NF] } END { for (i in n) c++; print c }' "$T/text") == 1" "$(cat "$T/text")"
 }
 
 test_signals() {
@@ -140,6 +140,150 @@ test_signals() {
 	kill -HUP $netto
 	wait $netto
 	check "nohup is respected" "$? == 0 && $(run_row elapsed 6) > 450000000" "$(cat "$T/csv" "$T/err")"
+}
+
+# netto -- COMMAND: its status, its streams, its signals.
+test_command() {
+	"$NETTO" -c -F 0 -- sh -c 'sleep 0.3; echo of the command; cat; echo err >&2; exit 7' <<-END >"$T/out" 2>"$T/err"
+		from stdin
+	END
+	check "-- COMMAND: its exit status is passed on" "$? == 7"
+	check "-- COMMAND: its output comes first, then the report" \
+		"$(sed -n 1p "$T/out" | grep -c '^of the command$') == 1 && $(sed -n 2p "$T/out" | grep -c '^from stdin$') == 1 &&
+		 $(sed -n 3p "$T/out" | grep -c '^time,host,') == 1 && $(grep -c . "$T/err") == 1" "$(cat "$T/out" "$T/err")"
+	sed 1,2d "$T/out" >"$T/csv"
+	conserved "-- COMMAND"
+	check "-- COMMAND: it is measured as long as it ran" "$(run_row elapsed 6) > 3e8 && $(run_row elapsed 6) < 6e8" \
+		"$(run_row elapsed 6)"
+	"$NETTO" -c -F 0 -o "$T/csv" -- echo of the command >"$T/out" 2>"$T/err"
+	check "-o: the report goes to the file, the command's output does not" \
+		"$? == 0 && $(wc -l <"$T/out") == 1 && $(grep -c ,elapsed, "$T/csv") == 1 && $(grep -c 'of the command' "$T/csv") == 0" \
+		"$(cat "$T/out" "$T/err")"
+	"$NETTO" -F 0 -o "$T" 0.1 >"$T/out" 2>"$T/err"
+	check "-o: where nothing can be written: exit status 1" "$? == 1 && $(wc -l <"$T/err") == 1 && $(wc -c <"$T/out") == 0" \
+		"$(cat "$T/err")"
+	"$NETTO" -F 0 -o /dev/full 0.1 >"$T/out" 2>"$T/err"
+	check "-o: a full disk: exit status 1" "$? == 1 && $(grep -c 'No space' "$T/err") == 1" "$(cat "$T/err")"
+	"$NETTO" -F 0 -- "$T/none" >"$T/out" 2>"$T/err"
+	check "-- COMMAND: one that is not there: 127, and no report" \
+		"$? == 127 && $(wc -c <"$T/out") == 0 && $(grep -c '^netto: cannot run .*No such file' "$T/err") == 1" "$(cat "$T/out" "$T/err")"
+	"$NETTO" -F 0 -- "$T" >"$T/out" 2>"$T/err"
+	check "-- COMMAND: one that cannot be run: 126" "$? == 126 && $(grep -c '^netto: cannot run .*denied' "$T/err") == 1" "$(cat "$T/err")"
+	"$NETTO" -F 0 -- sh -c 'kill -KILL $$' >"$T/out" 2>"$T/err"
+	check "-- COMMAND: one that a signal kills: 128 and its number, with a report" "$? == 137 && $(grep -c '^ all' "$T/out") == 1" \
+		"$(cat "$T/out" "$T/err")"
+	"$NETTO" -F 0 -- sh -c 'trap "" INT TERM; exec sleep 0.2' >"$T/out" 2>"$T/err"
+	check "-- COMMAND: 0" "$? == 0" "$(cat "$T/out" "$T/err")"
+	# Signals are the command's, which may go on for a while.
+	for signal in INT TERM HUP USR1; do
+		: >"$T/err"
+		# jobs in the background ignore SIGINT, and no trap helps
+		env --default-signal=INT "$NETTO" -v -F 0 -- sh -c "trap 'echo got $signal; sleep 0.3; exit 5' $signal; sleep 60 & wait" >"$T/out" 2>"$T/err" &
+		netto=$!
+		wait_for is_measuring
+		sleep 0.3
+		kill -$signal "$netto"
+		wait "$netto"
+		check "-- COMMAND: SIG$signal is the command's, and what it did is reported" \
+			"$? == 5 && $(grep -c "^got $signal" "$T/out") == 1 && $(grep -c '^ all' "$T/out") == 1" "$(cat "$T/out" "$T/err")"
+	done
+	pkill -f '^sleep 60$'
+	# A second signal ends netto, and nothing that it started outlives it.
+	for signal in INT KILL; do
+		: >"$T/err"
+		"$NETTO" -v -F 0 -- sh -c "trap '' INT; exec sleep 61" >"$T/out" 2>"$T/err" &
+		netto=$!
+		wait_for is_measuring
+		sleep 0.3
+		kill -$signal "$netto"
+		sleep 0.3
+		kill -$signal "$netto" 2>/dev/null
+		wait "$netto" 2>/dev/null
+		status=$?
+		wait_for sh -c "! pgrep -f '^sleep 61$' >/dev/null"
+		check "-- COMMAND: a second SIG$signal ends it at once, and the command with it" \
+			"$status > 128 && $(pgrep -fc '^sleep 61$') == 0 && $(wc -c <"$T/out") == 0" "$status, $(cat "$T/out" "$T/err")"
+	done
+	NETTO_WITHOUT='bpf perf' "$NETTO" -- sh -c 'echo ran; exit 4' >"$T/out" 2>"$T/err"
+	check "-- COMMAND: where nothing can be measured, its status all the same" "$? == 4 && $(grep -c '^ran' "$T/out") == 1" \
+		"$(cat "$T/out" "$T/err")"
+	setpriv --reuid 65534 --clear-groups "$NETTO" -- echo ran >"$T/out" 2>"$T/err"
+	check "-- COMMAND: it is not run by a netto that fails" "$? == 1 && $(wc -c <"$T/out") == 0" "$(cat "$T/out" "$T/err")"
+	caps=$(awk '/CapEff/ { print $2 }' /proc/self/status)
+	"$NETTO" -F 0 -o "$T/text" -- grep -h -e CapEff -e SigBlk -e SigIgn /proc/self/status >"$T/out"
+	grep -h -e CapEff -e SigBlk -e SigIgn /proc/self/status >"$T/own"
+	check "-- COMMAND: it has all capabilities and signals that netto was given" "$(cmp "$T/out" "$T/own" && echo 1 || echo 0)" \
+		"$(cat "$T/out" "$T/own")"
+	for bad in "-- " "5 -- true" "-c -f -- true" "-t x -- true"; do
+		# shellcheck disable=SC2086 # words
+		"$NETTO" $bad >"$T/out" 2>"$T/err"
+		check "bad usage ($bad): exit status 2, one line on stderr" "$? == 2 && $(wc -l <"$T/err") == 1 && $(wc -c <"$T/out") == 0" \
+			"$(cat "$T/err" "$T/out")"
+	done
+}
+
+# The time left, on a terminal alone, and not in a short run or with a command.
+test_progress() {
+	on_terminal() { # COMMAND: what its stderr shows
+		script -qec "$1" "$T/typescript" >/dev/null </dev/null
+		grep -c 's left' "$T/typescript"
+	}
+	check "a run of 2.5 s tells on a terminal what is left" "$(on_terminal "$NETTO -F 0 2.5 >/dev/null") >= 1" "$(cat "$T/typescript")"
+	check "it counts down, and clears the line" \
+		"$(tr '\r' '\n' <"$T/typescript" | sed -n 's/^netto: \([0-9]*\) s left.*/\1/p' | tr -d '\n') == 321 &&
+		 $(tr '\r' '\n' <"$T/typescript" | grep -c '^ \{30\}$') == 3" "$(od -c "$T/typescript")"
+	check "none in a run of 1 s" "$(on_terminal "$NETTO -F 0 1 >/dev/null") == 0" "$(cat "$T/typescript")"
+	check "none with a command" "$(on_terminal "$NETTO -F 0 -- sleep 2.5 >/dev/null") == 0" "$(cat "$T/typescript")"
+	"$NETTO" -F 0 2.5 >"$T/out" 2>"$T/err"
+	check "none where stderr is no terminal" "$(wc -c <"$T/err") == 0" "$(cat "$T/err")"
+}
+
+# Two packages of 20 and 30 W, one of whose counters wraps, and parts that do not count, in a /sys/class that this makes up.
+test_energy() {
+	cat >"$T/energy" <<-'END'
+		mount -t tmpfs none /sys/class || exit 77
+		zone() { # NUMBER NAME START
+			mkdir -p "/sys/class/powercap/intel-rapl:$1"
+			echo "$2" >"/sys/class/powercap/intel-rapl:$1/name"
+			echo 262143328850 >"/sys/class/powercap/intel-rapl:$1/max_energy_range_uj"
+			echo "$3" >"/sys/class/powercap/intel-rapl:$1/energy_uj"
+		}
+		zone 0 package-0 1000000
+		zone 1 psys 5000000
+		zone 2 package-1 262120000000
+		i=0
+		while sleep 0.1; do
+			i=$((i + 1))
+			zone 0 package-0 $((1000000 + i * 2000000))
+			zone 1 psys $((5000000 + i * 90000000))
+			zone 2 package-1 $(((262120000000 + i * 3000000) % 262143328850))
+		done &
+		"$NETTO" -c -F 0 3 >"$T/csv"
+		"$NETTO" -F 0 0.5 >"$T/text"
+		kill $!
+	END
+	start_flood
+	NETTO=$NETTO T=$T unshare -m sh "$T/energy" 2>"$T/err"
+	status=$?
+	stop_flood
+	if [ $status = 77 ]; then
+		skip "energy" "cannot mount anything here: $(cat "$T/err")"
+		return
+	fi
+	joules=$(run_row package_energy_uj 8)
+	share=$(awk -F, '$3 == "event" && $4 == "all" && $5 == "net" { print $7 }' "$T/csv")
+	check "energy: the packages, of 20 and 30 W, less what a step of the loop takes, used $joules uJ in 3 s" \
+		"$joules > 0.6 * 150e6 && $joules <= 1.05 * 150e6 && $joules % 1000000 == 0" "$(grep energy "$T/csv")"
+	check "energy: $(run_row net_power_mw 8) mW are the share of net ($share %)" \
+		"$(run_row net_power_mw 8) - $joules / 1e3 / ($(run_row elapsed 6) / 1e9) * $share / 100 < 2 &&
+		 $joules / 1e3 / ($(run_row elapsed 6) / 1e9) * $share / 100 - $(run_row net_power_mw 8) < 2 && $share > 1" "$(cat "$T/csv")"
+	check "energy: in the last line of the text" "$(tail -n 1 "$T/text" | grep -c '; net used [0-9.]* of [0-9.]* W$') == 1" "$(tail -n 1 "$T/text")"
+	"$NETTO" -c -F 0 0.1 >"$T/csv"
+	if [ -e /sys/class/powercap/intel-rapl:0 ]; then
+		skip "energy: none where it is not known" "this machine counts it"
+	else
+		check "energy: none where it is not known" "$(grep -c -e energy -e power "$T/csv") == 0" "$(grep -e energy -e power "$T/csv")"
+	fi
 }
 
 test_nothing_stays() {
@@ -249,6 +393,9 @@ test_softirq_counts
 test_two_at_once
 test_intervals
 test_signals
+test_command
+test_progress
+test_energy
 test_nothing_stays
 test_output
 test_costs

@@ -3,7 +3,7 @@
 #
 # NETTO_WITHOUT=WORDS makes netto act as if the host lacked something, so that all rungs are tested: tp_btf, raw_tp, fentry,
 # kprobe (these kinds of hooks), btf, bpf, perf (no perf events), mmap (eBPF as it was before 5.5), storage (no task storage:
-# the hash), room (a hash for 8 tasks, and few stacks), test_run (no BPF_PROG_TEST_RUN: marks by renaming itself), cycles
+# the hash), room (hashes for 8 tasks, and few stacks), test_run (no BPF_PROG_TEST_RUN: marks by renaming itself), cycles
 # (samples by cpu-clock), scan (stacks that cannot be unwound are not searched for a caller).
 
 NETTO=${NETTO:-netto}
@@ -157,6 +157,16 @@ net_down() {
 		ip netns del "$ns" 2>/dev/null
 	done
 	return 0
+}
+
+# A virtio card, test/vm -n's.
+card_up() {
+	modprobe virtio_pci 2>/dev/null # or it is built in
+	modprobe virtio_net
+	wait_for test -e /sys/class/net/eth0
+	ip addr replace 10.0.2.15/24 dev eth0
+	ip link set eth0 up
+	wait_for ping -q -c 1 -W 1 10.0.2.2 >/dev/null 2>&1
 }
 
 # The devices a2 and b2, on top of these: their addresses, and their end.
