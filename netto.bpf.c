@@ -311,10 +311,11 @@ typedef typeof(layout) half_t;
 struct {
 	__u64 shared[16]; /* by event: its time that was given to an instance */
 	struct {
-		__u64 napi, device; /* addresses; 0: free */
-		char name[16];	    /* of the device; empty: of none */
-		__u32 net;	    /* its network namespace, as in vmlinux.h */
-		__u32 id;	    /* of the NAPI instance, as in vmlinux.h */
+		__u64 napi; /* its address; 0: the place is free */
+		__u32 id;   /* its number, or 0 */
+		__u32 net;  /* network namespace of the device, as in vmlinux.h */
+		__u64 device;
+		char name[16]; /* empty: of no device */
 		__u64 ns, polls, packets;
 	} places[POLLED_PLACES + 1];
 } polled_layout;
@@ -881,31 +882,32 @@ static __always_inline void sum(__u64 *to, __u64 n)
 }
 
 /*
- * The time of the event that a poll runs in since the last poll in it on this CPU; in a softirq,
- * since that began if this was later. 0 in any other event.
+ * The time of the event that a poll runs in, since the last poll in it on this CPU. 0 in any other
+ * event.
  */
-static __always_inline __u64 polled_time(cpu_t *c, polled_t *p)
+static __noinline __u64 netto_poll_of_task(cpu_t *c, polled_t *p)
 {
-	__u64 event, open, total;
+	__u64 event = owner(c->task), took;
 
-	if (c->serving) {
-		event = EV_RX_SOFTIRQ;
-		if (c->irq[SOFT].event != event)
-			return 0;
-		open = clock(&c->hard) - c->irq[SOFT].since;
-		total = c->ns[event] + open - p->shared[event];
-		p->shared[event] += total;
-		return total < open ? total : open;
-	}
-	event = owner(c->task);
 	if (event != EV_NAPI_THREAD && event != EV_BUSY_POLL && !(rt && event == EV_RX_SOFTIRQ))
 		return 0;
-	total = c->ns[event] + span(c->task, clock(&c->above) << SLOT_BITS) - p->shared[event];
-	sum(&p->shared[event], total);
-	return total;
+	took = c->ns[event] + span(c->task, clock(&c->above) << SLOT_BITS) - p->shared[event];
+	sum(&p->shared[event], took);
+	return took;
 }
 
-/* The place of a NAPI instance that is not where it would be first; a new one if need be. */
+/* In a softirq, since that began if this was later. */
+static __always_inline __u64 poll_of_softirq(cpu_t *c, polled_t *p)
+{
+	__u64 open = clock(&c->hard) - c->irq[SOFT].since, total = c->ns[EV_RX_SOFTIRQ] + open,
+	      took = total - p->shared[EV_RX_SOFTIRQ];
+
+	p->shared[EV_RX_SOFTIRQ] = total;
+	return took < open ? took : open;
+}
+
+/* The place of a NAPI instance that is not in the first one where it may be; a new one if need be.
+ */
 static __noinline place_t *netto_find_place(polled_t *p, struct napi_struct *napi)
 {
 	struct net_device *device = napi->dev;
@@ -915,7 +917,7 @@ static __noinline place_t *netto_find_place(polled_t *p, struct napi_struct *nap
 	for (__u32 i = 0; i < POLLED_TRIES; i++) {
 		place_t *place = &p->places[(at + i) & (POLLED_PLACES - 1)];
 
-		if (place->napi == (__u64)napi && place->device == (__u64)device)
+		if (place->napi == (__u64)napi && place->device == (__u64)device && place->id == id)
 			return place;
 		if (place->napi)
 			continue;
@@ -930,21 +932,27 @@ static __noinline place_t *netto_find_place(polled_t *p, struct napi_struct *nap
 	return &p->places[POLLED_PLACES];
 }
 
-/* At the end of each poll; budget: 0 when netconsole polls, which receives nothing. */
+/*
+ * At the end of each poll. budget: 0 when netconsole polls, which receives nothing. An instance is
+ * told by its address and its number, which is never given twice, or its device, where it has none.
+ */
 SEC("tp_btf/napi_poll")
 int BPF_PROG(netto_poll, struct napi_struct *napi, int work, int budget)
 {
-	cpu_t *c = this_cpu();
-	__u32 cpu = bpf_get_smp_processor_id();
+	__u32 cpu = bpf_get_smp_processor_id(), id = napi->napi_id;
+	cpu_t *c = &cpus[cpu & (MAX_CPUS - 1)];
 	polled_t *p = bpf_map_lookup_elem(&netto_polled, &cpu);
 	place_t *place;
 
 	if (!p || !c->task || !budget)
 		return 0;
-	place = netto_find_place(p, napi);
+	place = &p->places[id & (POLLED_PLACES - 1)];
+	if (place->napi != (__u64)napi || place->id != id)
+		place = netto_find_place(p, napi);
 	sum(&place->polls, 1);
 	sum(&place->packets, work);
-	sum(&place->ns, polled_time(c, p));
+	sum(&place->ns,
+	    c->irq[SOFT].event == EV_RX_SOFTIRQ ? poll_of_softirq(c, p) : netto_poll_of_task(c, p));
 	return 0;
 }
 

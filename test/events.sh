@@ -253,8 +253,9 @@ event_vhost() {
 	modprobe tun 2>/dev/null
 	modprobe vhost_net
 	counted net_worker "vhost-net" load vhost 6400
-	check "vhost-net: 100 runs or more, which is most of net" \
-		"$called >= 100 && $(load_value frames) == 6400 && $(ns all net_worker) > 0.5 * $(ns all net)" "$(grep event,all "$T/csv"; cat "$T/load")"
+	# vhost-net goes on to the next frames after 256 (VHOST_NET_PKT_WEIGHT in drivers/vhost/net.c)
+	check "vhost-net: as many runs as these frames take at the least, which are most of net" \
+		"$called >= 6400 / 256 && $(load_value frames) == 6400 && $(ns all net_worker) > 0.5 * $(ns all net)" "$(grep event,all "$T/csv"; cat "$T/load")"
 	none_but "vhost-net" net_worker
 }
 
@@ -318,8 +319,8 @@ event_hardirq() {
 	if is_rt; then # there threads do it
 		none_but "virtio-net"
 	else
-		check "virtio-net: most of them did, they take time, and less than what they raise" \
-			"$scheduled > 0.6 * ($after - $before) && $(ns all hardirq) > 0 && $(ns all hardirq) < $(ns all rx_softirq)" \
+		check "virtio-net: there are some, they take time, and less than what they raise" \
+			"$scheduled >= 100 && $(ns all hardirq) > 0 && $(ns all hardirq) < $(ns all rx_softirq)" \
 			"$(grep event,all "$T/csv")"
 		none_but "virtio-net" hardirq
 	fi
@@ -360,6 +361,12 @@ event_io_worker() {
 
 # NVMe over TCP reads from its socket without a socket operation, in a worker.
 event_read_sock() {
+	case $(uname -r) in
+	5.10.*)
+		skip "NVMe over TCP" "the kernel's own nvmet may warn of itself here (check_flush_dependency), and a kernel's warnings fail"
+		return
+		;;
+	esac
 	modprobe nvmet_tcp
 	modprobe nvme_tcp
 	mount -t configfs none /sys/kernel/config 2>/dev/null

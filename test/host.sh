@@ -258,12 +258,12 @@ test_energy() {
 			zone 1 psys $((5000000 + i * 90000000))
 			zone 2 package-1 $(((262120000000 + i * 3000000) % 262143328850))
 		done &
-		"$NETTO" -c -F 0 3 >"$T/csv"
-		"$NETTO" -F 0 0.5 >"$T/text"
+		"$1" -c -F 0 3 >"$2/csv"
+		"$1" -F 0 0.5 >"$2/text"
 		kill $!
 	END
 	start_flood
-	NETTO=$NETTO T=$T unshare -m sh "$T/energy" 2>"$T/err"
+	unshare -m sh "$T/energy" "$NETTO" "$T" 2>"$T/err"
 	status=$?
 	stop_flood
 	if [ $status = 77 ]; then

@@ -152,8 +152,13 @@ reached() { # ADDRESS
 through() {
 	path=$1 stages=$3 others=${4-} sends=0 recvs=0
 	[ "${LEAST:-1}" = 0 ] || wait_for reached "$2" || fail "$path: reaches $2" "$(cat "$T/load")"
-	measure load udppath $A $B "$2" "${TIME:-1.5}" 0 1 "${SIZE:-64}" || return
-	sends=$(load_value sends) recvs=$(load_value recvs)
+	# Again if a machine that was held up has let its receiver fall behind: a path that drops packets does so each time.
+	for attempt in 1 2 3; do
+		measure load udppath $A $B "$2" "${TIME:-1.5}" 0 1 "${SIZE:-64}" || return
+		sends=$(load_value sends) recvs=$(load_value recvs)
+		! awk "BEGIN { exit !($recvs >= ${LEAST:-0.99} * $sends && $sends > 500) }" || break
+		echo "note: $part: $path: attempt $attempt: $(cat "$T/load")"
+	done
 	check "$path: the load did as told" "$recvs >= ${LEAST:-0.99} * $sends && $sends > 500" "$(cat "$T/load")"
 	shared_out "$path"
 	add_up_stages
