@@ -1918,17 +1918,6 @@ static void refuse_core(struct session *s, const char *why)
 	follow_core(s);
 }
 
-/* -v: what libbpf has to say, but not while programs that may be refused are tried. */
-static bool trying = true;
-
-static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
-{
-	if (!opt.verbose || trying || level == LIBBPF_DEBUG)
-		return 0;
-	fputs("netto: ", stderr);
-	return vfprintf(stderr, format, args);
-}
-
 /*
  * Where the kernel gives no BTF, libbpf wants another one, even if no program that is loaded needs
  * it: an empty one, in a file in memory. Returns a descriptor, or -1.
@@ -2718,7 +2707,6 @@ static int load_probes(struct session *s)
 				err = 0;
 			continue;
 		}
-		trying = false;
 		if (s->skel->rodata->parking == PARK_HASH && core_kind(s) == RAW_TP)
 			s->free_link = bpf_program__attach(s->skel->progs.netto_free);
 		attach_devices(s);
@@ -2950,7 +2938,6 @@ static int start_probes(struct session *s)
 		     libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, NULL) == 1;
 	plan_samples(&s->sampler);
 	status = start_bpf(s);
-	trying = false;
 	if (status)
 		status = start_without_bpf(s, status);
 	else if (!is_all_traced(s))
@@ -5626,7 +5613,6 @@ int main(int argc, char **argv)
 	if (open_report() || (opt.command && prepare_command()))
 		return EXIT_FAILED;
 	signals = block_signals();
-	libbpf_set_print(print_libbpf);
 	status = start_probes(&s);
 	if (!status) {
 		if (opt.verbose) {

@@ -62,9 +62,9 @@ stop_netto() {
 }
 
 # measure COMMAND...: netto's CSV of the time in which it ran, in $T/csv; what it printed, in $T/load. HZ: samples a second;
-# MODE: as -m has it.
+# MODE: as -m has it; TASKS: as -t.
 measure() {
-	start_netto -c -F "${HZ:-997}" -m "${MODE:-auto}" 600
+	start_netto -c -F "${HZ:-997}" -m "${MODE:-auto}" -t "${TASKS:-0}" 600
 	"$@" >"$T/load" 2>&1
 	status=$?
 	stop_netto || fail "netto while $*" "exit status $?: $(cat "$T/err")"

@@ -2166,7 +2166,6 @@ static int record(double seconds)
 	opt.seconds = 5;
 	opt.count = 0;
 	opt.freq = 2999;
-	libbpf_set_print(print_libbpf);
 	status = start_probes(&s);
 	if (status)
 		return status;
