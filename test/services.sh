@@ -141,7 +141,7 @@ table() {
 	"$@" >"$T/load" 2>&1 &
 	load=$!
 	sleep 1.5
-	start_netto 10
+	start_netto -t 3 10
 	before=$(proc_stat)
 	sleep 10
 	after=$(proc_stat)

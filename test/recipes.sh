@@ -1,0 +1,84 @@
+# shellcheck shell=sh
+# README's recipes, as they stand there, by each awk, on reports that netto's printers made (test/golden). $1 = the name of the
+# test.
+# shellcheck disable=SC2034 # for lib.sh
+part=$1
+. "$(dirname "$0")/lib.sh"
+R=$T/recipes README=$PWD/README.md
+rm -rf "$R"
+mkdir -p "$R/bin"
+
+# before.csv: the first made-up report. after.csv: conntrack costs twice as much, nft a little more, driver is gone.
+sed '/,"a ""b"",c",/,$d' "$(dirname "$0")/golden/csv.txt" >"$R/1"
+awk -F, -v OFS=, '
+	$5 == "ns_per_packet" { $6 = sprintf("%.1f", 0.9 * $6) }
+	$5 ~ "^ns_per_packet/.*/conntrack$" { $6 *= 2; $9 *= 2; $10 *= 2 }
+	$5 ~ "^ns_per_packet/.*/nft$" { $6 += 10; $9 += 10; $10 += 10 }
+	$5 ~ "^ns_per_packet/.*/driver$" { next }
+	{ print }' "$R/1" >"$R/2"
+
+# netto: these two in turn. ssh HOST: of that host.
+cat >"$R/bin/netto" <<-'END'
+	#!/bin/sh
+	cat "$REPORTS/$(cat "$REPORTS/next")"
+	echo $((3 - $(cat "$REPORTS/next"))) >"$REPORTS/next"
+END
+cat >"$R/bin/ssh" <<-'END'
+	#!/bin/sh
+	sed "s/,edge-1,/,$1,/" "$REPORTS/1"
+END
+chmod +x "$R/bin/netto" "$R/bin/ssh"
+
+# The Nth block of code in the chapter, without its indentation.
+recipe() { # N
+	sed -n '/^## Recipes/,/^## /p' "$README" | awk -v n="$1" '
+		/^    / { if (!inside) block++; inside = 1; if (block == n) print substr($0, 5); next }
+		NF { inside = 0 }'
+}
+
+# N WHAT STATUS EXPECTED: what it prints, and its exit status
+try() {
+	echo 1 >"$R/next"
+	seen=$(cd "$R" && recipe "$1" >"$R/recipe" && REPORTS=$R DIR=$R PATH=$R/bin:$PATH sh "$R/recipe" 2>&1)
+	status=$?
+	if [ "$seen" = "$4" ] && [ $status = "$3" ] && [ -s "$R/recipe" ]; then
+		pass "$awk: $2"
+	else
+		fail "$awk: $2" "exit status $status: $seen"
+	fi
+}
+
+check "README has 6 recipes" "$(recipe 6 | wc -l) > 0 && $(recipe 7 | wc -l) == 0"
+for awk in mawk gawk "busybox awk"; do
+	if ! command -v "${awk%% *}" >/dev/null; then
+		fail "$awk" "it is not installed"
+		continue
+	fi
+	printf '#!/bin/sh\nexec %s "$@"\n' "$awk" >"$R/bin/awk"
+	chmod +x "$R/bin/awk"
+	try 1 "the busiest CPU, and its devices" 0 "CPU 3: 100.0000 %
+50.0000 % of CPU 3: eth0
+10.0000 % of CPU 3: eth0@4026532291
+9.0000 % of CPU 0: eth0"
+	try 2 "a packet's cost before and after" 0 "11420.0 ns a packet, then 10278.0 (-10.0 %)"
+	try 3 "an alert" 1 "edge-1: CPU 3: net 100.0000 %"
+	cp "$R/1" "$R/loud"
+	sed -i 's/,100.0000,/,80.0000,/' "$R/1"
+	try 3 "no alert" 0 ""
+	mv "$R/loud" "$R/1"
+	try 4 "a file for Prometheus" 0 ""
+	check "$awk: a file for Prometheus: a line for each event of three CPUs, in its format" \
+		"$(grep -Ec '^netto_cpu_ratio[{]cpu="[013]",event="[a-z_]+"[}] [01][.][0-9]{6}$' "$R/netto.prom") == 3 * $(grep -c '^[^,]*,[^,]*,event,0,' "$R/1") - 3 &&
+		 $(grep -Evc '^netto_cpu_ratio' "$R/netto.prom") == 0 &&
+		 $(grep -c '{cpu="0",event="rx_softirq"} 0.142000$' "$R/netto.prom") == 1" "$(cat "$R/netto.prom")"
+	try 5 "many hosts" 0 ""
+	check "$awk: many hosts: all rows of both, and one header" \
+		"$(grep -c '^time,' "$R/all.csv") == 1 && $(grep -c ,edge-1, "$R/all.csv") == $(grep -c ,edge-1, "$R/1") &&
+		 $(grep -c ,edge-2, "$R/all.csv") == $(grep -c ,edge-1, "$R/1")" "$(head -n 3 "$R/all.csv")"
+	cp "$R/1" "$R/before.csv"
+	cp "$R/2" "$R/after.csv"
+	try 6 "the stages that changed" 0 "ns_per_packet/rx_softirq/conntrack: 1065.9, then 2131.8
+ns_per_packet/rx_softirq/driver: 456.8, then gone"
+	cp "$R/1" "$R/after.csv"
+	try 6 "of the same report, none" 0 ""
+done
