@@ -1,7 +1,7 @@
 #!/usr/bin/awk -f
 # Of the lines of test/instructions.sh: for each kind of rounds, the instructions of one without netto, and what is added by
-# empty programs, by netto, by netto with samples (these on the average: a round rarely meets one), and in sample mode with a
-# sample a second, and with 997.
+# empty programs, by netto, by netto with samples (these on the average: a round rarely meets one), in sample mode with a
+# sample a second, and with 997, and by netto with -t.
 ($1, $2) in median { next } # the second time without netto
 {
 	median[$1, $2] = $3
@@ -11,8 +11,9 @@ $2 == "without" { kinds[++n] = $1 }
 END {
 	for (i = 1; i <= n; i++) {
 		k = kinds[i]
-		printf "%s %.0f %.0f %.0f %.0f %.0f %.0f\n", k, median[k, "without"], median[k, "empty"] - median[k, "without"],
+		printf "%s %.0f %.0f %.0f %.0f %.0f %.0f %.0f\n", k, median[k, "without"], median[k, "empty"] - median[k, "without"],
 			median[k, "trace"] - median[k, "without"], mean[k, "samples"] - mean[k, "without"],
-			median[k, "sampled"] - median[k, "without"], mean[k, "sampling"] - mean[k, "without"]
+			median[k, "sampled"] - median[k, "without"], mean[k, "sampling"] - mean[k, "without"],
+			median[k, "tasks"] - median[k, "without"]
 	}
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # How many instructions netto adds, in a guest that counts them (test/vm -i): each kind of rounds without it, with empty
-# programs at the same hooks, with netto without samples, with samples, and in sample mode. Prints "KIND MODE MEDIAN MEAN".
+# programs at the same hooks, with netto without samples, with samples, in sample mode, and with tasks. Prints "KIND MODE MEDIAN MEAN".
 
 . /lib.sh
 IP=$(which ip)
@@ -59,4 +59,5 @@ with_netto trace -F 0
 with_netto samples -F 997
 with_netto sampled -m sample -F 1
 with_netto sampling -m sample
+with_netto tasks -F 0 -t 10
 rounds_of without
