@@ -394,7 +394,7 @@ event_fallbacks() {
 	unset NETTO_WITHOUT
 }
 
-# For README: instructions of a run of each program, by the kernel's statistics where its clock counts them (test/vm -i). Those
+# For test/results.md: instructions of a run of each program, by the kernel's statistics where its clock counts them (test/vm -i). Those
 # of an empty one, which build/test/attach runs, are to be taken off. Not a test: by name only.
 event_hooks() {
 	card_up
@@ -417,7 +417,7 @@ event_hooks() {
 	stop_netto
 }
 
-# For README: the same 4,000 packets a second through three set-ups. Not a test: by name only.
+# For test/results.md: the same 4,000 packets a second through three set-ups. Not a test: by name only.
 event_example() {
 	xdp_on
 	for setup in plain threaded wireguard; do
