@@ -262,7 +262,7 @@ operator_contexts() {
 	net_up
 	ip -n $A link set lo up
 	"$IP" netns exec $A sh -c 'echo 2 >/sys/class/net/lo/queues/rx-0/rps_cpus'
-	measure load udpsend $A $A 127.0.0.1 20000 0 50000
+	measure load udpsend $A $A 127.0.0.1 60000 0 30000
 	net_down
 	if is_rt; then
 		skip "NET_RX at the end of interrupts, and in ksoftirqd" "on PREEMPT_RT threads do that: the backlog has its own"
@@ -271,6 +271,7 @@ operator_contexts() {
 	fi
 	check "RPS to an idle CPU: NET_RX runs where its interrupt ends, or in the idle task in its place ($(context irq_exit 1) %, $(context idle 1) %)" \
 		"$(context irq_exit 1) + $(context idle 1) > 80" "$(grep -e ,context, "$T/csv")"
+	# It has other softirqs too, and the rest of softirqs' work; and on a machine that is held up samples are late.
 	# With a budget of one packet NET_RX is never done, and is left to ksoftirqd.
 	echo 2 >/sys/class/net/lo/queues/rx-0/rps_cpus
 	echo 1 >/proc/sys/net/core/netdev_budget
@@ -282,9 +283,9 @@ operator_contexts() {
 	stop_netto
 	echo 0 >/sys/class/net/lo/queues/rx-0/rps_cpus
 	conserved "ksoftirqd"
-	told=$(field context 1 rx_softirq/ksoftirqd 6) low=$(field context 1 rx_softirq/ksoftirqd 9)
+	told=$(field context 1 rx_softirq/ksoftirqd 6)
 	check "a budget of one packet: ksoftirqd does much of it ($(context ksoftirqd 1) %), $told ns of the $took that the kernel accounts to it" \
-		"$(context ksoftirqd 1) > 20 && $low < $took && $told > 0.4 * $took" "$(grep -e ,context, "$T/csv")"
+		"$(context ksoftirqd 1) > 20 && $told < 1.5 * $took && $told > 0.4 * $took" "$(grep -e ,context, "$T/csv")"
 	HZ=
 	echo 300 >/proc/sys/net/core/netdev_budget
 	echo 64 >/proc/sys/net/core/dev_weight

@@ -153,7 +153,7 @@ test_sample_options() {
 		"$(sed 's/ [0-9]*$//' "$T/csv" | sort | uniq -d)"
 	with_netto 1
 	check "text: stages and stacks" \
-		"$(grep -cE '^ +[0-9.]+ +[0-9.]+ +[0-9.]+ +udp_rx$' "$T/csv") >= 1 && $(grep -cE '^[0-9.]+ %, [0-9]+ of the samples, in' "$T/csv") == 10" \
+		"$(grep -cE '^ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +udp_rx$' "$T/csv") >= 1 && $(grep -cE '^[0-9.]+ %, [0-9]+ of the samples, in' "$T/csv") == 10" \
 		"$(cat "$T/csv")"
 
 	set_sysctl perf_event_max_sample_rate 5000
