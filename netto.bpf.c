@@ -64,6 +64,12 @@
  * rest. netto_sample alone writes the table, on its own CPU, and is never interrupted by itself: so
  * no atomics.
  *
+ * Details. At the end of each poll netto_poll gives the time of its event since the poll before to
+ * the NAPI instance that was polled: sums in an array that user space maps, written on that CPU
+ * alone (on PREEMPT_RT, where polls are preempted by others, added to atomically). If tasks are
+ * wanted, what is charged to a socket operation is charged to its process too, in a hash that user
+ * space reads and, of processes that are gone, empties. Both are of the same spans as the events.
+ *
  * Blind spots. An operation that began before netto attached is not seen until the next one of that
  * task. When another tracer attaches to the same functions, the kernel skips the exit programs of
  * the calls under way: the task stays in its operation until it leaves the next one (likewise after
@@ -90,6 +96,7 @@ enum {
 	SLOT_TRIES = 32,    /* places where a stack may have its slot */
 	POLLED_PLACES = 64, /* NAPI instances of a CPU; a power of two */
 	POLLED_TRIES = 8,   /* places where one may be */
+	NO_DEVICE = 1,	    /* the key of the backlog, which has no device: no address */
 	MAX_TASKS = 4096,   /* processes whose operations are counted */
 };
 
@@ -311,10 +318,9 @@ typedef typeof(layout) half_t;
 struct {
 	__u64 shared[16]; /* by event: its time that was given to an instance */
 	struct {
-		__u64 napi; /* its address; 0: the place is free */
-		__u32 id;   /* its number, or 0 */
-		__u32 net;  /* network namespace of the device, as in vmlinux.h */
-		__u64 device;
+		__u64 key;     /* address: see netto_poll; 0: the place is free */
+		__u32 id;      /* its number, or 0 */
+		__u32 net;     /* network namespace of the device, as in vmlinux.h */
 		char name[16]; /* empty: of no device */
 		__u64 ns, polls, packets;
 	} places[POLLED_PLACES + 1];
@@ -571,6 +577,7 @@ static __noinline int netto_change(cpu_t *c, __u32 slot, __u64 event)
 static __always_inline void change_task(cpu_t *c, __u64 from, __u64 to)
 {
 	__u64 above = READ_ONCE(c->above), word = bpf_ktime_get_ns(), old = READ_ONCE(c->task);
+	__u64 took;
 
 	if (READ_ONCE(c->above) != above || (old & SLOT_MASK) != from) {
 		netto_change(c, SLOT_TASK, to);
@@ -582,10 +589,10 @@ static __always_inline void change_task(cpu_t *c, __u64 from, __u64 to)
 		netto_finish(c, old, word);
 		return;
 	}
-	above = (__s64)(word - old + from - to) >> SLOT_BITS;
-	add(&c->ns[from], above);
+	took = (__s64)(word - old + from - to) >> SLOT_BITS;
+	add(&c->ns[from], took);
 	if (tasks && is_of_tasks(from))
-		netto_charge(from, above, 0);
+		netto_charge(from, took, 0);
 }
 
 /* True if more is set than what the task on this CPU is anyway. */
@@ -882,18 +889,20 @@ static __always_inline void sum(__u64 *to, __u64 n)
 }
 
 /*
- * The time of the event that a poll runs in, since the last poll in it on this CPU. 0 in any other
- * event.
+ * The time of the event that a poll runs in, since the last poll in it on this CPU, but not of what
+ * ran before the current task; on PREEMPT_RT, where a poll may have been preempted, that too. 0 in
+ * any other event.
  */
 static __noinline __u64 netto_poll_of_task(cpu_t *c, polled_t *p)
 {
-	__u64 event = owner(c->task), took;
+	__u64 event = owner(c->task), now = clock(&c->above) << SLOT_BITS, took, ran;
 
 	if (event != EV_NAPI_THREAD && event != EV_BUSY_POLL && !(rt && event == EV_RX_SOFTIRQ))
 		return 0;
-	took = c->ns[event] + span(c->task, clock(&c->above) << SLOT_BITS) - p->shared[event];
+	took = c->ns[event] + span(c->task, now) - p->shared[event];
 	sum(&p->shared[event], took);
-	return took;
+	ran = span(c->resumed, now);
+	return !rt && ran < took ? ran : took;
 }
 
 /* In a softirq, since that began if this was later. */
@@ -906,9 +915,8 @@ static __always_inline __u64 poll_of_softirq(cpu_t *c, polled_t *p)
 	return took < open ? took : open;
 }
 
-/* The place of a NAPI instance that is not in the first one where it may be; a new one if need be.
- */
-static __noinline place_t *netto_find_place(polled_t *p, struct napi_struct *napi)
+/* The place of a key that is not in the first one where it may be; a new one if need be. */
+static __noinline place_t *netto_find_place(polled_t *p, struct napi_struct *napi, __u64 key)
 {
 	struct net_device *device = napi->dev;
 	__u32 id = napi->napi_id, at = id ?: device->ifindex;
@@ -917,14 +925,14 @@ static __noinline place_t *netto_find_place(polled_t *p, struct napi_struct *nap
 	for (__u32 i = 0; i < POLLED_TRIES; i++) {
 		place_t *place = &p->places[(at + i) & (POLLED_PLACES - 1)];
 
-		if (place->napi == (__u64)napi && place->device == (__u64)device && place->id == id)
+		if (place->key == key && place->id == id)
 			return place;
-		if (place->napi)
+		if (place->key)
 			continue;
-		place->napi = (__u64)napi;
-		place->device = (__u64)device;
+		place->key = key;
 		place->id = id;
-		place->net = device->nd_net.net->ns.inum;
+		if (bpf_core_field_exists(device->nd_net.net)) /* CONFIG_NET_NS */
+			place->net = device->nd_net.net->ns.inum;
 		((__u64 *)place->name)[0] = ((__u64 *)device->name)[0];
 		((__u64 *)place->name)[1] = ((__u64 *)device->name)[1];
 		return place;
@@ -933,13 +941,15 @@ static __noinline place_t *netto_find_place(polled_t *p, struct napi_struct *nap
 }
 
 /*
- * At the end of each poll. budget: 0 when netconsole polls, which receives nothing. An instance is
- * told by its address and its number, which is never given twice, or its device, where it has none.
+ * At the end of each poll. budget: 0 when netconsole polls, which receives nothing. What has a
+ * number has a place of its own; of what has none (those that only send, WireGuard's, which has one
+ * for each peer) there is one for each device.
  */
 SEC("tp_btf/napi_poll")
 int BPF_PROG(netto_poll, struct napi_struct *napi, int work, int budget)
 {
 	__u32 cpu = bpf_get_smp_processor_id(), id = napi->napi_id;
+	__u64 key = id ? (__u64)napi : ((__u64)napi->dev ?: NO_DEVICE);
 	cpu_t *c = &cpus[cpu & (MAX_CPUS - 1)];
 	polled_t *p = bpf_map_lookup_elem(&netto_polled, &cpu);
 	place_t *place;
@@ -947,8 +957,8 @@ int BPF_PROG(netto_poll, struct napi_struct *napi, int work, int budget)
 	if (!p || !c->task || !budget)
 		return 0;
 	place = &p->places[id & (POLLED_PLACES - 1)];
-	if (place->napi != (__u64)napi || place->id != id)
-		place = netto_find_place(p, napi);
+	if (place->key != key || place->id != id)
+		place = netto_find_place(p, napi, key);
 	sum(&place->polls, 1);
 	sum(&place->packets, work);
 	sum(&place->ns,

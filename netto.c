@@ -77,7 +77,7 @@ enum {
 #define MAX_SECONDS    (366 * 86400.0)
 #define MAX_COUNT      1e9
 #define CALIBRATION_NS 2000000
-#define ENERGY_NS      60000000000 /* between looks: the counters wrap after minutes at the least */
+#define COUNTERS_NS    60000000000 /* between looks: those that wrap do so after minutes at least */
 #define MAX_STACKS     1e9
 #define MAX_TASKS      1e9
 #define SHORT_SECONDS  2.0 /* so long none needs to be told how much is left */
@@ -1524,13 +1524,13 @@ static void cut_at_root(struct sorted *out)
 		root++;
 	out->event = EV_NONE;
 	out->context = CONTEXT_UNKNOWN;
+	for (int i = root < out->depth ? root : 0; i < out->depth && !out->context; i++)
+		out->context = out->frames[i]->traits.context;
 	if (root == out->depth)
 		return;
 	out->event = out->frames[root]->traits.root;
 	while (root + 1 < out->depth && out->frames[root + 1]->traits.root == out->event)
 		root++;
-	for (int i = root + 1; i < out->depth && !out->context; i++)
-		out->context = out->frames[i]->traits.context;
 	out->depth = root + 1;
 }
 
@@ -1820,6 +1820,16 @@ struct sampler {
 	int kallsyms;	     /* file descriptor, opened while it may be */
 };
 
+/* What /proc/net/softnet_stat counts: processed, dropped, squeezed, rps. */
+enum { PACKETS = 4 };
+
+struct softnet {
+	bool known;
+	bool seen[MAX_CPUS];
+	uint32_t last[MAX_CPUS][PACKETS];
+	uint64_t sums[MAX_CPUS][PACKETS]; /* since it was seen first */
+};
+
 struct session {
 	struct netto *skel;
 	struct probe probes[MAX_PROBES];
@@ -1843,6 +1853,7 @@ struct session {
 		const polled_t *polled; /* mapped: by CPU */
 	} devices;
 	struct energy energy;
+	struct softnet softnet;
 	cpu_set_t affinity; /* our own, to go back to after marks by renaming */
 };
 
@@ -2481,7 +2492,7 @@ static bool is_traced(const struct session *s, int event)
 }
 
 /* Which devices are polled is told by a program that reads their names. */
-static bool has_devices(const struct session *s)
+static bool wants_devices(const struct session *s)
 {
 	return !s->devices.why_not[0] && core_kind(s) == TP_BTF;
 }
@@ -2518,8 +2529,8 @@ static int try_load(struct session *s, const struct probe *only)
 	}
 	s->skel->rodata->tasks = opt.tasks && functions > 0;
 	bpf_map__set_autocreate(s->skel->maps.netto_tasks, s->skel->rodata->tasks);
-	bpf_program__set_autoload(s->skel->progs.netto_poll, has_devices(s));
-	bpf_map__set_autocreate(s->skel->maps.netto_polled, has_devices(s));
+	bpf_program__set_autoload(s->skel->progs.netto_poll, wants_devices(s));
+	bpf_map__set_autocreate(s->skel->maps.netto_polled, wants_devices(s));
 	bpf_map__set_max_entries(s->skel->maps.netto_polled, s->cpus);
 	configure_samples(&s->sampler, s->skel);
 	err = netto__load(s->skel);
@@ -2556,7 +2567,7 @@ static bool refuse_part(struct session *s, int load_err)
 
 	s->sampler.hz = 0;
 	err = try_alone(s, &none);
-	if (err && has_devices(s)) {
+	if (err && wants_devices(s)) {
 		refuse_devices(s, error_text(err));
 		found = true;
 		err = try_alone(s, &none);
@@ -2662,7 +2673,7 @@ static void attach_devices(struct session *s)
 	size_t page = sysconf(_SC_PAGESIZE), size = s->cpus * sizeof(polled_t);
 	void *map;
 
-	if (!has_devices(s))
+	if (!wants_devices(s))
 		return;
 	map = mmap(NULL, (size + page - 1) / page * page, PROT_READ, MAP_SHARED,
 		   bpf_map__fd(s->skel->maps.netto_polled), 0);
@@ -2690,6 +2701,9 @@ static void detach_probes(struct session *s)
 	s->free_link = NULL;
 	bpf_link__destroy(s->devices.link);
 	s->devices.link = NULL;
+	if (s->devices.polled)
+		munmap((void *)s->devices.polled, s->cpus * sizeof(polled_t));
+	s->devices.polled = NULL;
 	netto__destroy(s->skel);
 	s->skel = NULL;
 }
@@ -2984,7 +2998,15 @@ struct times {
 
 /* What /proc counts on each CPU, anywhere; the columns of its table where nothing can be measured.
  */
-enum { RX_SOFTIRQS, TX_SOFTIRQS, PROCESSED, DROPPED, SQUEEZED, RPS, COUNTS };
+enum {
+	RX_SOFTIRQS,
+	TX_SOFTIRQS,
+	PROCESSED,
+	DROPPED,
+	SQUEEZED,
+	RPS,
+	COUNTS,
+};
 
 static const struct {
 	int event;	  /* whose entries they are, or EV_NONE: packets */
@@ -3008,8 +3030,8 @@ struct marks {
 	uint64_t counts[MAX_CPUS][COUNTS]; /* of softirqs only where nothing is measured */
 	bool counted[COUNTS];		   /* known */
 	uint64_t card_packets;		   /* that the network cards have received */
-	bool has_cards;
-	double energy_uj;	   /* that the packages used since the start, microjoules */
+	unsigned cards;			   /* how many there are */
+	double energy_uj;		   /* that the packages used since the start, microjoules */
 	polled_t *polled;	   /* of each CPU; of memory that is used again at the next mark */
 	struct process *processes; /* by number; likewise */
 	size_t process_count;
@@ -3220,33 +3242,34 @@ static void read_softirqs(struct marks *m)
 }
 
 /*
- * The packets in /proc/net/softnet_stat (net/core/net-procfs.c): a line for each online CPU, of
- * hexadecimal numbers, of which the 10th are those that RPS sent there, and the 13th, from 5.10 on,
- * is the CPU.
+ * Adds up the packets in /proc/net/softnet_stat (net/core/net-procfs.c): a line for each online
+ * CPU, of hexadecimal numbers of 32 bits, of which the 10th are RPS's interrupts there, and the
+ * 13th, from 5.10 on, is the CPU. They wrap: it is read more often.
  */
-static void read_softnet(struct marks *m)
+static void read_softnet(struct softnet *s, const bool online[MAX_CPUS])
 {
 	FILE *f = fopen("/proc/net/softnet_stat", "re");
-	unsigned processed, dropped, squeezed, rps, cpu, next = 0;
+	uint32_t now[PACKETS], cpu;
+	unsigned next = 0;
 	char line[256];
 
 	while (f && fgets(line, sizeof(line), f)) {
-		int n = sscanf(line, "%x %x %x %*x %*x %*x %*x %*x %*x %x %*x %*x %x", &processed,
-			       &dropped, &squeezed, &rps, &cpu);
+		int n = sscanf(line, "%x %x %x %*x %*x %*x %*x %*x %*x %x %*x %*x %x", &now[0],
+			       &now[1], &now[2], &now[3], &cpu);
 
-		while (next < MAX_CPUS && !m->online[next])
+		while (next < MAX_CPUS && !online[next])
 			next++;
 		if (n == 4)
 			cpu = next;
 		next++;
 		if (n < 4 || cpu >= MAX_CPUS)
 			continue;
-		m->counts[cpu][PROCESSED] = processed;
-		m->counts[cpu][DROPPED] = dropped;
-		m->counts[cpu][SQUEEZED] = squeezed;
-		m->counts[cpu][RPS] = rps;
-		for (int i = PROCESSED; i <= RPS; i++)
-			m->counted[i] = true;
+		for (int i = 0; i < PACKETS; i++) {
+			if (s->seen[cpu])
+				s->sums[cpu][i] += (uint32_t)(now[i] - s->last[cpu][i]);
+			s->last[cpu][i] = now[i];
+		}
+		s->seen[cpu] = s->known = true;
 	}
 	if (f)
 		fclose(f);
@@ -3291,7 +3314,7 @@ static void read_cards(struct marks *m)
 			continue;
 		m->card_packets += read_device_file(entry->d_name, "statistics/rx_packets", text,
 						    sizeof(text));
-		m->has_cards = true;
+		m->cards++;
 	}
 	if (d)
 		closedir(d);
@@ -3322,7 +3345,6 @@ static void read_processes(const struct session *s, struct marks *m)
 	unsigned room = bpf_map__max_entries(s->skel->maps.netto_tasks);
 	__u32 key, *last = NULL;
 
-	m->process_count = 0;
 	if (!s->skel->rodata->tasks)
 		return;
 	if (!m->processes)
@@ -3340,18 +3362,26 @@ static void read_processes(const struct session *s, struct marks *m)
 	m->tasks_lost_ns = s->skel->bss->tasks_lost_ns;
 }
 
-static int mark_all(struct session *s, struct marks *m)
+/*
+ * Begins a mark by what others count: before it, so that the CPUs are marked as soon as samples are
+ * for the next interval. Returns 0 or -errno after a message.
+ */
+static int read_counters(struct session *s, struct marks *m)
 {
 	polled_t *polled = m->polled;
 	struct process *processes = m->processes;
-	int err = 0;
 
 	memset(m, 0, sizeof(*m));
 	m->polled = polled;
 	m->processes = processes;
 	if (read_cpus("online", m->online) < 0)
 		return -ENOENT;
-	read_softnet(m);
+	read_softnet(&s->softnet, m->online);
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
+		memcpy(&m->counts[cpu][PROCESSED], s->softnet.sums[cpu],
+		       sizeof(s->softnet.sums[cpu]));
+	for (int i = PROCESSED; i < COUNTS; i++)
+		m->counted[i] = s->softnet.known;
 	read_cards(m);
 	read_energy(&s->energy);
 	m->energy_uj = s->energy.used_uj;
@@ -3359,6 +3389,13 @@ static int mark_all(struct session *s, struct marks *m)
 		read_softirqs(m);
 	else if (!core_kind(s))
 		read_idle_times(m);
+	return 0;
+}
+
+static int mark_all(struct session *s, struct marks *m)
+{
+	int err = 0;
+
 	for (int cpu = 0; !err && cpu < s->cpus; cpu++)
 		err = core_kind(s) ? mark_cpu(s, cpu, &m->cpu[cpu])
 				   : mark_by_clock(s, cpu, m->online[cpu], &m->cpu[cpu]);
@@ -3397,8 +3434,8 @@ static void run_command(pid_t parent, int go, int error)
 	_exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN);
 }
 
-/* Returns 0, or -errno after a message. */
-static int prepare_command(void)
+/* False after a message. */
+static bool prepare_command(void)
 {
 	int go[2], error[2];
 	pid_t parent = getpid(), pid = -1;
@@ -3407,7 +3444,7 @@ static int prepare_command(void)
 		pid = fork();
 	if (pid < 0) {
 		message("cannot fork: %s", strerror(errno));
-		return -errno;
+		return false;
 	}
 	if (!pid) {
 		close(go[1]);
@@ -3418,7 +3455,7 @@ static int prepare_command(void)
 	command.pid = pid;
 	command.go = go[1];
 	command.error = error[0];
-	return 0;
+	return true;
 }
 
 /* False after a message if it cannot be run: then it has ended. */
@@ -3491,8 +3528,8 @@ static sigset_t block_signals(void)
 }
 
 /*
- * True if the signal ends the measurement. A command gets it too, unless it is of the terminal,
- * which sends it to both, and is waited for.
+ * True if the signal ends the measurement. A command gets it too, unless the terminal has sent it
+ * to both (a hangup may be for this process alone), and is waited for.
  */
 static bool take_signal(const siginfo_t *info)
 {
@@ -3500,7 +3537,7 @@ static bool take_signal(const siginfo_t *info)
 
 	if (info->si_signo == SIGCHLD)
 		return has_command_ended();
-	if (command.pid && info->si_code != SI_KERNEL)
+	if (command.pid && (info->si_code != SI_KERNEL || info->si_signo == SIGHUP))
 		kill(command.pid, info->si_signo);
 	if (!sigismember(&ending, info->si_signo))
 		return false;
@@ -3524,7 +3561,8 @@ static bool wait_until(struct session *s, uint64_t deadline_ns, const sigset_t *
 {
 	const bool shown = !opt.command && opt.seconds > SHORT_SECONDS && isatty(STDERR_FILENO);
 	const uint64_t period_ns = s->sampler.period_ns;
-	uint64_t now = now_ns(CLOCK_MONOTONIC), read_ns = period_ns ? now + period_ns : UINT64_MAX;
+	uint64_t now = now_ns(CLOCK_MONOTONIC), count_ns = now + COUNTERS_NS;
+	uint64_t read_ns = period_ns ? now + period_ns : UINT64_MAX;
 	bool ended = command.pid && has_command_ended();
 
 	for (; !ended && now < deadline_ns; now = now_ns(CLOCK_MONOTONIC)) {
@@ -3537,11 +3575,19 @@ static bool wait_until(struct session *s, uint64_t deadline_ns, const sigset_t *
 			read_ns = now + period_ns;
 			continue;
 		}
-		read_energy(&s->energy);
-		if (s->energy.packages && next_ns > now + ENERGY_NS)
-			next_ns = now + ENERGY_NS;
+		if (now >= count_ns) {
+			bool online[MAX_CPUS] = {};
+
+			read_cpus("online", online);
+			read_softnet(&s->softnet, online);
+			read_energy(&s->energy);
+			count_ns = now + COUNTERS_NS;
+		}
+		if (next_ns > count_ns)
+			next_ns = count_ns;
 		if (shown) {
-			show_progress(deadline_ns - now);
+			if (tcgetpgrp(STDERR_FILENO) == getpgrp()) /* not in the background */
+				show_progress(deadline_ns - now);
 			if (next_ns > now + NSEC_PER_SEC)
 				next_ns = now + NSEC_PER_SEC;
 		}
@@ -3877,6 +3923,12 @@ struct event {
 	char why[256];	/* "not KIND: REASON", of what would be better; of the first of its hooks */
 };
 
+/* From `a` to `b`; a nanosecond may be missing where a mark came between a clock and its use. */
+static uint64_t sub_ns(uint64_t b, uint64_t a)
+{
+	return (int64_t)(b - a) < 0 ? 0 : b - a;
+}
+
 /* A NAPI instance as polled on a CPU, or any sum of these. */
 struct queue {
 	char name[80]; /* of the device, escaped */
@@ -4087,7 +4139,7 @@ static void list_queues(const struct marks *b, const struct marks *a, struct res
 			q = &r->queues[r->queue_count++];
 			*q = (struct queue) { .id = p->id,
 					      .cpu = cpu,
-					      .ns = p->ns - before->ns,
+					      .ns = sub_ns(p->ns, before->ns),
 					      .polls = p->polls - before->polls,
 					      .packets = p->packets - before->packets };
 			name_queue(&b->polled[cpu], i, network, q->name, sizeof(q->name));
@@ -4119,9 +4171,19 @@ static int compare_process_times(const void *a, const void *b)
 	return x != y ? (x < y ? 1 : -1) : compare_processes(a, b);
 }
 
-/* What processes did from mark `a` to mark `b`: in place of what they did until `b`. */
+/* What the same process had done until mark `a`, or NULL. */
+static const struct process *find_process(const struct marks *a, const struct process *p)
+{
+	return a->process_count
+		       ? bsearch(p, a->processes, a->process_count, sizeof(*p), compare_processes)
+		       : NULL;
+}
+
+/* What processes did from mark `a` to mark `b`. */
 static void list_processes(const struct marks *b, const struct marks *a, struct result *r)
 {
+	if (!r->has_tasks)
+		return;
 	r->process_count = 0;
 	r->tasks_lost = b->tasks_lost - a->tasks_lost;
 	r->tasks_lost_ns = b->tasks_lost_ns - a->tasks_lost_ns;
@@ -4129,15 +4191,12 @@ static void list_processes(const struct marks *b, const struct marks *a, struct 
 	r->processes = calloc(b->process_count + 1, sizeof(*r->processes));
 	for (size_t i = 0; r->processes && i < b->process_count; i++) {
 		struct process *p = &r->processes[r->process_count];
-		const struct process *before =
-			a->process_count ? bsearch(&b->processes[i], a->processes, a->process_count,
-						   sizeof(*p), compare_processes)
-					 : NULL;
+		const struct process *before = find_process(a, &b->processes[i]);
 		bool changed = false;
 
 		*p = b->processes[i];
 		for (int e = 0; e < EV_MAX; e++) {
-			p->did.ns[e] -= before ? before->did.ns[e] : 0;
+			p->did.ns[e] = sub_ns(p->did.ns[e], before ? before->did.ns[e] : 0);
 			p->did.count[e] -= before ? before->did.count[e] : 0;
 			changed |= p->did.ns[e] | p->did.count[e];
 		}
@@ -4150,6 +4209,8 @@ static void list_processes(const struct marks *b, const struct marks *a, struct 
 /* The interval from mark `a` to mark `b`. */
 static void subtract_marks(const struct marks *b, const struct marks *a, struct result *r)
 {
+	bool plugged = false;
+
 	r->cpus = 0;
 	r->elapsed_ns = r->residual_ns = 0;
 	memset(&r->all, 0, sizeof(r->all));
@@ -4163,16 +4224,18 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 			continue;
 		*t = b->cpu[cpu];
 		add_times(t, &a->cpu[cpu], -1);
-		for (int i = 0; i < COUNTS; i++) { /* of 32 bits, most of them */
-			r->counts[cpu][i] = (uint32_t)(b->counts[cpu][i] - a->counts[cpu][i]);
+		plugged |= !a->online[cpu] || !b->online[cpu];
+		for (int i = 0; i < COUNTS; i++) {
+			r->counts[cpu][i] = b->counts[cpu][i] - a->counts[cpu][i];
+			if (i < PROCESSED) /* it wraps */
+				r->counts[cpu][i] = (uint32_t)r->counts[cpu][i];
 			r->all_counts[i] += r->counts[cpu][i];
 		}
 		if ((int64_t)t->quiet_ns < 0) /* the kernel's figure may step back */
 			t->quiet_ns = UINT64_MAX;
 		residual = t->wall_ns;
 		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-			if ((int64_t)t->ns[e] < 0) /* a mark came between a clock and its use */
-				t->ns[e] = 0;
+			t->ns[e] = sub_ns(t->ns[e], 0);
 			residual -= t->ns[e];
 		}
 		r->residual_ns += residual < 0 ? -residual : residual;
@@ -4181,10 +4244,16 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 		r->cpus++;
 		add_times(&r->all, t, 1);
 	}
+	/* of a CPU that was not there at both ends the packets are not known: so not of all either
+	 */
 	for (int i = 0; i < COUNTS; i++)
-		r->counted[i] = a->counted[i] && b->counted[i];
+		r->counted[i] = a->counted[i] && b->counted[i] && (i < PROCESSED || !plugged);
+	if (!r->counted[PROCESSED]) {
+		memset(r->counts, 0, sizeof(r->counts));
+		r->all_counts[PROCESSED] = 0;
+	}
 	/* cards may come and go */
-	r->has_cards = a->has_cards && b->has_cards && b->card_packets >= a->card_packets;
+	r->has_cards = a->cards && a->cards == b->cards && b->card_packets >= a->card_packets;
 	r->card_packets = r->has_cards ? b->card_packets - a->card_packets : 0;
 	r->energy_uj = b->energy_uj - a->energy_uj;
 	r->time = b->time;
@@ -4194,6 +4263,27 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 	r->has_recursion_misses = b->has_recursion_misses;
 	list_queues(b, a, r);
 	list_processes(b, a, r);
+}
+
+/*
+ * When half of the room for processes is used: takes out those that did nothing from mark `a` to
+ * mark `b`. One that comes back begins anew.
+ */
+static void forget_processes(const struct session *s, struct marks *b, const struct marks *a)
+{
+	size_t kept = 0;
+
+	if (b->process_count <= bpf_map__max_entries(s->skel->maps.netto_tasks) / 2)
+		return;
+	for (size_t i = 0; i < b->process_count; i++) {
+		const struct process *p = &b->processes[i], *before = find_process(a, p);
+
+		if (before && !memcmp(&before->did, &p->did, sizeof(p->did)) &&
+		    !bpf_map_delete_elem(bpf_map__fd(s->skel->maps.netto_tasks), &p->pid))
+			continue;
+		b->processes[kept++] = *p;
+	}
+	b->process_count = kept;
 }
 
 /* Samples of what is not traced. */
@@ -4832,7 +4922,8 @@ static void print_table(FILE *f, const struct result *r)
 	if (r->has_recursion_misses)
 		fprintf(f, ", %" PRIu64 " recursions", r->recursion_misses);
 	if (r->has_energy)
-		fprintf(f, "; net used %.2f of %.2f W", net_power(r), power(r));
+		fprintf(f, "; power %.2f W, net's share %s%.2f W", power(r),
+			is_net_sampled(r) ? "~" : "", net_power(r));
 	fputc('\n', f);
 }
 
@@ -5258,8 +5349,8 @@ static void print_csv(FILE *f, const struct result *r)
 		{ "tasks_lost", &r->tasks_lost_ns, -1, &r->tasks_lost, r->has_tasks },
 		{ "busiest_cpu", NULL, b.net, &busiest_cpu, b.cpu >= 0 },
 		{ "imbalance", NULL, 100 * b.ratio, NULL, b.cpu >= 0 },
-		{ "packet_rate", NULL, -1, &rate, b.rate > 0 },
-		{ "packet_rate_full", NULL, -1, &full, b.rate > 0 },
+		{ "busiest_rate", NULL, -1, &rate, b.rate > 0 },
+		{ "busiest_rate_full", NULL, -1, &full, b.rate > 0 },
 		{ "package_energy_uj", NULL, -1, &energy, r->has_energy },
 		{ "net_power_mw", NULL, -1, &milliwatts, r->has_energy },
 	};
@@ -5451,6 +5542,7 @@ static int find_command(int argc, char **argv)
 		if (strcmp(argv[i], "--"))
 			continue;
 		opt.command = argv + i + 1;
+		argv[i] = NULL; /* musl's getopt_long() looks for that, not at the number */
 		return i;
 	}
 	return argc;
@@ -5501,7 +5593,7 @@ static int parse_options(int argc, char **argv)
 		case 'V':
 			return print_and_exit(c == 'V');
 		case ':':
-			message("option '%s' needs a value: --help says more", argv[optind - 1]);
+			message("option '%s' needs a value: --help says more", argv[argc - 1]);
 			return EXIT_USAGE;
 		default:
 			if (strncmp(argv[optind - 1], "--", 2) && optopt)
@@ -5559,6 +5651,8 @@ static int run_intervals(struct session *s, const sigset_t *signals)
 	r.has_devices = s->devices.link;
 	r.has_tasks = s->skel->rodata->tasks;
 	r.has_energy = s->energy.packages && !s->blind;
+	if (read_counters(s, &marks[0]))
+		return EXIT_FAILED;
 	s->skel->bss->window = 1;
 	if (mark_all(s, &marks[0]))
 		return EXIT_FAILED;
@@ -5571,11 +5665,15 @@ static int run_intervals(struct session *s, const sigset_t *signals)
 	for (long i = 0; !ended; i++) {
 		deadline_ns += opt.seconds * NSEC_PER_SEC;
 		ended = wait_until(s, deadline_ns, signals, i + 1) || i + 1 == opt.count;
+		if (read_counters(s, &marks[(i + 1) % 2]))
+			return EXIT_FAILED;
 		s->skel->bss->window = ended ? 0 : i + 2;
 		if (mark_all(s, &marks[(i + 1) % 2]))
 			return EXIT_FAILED;
 		read_rings(&s->sampler, i + 1, now_ns(CLOCK_MONOTONIC));
 		subtract_marks(&marks[(i + 1) % 2], &marks[i % 2], &r);
+		if (r.has_tasks)
+			forget_processes(s, &marks[(i + 1) % 2], &marks[i % 2]);
 		if (make_profile(&r.profile, &s->sampler, i + 1))
 			status = EXIT_FAILED; /* what was traced is reported all the same */
 		share_out(&r);
@@ -5586,18 +5684,18 @@ static int run_intervals(struct session *s, const sigset_t *signals)
 	return s->blind && !status ? EXIT_IMPOSSIBLE : status;
 }
 
-/* Where the report goes. Returns 0, or -errno after a message. */
-static int open_report(void)
+/* Where the report goes. False after a message. */
+static bool open_report(void)
 {
 	static char buffer[1 << 16]; /* musl has 1 kB, and a write for each */
 
 	report = opt.output ? fopen(opt.output, "we") : stdout;
 	if (!report) {
 		message("cannot write %s: %s", opt.output, strerror(errno));
-		return -errno;
+		return false;
 	}
 	setvbuf(report, buffer, _IOFBF, sizeof(buffer));
-	return 0;
+	return true;
 }
 
 int main(int argc, char **argv)
@@ -5610,7 +5708,7 @@ int main(int argc, char **argv)
 	status = parse_options(argc, argv);
 	if (status >= 0)
 		return status;
-	if (open_report() || (opt.command && prepare_command()))
+	if (!open_report() || (opt.command && !prepare_command()))
 		return EXIT_FAILED;
 	signals = block_signals();
 	status = start_probes(&s);
@@ -5620,6 +5718,10 @@ int main(int argc, char **argv)
 			message("ready after %.3f s", (now_ns(CLOCK_MONOTONIC) - began_ns) / 1e9);
 		}
 		status = run_intervals(&s, &signals);
+	}
+	if (fclose(report) && !status) { /* network file systems tell of a full disk now */
+		message("cannot write the report: %s", strerror(errno));
+		status = EXIT_FAILED;
 	}
 	stop_probes(&s);
 	return opt.command && !command.pid && command_status() ? command_status() : status;

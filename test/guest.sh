@@ -226,12 +226,16 @@ test_hotplug() {
 	measure sleep 1
 	check "an offline CPU has no rows, those around it have" \
 		"$(wall 1) == 0 && $(wall 0) > 900000000 && $(wall 2) > 900000000" "$(wall 0), $(wall 1), $(wall 2) ns"
+	check "packets are known of CPUs that were there" \
+		"$(grep -c packet,all,processed "$T/csv") == 1 && $(grep -c packet,1,processed "$T/csv") == 0" "$(grep packet "$T/csv")"
 	start_netto -c 600
 	sleep 1
 	online 1 1
 	sleep 1
 	stop_netto
 	conserved "a CPU is plugged in"
+	check "a CPU that is plugged in: packets are not known, rather than all since the start" \
+		"$(grep -c packet,.*,processed "$T/csv") == 0" "$(grep packet "$T/csv")"
 	check "a CPU that is plugged in is measured from then on" \
 		"$(wall 1) > 0.25 * $(wall 0) && $(wall 1) < 0.75 * $(wall 0)" "$(wall 1) of $(wall 0) ns"
 	start_netto -c 600
@@ -240,6 +244,7 @@ test_hotplug() {
 	sleep 1
 	stop_netto
 	conserved "a CPU is unplugged"
+	check "a CPU that is unplugged: packets are not known" "$(grep -c packet,.*,processed "$T/csv") == 0" "$(grep packet "$T/csv")"
 	check "a CPU that stays unplugged is measured until then" \
 		"$(wall 1) > 0.25 * $(wall 0) && $(wall 1) < 0.75 * $(wall 0)" "$(wall 1) of $(wall 0) ns"
 	online 1 1

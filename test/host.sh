@@ -277,7 +277,7 @@ test_energy() {
 	check "energy: $(run_row net_power_mw 8) mW are the share of net ($share %)" \
 		"$(run_row net_power_mw 8) - $joules / 1e3 / ($(run_row elapsed 6) / 1e9) * $share / 100 < 2 &&
 		 $joules / 1e3 / ($(run_row elapsed 6) / 1e9) * $share / 100 - $(run_row net_power_mw 8) < 2 && $share > 1" "$(cat "$T/csv")"
-	check "energy: in the last line of the text" "$(tail -n 1 "$T/text" | grep -c '; net used [0-9.]* of [0-9.]* W$') == 1" "$(tail -n 1 "$T/text")"
+	check "energy: in the last line of the text" "$(tail -n 1 "$T/text" | grep -c "; power [0-9.]* W, net's share [0-9.]* W$") == 1" "$(tail -n 1 "$T/text")"
 	"$NETTO" -c -F 0 0.1 >"$T/csv"
 	if [ -e /sys/class/powercap/intel-rapl:0 ]; then
 		skip "energy: none where it is not known" "this machine counts it"

@@ -563,11 +563,13 @@ static const struct result *made_up_result(bool operations)
 	if (operations) {
 		for (int i = PROCESSED; i < COUNTS; i++) {
 			a.counted[i] = b.counted[i] = true;
-			a.counts[0][i] = 4294967290; /* and over 32 bits */
-			b.counts[0][i] = i == PROCESSED ? 299994 : 3;
+			a.counts[0][i] = 4294967290; /* over 32 bits */
+			b.counts[0][i] = a.counts[0][i] + (i == PROCESSED ? 300000 : 9);
 			b.counts[3][i] = i == PROCESSED ? 700000 : 0;
 		}
-		a.has_cards = b.has_cards = true;
+		for (int cpu = 0; cpu < 4; cpu++)
+			a.online[cpu] = b.online[cpu] = true;
+		a.cards = b.cards = 2;
 		a.card_packets = 77;
 		b.card_packets = 2000077;
 		a.energy_uj = 5e6;
@@ -612,6 +614,7 @@ static const struct result *made_up_sampled(void)
 	b.time = 1700000000.5;
 	a.counted[PROCESSED] = b.counted[PROCESSED] = true;
 	b.counts[0][PROCESSED] = 1000000;
+	a.online[0] = b.online[0] = a.online[3] = b.online[3] = true;
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		r.events[e].name = event_name(e);
 		r.events[e].net = skel->rodata->events[e].net;
@@ -641,8 +644,11 @@ static const struct result *made_up_blind(void)
 		for (int i = 0; i < COUNTS; i++) {
 			a.counted[i] = b.counted[i] = i != DROPPED;
 			a.counts[cpu][i] = 4294967290 - cpu; /* and over 32 bits */
-			b.counts[cpu][i] = (uint32_t)(a.counts[cpu][i] + 1000 * i + 7);
+			b.counts[cpu][i] = a.counts[cpu][i] + 1000 * i + 7;
+			if (i < PROCESSED)
+				b.counts[cpu][i] = (uint32_t)b.counts[cpu][i];
 		}
+		a.online[cpu] = b.online[cpu] = true;
 	}
 	b.time = 1700000000.5;
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
@@ -2174,13 +2180,14 @@ static int record(double seconds)
 	all.raw_count = 1;
 	end_ns = now_ns(CLOCK_MONOTONIC) + seconds * NSEC_PER_SEC;
 	s.skel->bss->window = 1;
-	status = mark_all(&s, &marks);
+	status = read_counters(&s, &marks) || mark_all(&s, &marks);
 	fputs("recording\n", stderr);
 	for (uint32_t window = 1; !status && !ended; window++) {
 		now = now_ns(CLOCK_MONOTONIC) + opt.seconds * NSEC_PER_SEC;
 		ended = wait_until(&s, now < end_ns ? now : end_ns, &ends, window) || now >= end_ns;
 		s.skel->bss->window = ended ? 0 : window + 1;
-		status = mark_all(&s, &marks) || !read_tables(&p, &s.sampler, window);
+		status = read_counters(&s, &marks) || mark_all(&s, &marks) ||
+			 !read_tables(&p, &s.sampler, window);
 		for (size_t i = 1; !status && i < p.raw_count; i++)
 			status = !keep_raw(&all, &p.raws[i]);
 	}
