@@ -235,7 +235,7 @@ test_hotplug() {
 	stop_netto
 	conserved "a CPU is plugged in"
 	check "a CPU that is plugged in: packets are not known, rather than all since the start" \
-		"$(grep -c packet,.*,processed "$T/csv") == 0" "$(grep packet "$T/csv")"
+		"$(grep -c 'packet,.*,processed' "$T/csv") == 0" "$(grep packet "$T/csv")"
 	check "a CPU that is plugged in is measured from then on" \
 		"$(wall 1) > 0.25 * $(wall 0) && $(wall 1) < 0.75 * $(wall 0)" "$(wall 1) of $(wall 0) ns"
 	start_netto -c 600
@@ -244,7 +244,7 @@ test_hotplug() {
 	sleep 1
 	stop_netto
 	conserved "a CPU is unplugged"
-	check "a CPU that is unplugged: packets are not known" "$(grep -c packet,.*,processed "$T/csv") == 0" "$(grep packet "$T/csv")"
+	check "a CPU that is unplugged: packets are not known" "$(grep -c 'packet,.*,processed' "$T/csv") == 0" "$(grep packet "$T/csv")"
 	check "a CPU that stays unplugged is measured until then" \
 		"$(wall 1) > 0.25 * $(wall 0) && $(wall 1) < 0.75 * $(wall 0)" "$(wall 1) of $(wall 0) ns"
 	online 1 1

@@ -142,6 +142,46 @@ test_signals() {
 	check "nohup is respected" "$? == 0 && $(run_row elapsed 6) > 450000000" "$(cat "$T/csv" "$T/err")"
 }
 
+# CPU time of CPU 1's ksoftirqd, ns.
+ksoftirqd() {
+	for t in /proc/[0-9]*; do
+		[ "$(cat "$t/comm" 2>/dev/null)" != ksoftirqd/1 ] || cut -d ' ' -f 1 "$t/schedstat"
+	done
+}
+
+# What NET_RX runs in: known of the sender's, and made so by RPS to another CPU and a small budget.
+test_contexts() {
+	wait_for sh -c "! pgrep -x load >/dev/null"
+	HZ=2000 measure load udpflood 1 0 0
+	check "a flood over loopback: NET_RX runs in the sender's local_bh_enable ($(context bh_enable 0) % of $(samples_of 0) samples)" \
+		"$(context bh_enable 0) > 90 && $(samples_of 0) > 100" "$(grep -e ,context, "$T/csv")"
+	net_up
+	ip netns exec $A sh -c 'echo 2 >/sys/class/net/lo/queues/rx-0/rps_cpus'
+	load burn 60 1 >/dev/null & # an idle CPU may do it without an interrupt
+	burner=$!
+	HZ=2000 measure load udpsend $A $A 127.0.0.1 40000 0 30000
+	kill $burner
+	wait $burner 2>/dev/null
+	check "RPS to a busy CPU: NET_RX runs where its interrupt ends ($(context irq_exit 1) % of $(samples_of 1) samples)" \
+		"$(context irq_exit 1) > 90 && $(samples_of 1) >= 50" "$(grep -e ,context, "$T/csv")"
+	# With a budget of one packet NET_RX is not done while there are more, and is left to ksoftirqd: a flood that two CPUs' worth
+	# of sending keeps up.
+	sysctl -n net.core.netdev_budget net.core.dev_weight >"$T/budget"
+	sysctl -q net.core.netdev_budget=1 net.core.dev_weight=1
+	start_netto -c -F 2000 600
+	before=$(ksoftirqd)
+	ip netns exec $A "$LOAD" udpflood 2 0 0 64 >"$T/load" 2>&1
+	took=$(($(ksoftirqd) - before))
+	stop_netto
+	sysctl -q net.core.netdev_budget="$(sed -n 1p "$T/budget")" net.core.dev_weight="$(sed -n 2p "$T/budget")"
+	net_down
+	conserved "ksoftirqd"
+	told=$(awk -F, '$3 == "context" && $4 == 1 && $5 == "rx_softirq/ksoftirqd" { print $6 }' "$T/csv")
+	# the kernel's figure is of all softirqs there, and of what comes between them
+	check "a budget of one packet: ksoftirqd does much of it ($(context ksoftirqd 1) %), ${told:-0} ns of the $took that the kernel accounts to it" \
+		"$(context ksoftirqd 1) > 30 && ${told:-0} < 1.1 * $took && ${told:-0} > 0.4 * $took" "$(grep -e ,context, "$T/csv")"
+}
+
 # netto -- COMMAND: its status, its streams, its signals.
 test_command() {
 	"$NETTO" -c -F 0 -- sh -c 'sleep 0.3; echo of the command; cat; echo err >&2; exit 7' <<-END >"$T/out" 2>"$T/err"
@@ -393,6 +433,7 @@ test_softirq_counts
 test_two_at_once
 test_intervals
 test_signals
+test_contexts
 test_command
 test_progress
 test_energy
