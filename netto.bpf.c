@@ -149,7 +149,11 @@ const volatile struct {
 		EV_IO_WORKER,
 		EV_OTHER,
 		EV_IDLE,
-		EV_MAX
+		EV_MAX,
+		/* parts of EV_RX_SOFTIRQ, as further indices of ns[]: over the idle task, and in
+		   ksoftirqd; not on PREEMPT_RT, and not where no field of a task is read */
+		PART_IDLE = EV_MAX,
+		PART_KSOFTIRQD
 	} id;
 	__u8 net;
 	char name[15];
@@ -262,6 +266,7 @@ struct {
 	__u16 flags;	/* of the task on this CPU: OVERTAKEN, MISSED */
 	__u8 base;	/* what the task on this CPU is outside operations: an event */
 	__u8 serving;	/* a softirq runs; not on PREEMPT_RT, where it is a task's */
+	__u8 part;	/* of EV_RX_SOFTIRQ, if it interrupts the task on this CPU; or 0 */
 	struct {
 		__u64 event; /* EV_NONE: none runs */
 		__u64 since; /* this level's clock when it began */
@@ -675,6 +680,8 @@ static __always_inline void leave_softirq(cpu_t *c, __u64 event)
 		return;
 	took = clock(&c->hard) - c->irq[SOFT].since;
 	c->ns[event] += took;
+	if (event == EV_RX_SOFTIRQ && c->part)
+		c->ns[event_index(c->part)] += took;
 	c->irq[SOFT].event = EV_NONE;
 	add(&c->above, took);
 }
@@ -1151,6 +1158,7 @@ static __always_inline void switch_task(cpu_t *c, struct task_struct *prev,
 {
 	__u64 now = bpf_ktime_get_ns() - c->above, word = now << SLOT_BITS, old = c->task, base;
 	__u32 slots = old & SLOT_MASK;
+	__u8 part = 0;
 
 	if (unseen(c, (__u64)prev) || is_operation(c, slots) || (__s64)(old - c->resumed) < 0 ||
 	    c->flags)
@@ -1162,10 +1170,15 @@ static __always_inline void switch_task(cpu_t *c, struct task_struct *prev,
 	base = EV_OTHER;
 	if (fields ? next->pid == 0 : (__u64)next == *idle_task()) {
 		base = EV_IDLE;
+		part = PART_IDLE;
 		c->count[EV_IDLE]++;
 	} else {
 		if (fields && next->flags & (PF_KTHREAD | PF_IO_WORKER)) {
-			base = thread_event(*(__u64 *)next->comm);
+			__u64 name = *(__u64 *)next->comm;
+
+			base = thread_event(name);
+			if (name == NAME('k', 's', 'o', 'f', 't', 'i', 'r', 'q'))
+				part = PART_KSOFTIRQD;
 			if (base != EV_OTHER)
 				c->count[event_index(base)]++;
 		}
@@ -1176,6 +1189,7 @@ static __always_inline void switch_task(cpu_t *c, struct task_struct *prev,
 	if (!slots)
 		slots = base;
 	c->base = base;
+	c->part = part;
 	c->running = (__u64)next;
 	c->resumed = word;
 	c->task = word | slots;
@@ -1352,6 +1366,7 @@ int netto_mark(void *ctx)
 		c->ready = 0;
 		c->resumed = now << SLOT_BITS;
 		c->base = first_base();
+		c->part = c->base == EV_IDLE ? PART_IDLE : 0;
 		c->task = c->resumed | c->base;
 	}
 	if (switches)

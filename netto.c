@@ -1181,7 +1181,7 @@ static const struct kind activities[ACTIVITIES] = {
 	},
 };
 
-/* What a softirq ran in: the first of these that is rootward of it. */
+/* What a softirq ran in: the first of these that is rootward of it, or the idle task behind that. */
 enum {
 	CONTEXT_UNKNOWN,
 	CONTEXT_IRQ_EXIT,
@@ -1196,9 +1196,7 @@ static const struct kind contexts[CONTEXTS] = {
 	[CONTEXT_IRQ_EXIT] = { "irq_exit", "irq_exit irq_exit_rcu __irq_exit_rcu" },
 	[CONTEXT_KSOFTIRQD] = { "ksoftirqd", "run_ksoftirqd" },
 	[CONTEXT_BH_ENABLE] = { "bh_enable", "__local_bh_enable_ip netif_rx_ni" },
-	/* for a call from another CPU (RPS), without an interrupt */
-	[CONTEXT_IDLE] = { "idle", "flush_smp_call_function_queue do_softirq_post_smp_call_flush "
-				   "flush_smp_call_function_from_idle" },
+	[CONTEXT_IDLE] = { "idle", "cpu_startup_entry do_idle" },
 };
 
 /* What anything calls: no driver's function, and nothing that a rule should know. */
@@ -1524,8 +1522,12 @@ static void cut_at_root(struct sorted *out)
 		root++;
 	out->event = EV_NONE;
 	out->context = CONTEXT_UNKNOWN;
-	for (int i = root < out->depth ? root : 0; i < out->depth && !out->context; i++)
-		out->context = out->frames[i]->traits.context;
+	for (int i = root < out->depth ? root : 0; i < out->depth; i++) {
+		int context = out->frames[i]->traits.context;
+
+		if (!out->context || context == CONTEXT_IDLE)
+			out->context = context;
+	}
 	if (root == out->depth)
 		return;
 	out->event = out->frames[root]->traits.root;
@@ -2986,6 +2988,7 @@ static void stop_probes(struct session *s)
 struct times {
 	uint64_t wall_ns; /* 0: this CPU was not there */
 	uint64_t ns[EV_MAX];
+	uint64_t idle_part_ns, ksoftirqd_part_ns; /* of rx_softirq, if they are traced */
 	uint64_t count[EV_MAX];
 	uint64_t lost;	    /* operations that could not be parked */
 	uint64_t missed;    /* ends of operations */
@@ -3046,7 +3049,7 @@ static uint64_t sum_ns(const __u64 ns[16])
 {
 	uint64_t sum = 0;
 
-	for (int e = 0; e < 16; e++)
+	for (int e = 0; e < EV_MAX; e++)
 		sum += ns[e];
 	return sum;
 }
@@ -3165,6 +3168,8 @@ static int mark_cpu(struct session *s, int cpu, struct times *t)
 		t->ns[e] = ns[e];
 		t->count[e] = c->count[e];
 	}
+	t->idle_part_ns = ns[PART_IDLE];
+	t->ksoftirqd_part_ns = ns[PART_KSOFTIRQD];
 	t->lost = c->lost;
 	t->missed = c->missed;
 	t->unseen_ns = err ? c->unseen : c->mark_unseen;
@@ -3954,6 +3959,7 @@ struct result {
 	struct queue *queues; /* those of a device together, busier ones first */
 	size_t queue_count, queue_room;
 	bool has_devices;
+	bool has_parts;		   /* of rx_softirq, those in times */
 	struct process *processes; /* those that took more time first */
 	size_t process_count;
 	bool has_tasks;
@@ -4021,6 +4027,8 @@ static void add_times(struct times *into, const struct times *t, int sign)
 	into->lost += sign * t->lost;
 	into->missed += sign * t->missed;
 	into->quiet_ns += sign * t->quiet_ns;
+	into->idle_part_ns += sign * t->idle_part_ns;
+	into->ksoftirqd_part_ns += sign * t->ksoftirqd_part_ns;
 	into->unseen_ns += sign * t->unseen_ns;
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		into->ns[e] += sign * t->ns[e];
@@ -4459,6 +4467,56 @@ static double net_power(const struct result *r)
 	return power(r) * percent(sum_net(r, r->all.ns), r->all.wall_ns) / 100;
 }
 
+/* What a part of an event's samples says of its time, which may itself be told from samples. */
+static struct estimate estimate_part(const struct result *r, const struct times *t,
+				     const struct shares *s, int event, uint64_t part)
+{
+	uint64_t samples = s->samples[event], rest = rest_samples(r, s);
+	struct estimate e;
+
+	if (r->events[event].source != SAMPLED || !samples)
+		return estimate(t->ns[event], part, samples);
+	e = estimate((double)t->ns[event] * rest / samples, part, rest);
+	if (e.high_ns > t->high_ns[event])
+		e.high_ns = t->high_ns[event]; /* a part of it */
+	return e;
+}
+
+/* Whether the time in a context is traced, and in which of these: else it is NULL. */
+static const uint64_t *traced_context(const struct result *r, const struct times *t, int event,
+				      int context)
+{
+	if (!r->has_parts || event != EV_RX_SOFTIRQ)
+		return NULL;
+	return context == CONTEXT_IDLE	      ? &t->idle_part_ns
+	       : context == CONTEXT_KSOFTIRQD ? &t->ksoftirqd_part_ns
+					      : NULL;
+}
+
+/*
+ * The time of a softirq in a context: where that is traced in others, what these leave, shared out
+ * as the rest of the samples is.
+ */
+static struct estimate estimate_context(const struct result *r, const struct times *t,
+					const struct shares *s, int event, int context)
+{
+	const uint64_t *part, *counts = s->contexts[event];
+	uint64_t ns = t->ns[event], samples = s->samples[event];
+
+	if (!r->has_parts || event != EV_RX_SOFTIRQ)
+		return estimate_part(r, t, s, event, counts[context]);
+	for (int i = 0; i < CONTEXTS; i++) {
+		part = traced_context(r, t, event, i);
+		if (part && i == context)
+			return (struct estimate) { .ns = *part };
+		samples -= part ? counts[i] : 0;
+		ns = sub_ns(ns, part ? *part : 0);
+	}
+	if (!samples && context == CONTEXT_UNKNOWN)
+		return (struct estimate) { .ns = ns, .high_ns = ns };
+	return estimate(ns, counts[context], samples);
+}
+
 /* Printing: pure functions of the result */
 
 /*
@@ -4607,9 +4665,9 @@ static void print_stage(FILE *f, const struct result *r, int event, const int pa
 	}
 }
 
-/* Another view of the samples of an event, on a line, in percent. */
+/* How an event is parted in another way, on a line, in percent of `whole`. */
 static void print_parts(FILE *f, const char *what, const struct kind *kinds, const uint64_t *parts,
-			int count, uint64_t samples)
+			int count, uint64_t whole)
 {
 	const char *before = ": ";
 
@@ -4617,7 +4675,7 @@ static void print_parts(FILE *f, const char *what, const struct kind *kinds, con
 		if (!parts[i])
 			continue;
 		fprintf(f, "%s%s%s %.2f", *before == ':' ? what : "", before, kinds[i].name,
-			100.0 * parts[i] / samples);
+			100.0 * parts[i] / whole);
 		before = ", ";
 	}
 	if (*before == ',')
@@ -4631,6 +4689,7 @@ static void print_stages(FILE *f, const struct result *r)
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		int parents[STAGES];
+		uint64_t in_context[CONTEXTS];
 
 		if (!r->events[e].net || !p->all.samples[e])
 			continue;
@@ -4643,8 +4702,10 @@ static void print_stages(FILE *f, const struct result *r)
 		for (int i = STAGE_NONE + 1; i < STAGES; i++)
 			if (parents[i] == STAGE_NONE && p->all.stages[e][i].total)
 				print_stage(f, r, e, parents, i, 0);
-		print_parts(f, "  context", contexts, p->all.contexts[e], CONTEXTS,
-			    p->all.samples[e]);
+		for (int i = 0; i < CONTEXTS && is_softirq(e); i++)
+			in_context[i] = estimate_context(r, &r->all, &p->all, e, i).ns;
+		if (is_softirq(e))
+			print_parts(f, "  context", contexts, in_context, CONTEXTS, r->all.ns[e]);
 		print_parts(f, "  activity", &activities[1], &p->all.activities[e][1],
 			    ACTIVITIES - 1, p->all.samples[e]);
 	}
@@ -5021,21 +5082,6 @@ static void print_csv_events(FILE *f, const struct result *r, const char *cpu,
 					  .source = sources[sampled ? SAMPLED : TRACED] });
 }
 
-/* What a part of an event's samples says of its time, which may itself be told from samples. */
-static struct estimate estimate_part(const struct result *r, const struct times *t,
-				     const struct shares *s, int event, uint64_t part)
-{
-	uint64_t samples = s->samples[event], rest = rest_samples(r, s);
-	struct estimate e;
-
-	if (r->events[event].source != SAMPLED || !samples)
-		return estimate(t->ns[event], part, samples);
-	e = estimate((double)t->ns[event] * rest / samples, part, rest);
-	if (e.high_ns > t->high_ns[event])
-		e.high_ns = t->high_ns[event]; /* a part of it */
-	return e;
-}
-
 static void print_csv_share(FILE *f, const struct result *r, const char *record, const char *cpu,
 			    const struct times *t, const struct shares *s, int event,
 			    const char *what, uint64_t part, const uint64_t *total)
@@ -5058,6 +5104,28 @@ static void print_csv_share(FILE *f, const struct result *r, const char *record,
 					  .source = "sampled" });
 }
 
+static void print_csv_context(FILE *f, const struct result *r, const char *cpu,
+			      const struct times *t, const struct shares *s, int event, int context)
+{
+	const uint64_t *traced = traced_context(r, t, event, context);
+	struct estimate e = estimate_context(r, t, s, event, context);
+	char name[64];
+
+	if (traced ? !*traced : !s->contexts[event][context] && !e.ns)
+		return;
+	snprintf(name, sizeof(name), "%s/%s", r->events[event].name, contexts[context].name);
+	print_csv_row(f, r,
+		      &(struct csv_row) { .record = "context",
+					  .cpu = cpu,
+					  .name = name,
+					  .ns = &e.ns,
+					  .percent = percent(e.ns, t->wall_ns),
+					  .count = traced ? NULL : &s->contexts[event][context],
+					  .low_ns = traced ? NULL : &e.low_ns,
+					  .high_ns = traced ? NULL : &e.high_ns,
+					  .source = sources[traced ? TRACED : SAMPLED] });
+}
+
 /* Rows of stages and activities, of a CPU or of all; of what no sample was in, there is none. */
 static void print_csv_shares(FILE *f, const struct result *r, const char *cpu,
 			     const struct times *t, const struct shares *s)
@@ -5071,10 +5139,8 @@ static void print_csv_shares(FILE *f, const struct result *r, const char *cpu,
 			if (s->activities[e][i])
 				print_csv_share(f, r, "activity", cpu, t, s, e, activities[i].name,
 						s->activities[e][i], NULL);
-		for (int i = 0; i < CONTEXTS; i++)
-			if (s->contexts[e][i])
-				print_csv_share(f, r, "context", cpu, t, s, e, contexts[i].name,
-						s->contexts[e][i], NULL);
+		for (int i = 0; i < CONTEXTS && is_softirq(e); i++)
+			print_csv_context(f, r, cpu, t, s, e, i);
 	}
 }
 
@@ -5649,6 +5715,7 @@ static int run_intervals(struct session *s, const sigset_t *signals)
 	r.no_bpf = s->no_bpf[0];
 	r.blind = s->blind;
 	r.has_devices = s->devices.link;
+	r.has_parts = core_kind(s) == TP_BTF && !s->rt;
 	r.has_tasks = s->skel->rodata->tasks;
 	r.has_energy = s->energy.packages && !s->blind;
 	if (read_counters(s, &marks[0]))

@@ -133,15 +133,11 @@ load_value() { # KEY: summed over what was printed
 	tr ' ' '\n' <"$T/load" | awk -F= -v key="$1" '$1 == key { s += $2 } END { printf "%.0f", s }'
 }
 
-context() { # NAME CPU: in percent of rx_softirq's samples
+context() { # NAME CPU: in percent of rx_softirq's time
 	awk -F, -v name="rx_softirq/$1" -v cpu="$2" '
-		$3 == "context" && $4 == cpu && $5 ~ "^rx_softirq/" { all += $8 }
-		$3 == "context" && $4 == cpu && $5 == name { n = $8 }
-		END { printf "%.2f", all ? 100 * n / all : -1 }' "$T/csv"
-}
-
-samples_of() { # CPU: of rx_softirq
-	awk -F, -v cpu="$1" '$3 == "context" && $4 == cpu && $5 ~ "^rx_softirq/" { n += $8 } END { print n + 0 }' "$T/csv"
+		$3 == "event" && $4 == cpu && $5 == "rx_softirq" { all = $6 }
+		$3 == "context" && $4 == cpu && $5 == name { ns = $6 }
+		END { printf "%.2f", all ? 100 * ns / all : -1 }' "$T/csv"
 }
 
 # Network: the namespaces $A and $B, joined by veth: a1 (192.0.2.1) and b1 ($ADDRESS). A test that needs others has its own.

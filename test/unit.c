@@ -574,7 +574,9 @@ static const struct result *made_up_result(bool operations)
 		b.card_packets = 2000077;
 		a.energy_uj = 5e6;
 		b.energy_uj = 455000000.4;
-		r.has_energy = r.has_devices = r.has_tasks = true;
+		r.has_energy = r.has_devices = r.has_tasks = r.has_parts = true;
+		b.cpu[0].idle_part_ns = 420000000;
+		b.cpu[3].ksoftirqd_part_ns = 7000000000;
 		make_up_polled(&a, 1);
 		make_up_polled(&b, 2);
 		make_up_processes(&a, &b);
