@@ -526,6 +526,12 @@ static __noinline int netto_charge(__u64 event, __u64 ns, __u64 count)
 	return 0;
 }
 
+static __always_inline void charge_task(__u64 event, __u64 ns, __u64 count)
+{
+	if (tasks && is_of_tasks(event))
+		netto_charge(event, ns, count);
+}
+
 /*
  * The end of a change of the task level, from the word `old`, by which `word` was stored. If a
  * preemption overtook it, and our word still stands, then it came before our store: sched_switch
@@ -553,8 +559,7 @@ static __noinline int netto_finish(cpu_t *c, __u64 old, __u64 word)
 		WRITE_ONCE(c->task, word);
 	}
 	add(&c->ns[owner(old)], span(old, word));
-	if (tasks && is_of_tasks(owner(old)))
-		netto_charge(owner(old), span(old, word), 0);
+	charge_task(owner(old), span(old, word), 0);
 	return 0;
 }
 
@@ -596,8 +601,7 @@ static __always_inline void change_task(cpu_t *c, __u64 from, __u64 to)
 	}
 	took = (__s64)(word - old + from - to) >> SLOT_BITS;
 	add(&c->ns[from], took);
-	if (tasks && is_of_tasks(from))
-		netto_charge(from, took, 0);
+	charge_task(from, took, 0);
 }
 
 /* True if more is set than what the task on this CPU is anyway. */
@@ -627,8 +631,7 @@ static __always_inline void netto_enter_hot(__u64 event)
 	add(&c->count[event], 1);
 	if (!c->ready)
 		netto_prepare(c);
-	if (tasks && is_of_tasks(event))
-		netto_charge(event, 0, 1);
+	charge_task(event, 0, 1);
 	change_task(c, EV_OTHER, event);
 }
 
@@ -803,8 +806,7 @@ static __noinline int netto_enter_poll(__u64 event)
 	add(&c->count[event_index(event)], 1);
 	if (!c->ready)
 		netto_prepare(c);
-	if (tasks && is_of_tasks(event))
-		netto_charge(event, 0, 1);
+	charge_task(event, 0, 1);
 	return netto_change(c, SLOT_POLL, event);
 }
 
@@ -1089,8 +1091,7 @@ static __noinline int netto_leave(cpu_t *c, struct task_struct *prev, int ended,
 		flags |= OVERTAKEN;
 	}
 	c->ns[owner(old)] += span(old, word);
-	if (tasks && is_of_tasks(owner(old)))
-		netto_charge(owner(old), span(old, word), 0);
+	charge_task(owner(old), span(old, word), 0);
 	if (!parking)
 		return 0;
 	if (!is_operation(c, slots) && !(flags & OVERTAKEN)) {

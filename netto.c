@@ -1512,8 +1512,7 @@ static void resolve_frames(struct symbols *symbols, struct rules *rules, const u
 	}
 }
 
-/* Cuts the frames at the root: what is behind it was interrupted, or ran the softirq or operation.
- */
+/* Cuts the frames at the root: what is behind it was interrupted, or is what it ran in. */
 static void cut_at_root(struct sorted *out)
 {
 	int root = 0;
@@ -1822,9 +1821,19 @@ struct sampler {
 	int kallsyms;	     /* file descriptor, opened while it may be */
 };
 
-/* What /proc/net/softnet_stat counts: processed, dropped, squeezed, rps. */
-enum { PACKETS = 4 };
+/* What /proc counts on each CPU: softirqs, and packets, from PROCESSED on. */
+enum {
+	RX_SOFTIRQS,
+	TX_SOFTIRQS,
+	PROCESSED,
+	DROPPED,
+	SQUEEZED,
+	RPS,
+	COUNTS,
+	PACKETS = COUNTS - PROCESSED
+};
 
+/* The packets, in /proc/net/softnet_stat. */
 struct softnet {
 	bool known;
 	bool seen[MAX_CPUS];
@@ -2672,12 +2681,11 @@ static bool attach_probes(struct session *s)
 /* Maps what they will be counted in, and attaches their program. */
 static void attach_devices(struct session *s)
 {
-	size_t page = sysconf(_SC_PAGESIZE), size = s->cpus * sizeof(polled_t);
 	void *map;
 
 	if (!wants_devices(s))
 		return;
-	map = mmap(NULL, (size + page - 1) / page * page, PROT_READ, MAP_SHARED,
+	map = mmap(NULL, s->cpus * sizeof(polled_t), PROT_READ, MAP_SHARED,
 		   bpf_map__fd(s->skel->maps.netto_polled), 0);
 	if (map == MAP_FAILED) {
 		refuse_devices(s, strerror(errno));
@@ -2999,18 +3007,7 @@ struct times {
 	uint64_t low_ns[EV_MAX], high_ns[EV_MAX], net_low_ns, net_high_ns;
 };
 
-/* What /proc counts on each CPU, anywhere; the columns of its table where nothing can be measured.
- */
-enum {
-	RX_SOFTIRQS,
-	TX_SOFTIRQS,
-	PROCESSED,
-	DROPPED,
-	SQUEEZED,
-	RPS,
-	COUNTS,
-};
-
+/* The columns of these counts, where nothing can be measured. */
 static const struct {
 	int event;	  /* whose entries they are, or EV_NONE: packets */
 	const char *name; /* then */
@@ -4122,11 +4119,20 @@ static size_t queues_of_device(const struct result *r, size_t i)
 	return end - i;
 }
 
-static void add_queue(struct queue *sum, const struct queue *q)
+/* All that a device did on a CPU, or with -1 on all; its queues are `n` from `i` on. */
+static struct queue sum_device(const struct result *r, size_t i, size_t n, int cpu)
 {
-	sum->ns += q->ns;
-	sum->polls += q->polls;
-	sum->packets += q->packets;
+	struct queue sum = { .cpu = cpu };
+
+	memcpy(sum.name, r->queues[i].name, sizeof(sum.name));
+	for (const struct queue *q = &r->queues[i]; q < &r->queues[i + n]; q++) {
+		if (cpu >= 0 && q->cpu != cpu)
+			continue;
+		sum.ns += q->ns;
+		sum.polls += q->polls;
+		sum.packets += q->packets;
+	}
+	return sum;
 }
 
 /* What was polled from mark `a` to mark `b`, by device. */
@@ -4155,21 +4161,23 @@ static void list_queues(const struct marks *b, const struct marks *a, struct res
 	}
 	qsort(r->queues, r->queue_count, sizeof(*r->queues), compare_queue_names);
 	for (size_t i = 0, n; i < r->queue_count; i += n) {
-		struct queue sum = {};
+		uint64_t device_ns;
 
 		n = queues_of_device(r, i);
+		device_ns = sum_device(r, i, n, -1).ns;
 		for (size_t j = i; j < i + n; j++)
-			add_queue(&sum, &r->queues[j]);
-		for (size_t j = i; j < i + n; j++)
-			r->queues[j].device_ns = sum.ns;
+			r->queues[j].device_ns = device_ns;
 	}
 	qsort(r->queues, r->queue_count, sizeof(*r->queues), compare_queues);
 }
 
 static uint64_t process_ns(const struct process *p)
 {
-	return p->did.ns[EV_RECV] + p->did.ns[EV_SEND] + p->did.ns[EV_CONN] +
-	       p->did.ns[EV_BUSY_POLL];
+	uint64_t sum = 0;
+
+	for (int e = 0; e < EV_MAX; e++)
+		sum += p->did.ns[e];
+	return sum;
 }
 
 static int compare_process_times(const void *a, const void *b)
@@ -4252,13 +4260,13 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 		r->cpus++;
 		add_times(&r->all, t, 1);
 	}
-	/* of a CPU that was not there at both ends the packets are not known: so not of all either
-	 */
+	/* of a CPU that was not there at both ends packets are not known: so not of all either */
 	for (int i = 0; i < COUNTS; i++)
 		r->counted[i] = a->counted[i] && b->counted[i] && (i < PROCESSED || !plugged);
-	if (!r->counted[PROCESSED]) {
-		memset(r->counts, 0, sizeof(r->counts));
-		r->all_counts[PROCESSED] = 0;
+	for (int i = PROCESSED; i < COUNTS && !r->counted[PROCESSED]; i++) {
+		r->all_counts[i] = 0;
+		for (int cpu = 0; cpu < MAX_CPUS; cpu++)
+			r->counts[cpu][i] = 0;
 	}
 	/* cards may come and go */
 	r->has_cards = a->cards && a->cards == b->cards && b->card_packets >= a->card_packets;
@@ -4682,6 +4690,15 @@ static void print_parts(FILE *f, const char *what, const struct kind *kinds, con
 		fputc('\n', f);
 }
 
+static void print_contexts(FILE *f, const struct result *r, int event)
+{
+	uint64_t ns[CONTEXTS];
+
+	for (int i = 0; i < CONTEXTS; i++)
+		ns[i] = estimate_context(r, &r->all, &r->profile.all, event, i).ns;
+	print_parts(f, "  context", contexts, ns, CONTEXTS, r->all.ns[event]);
+}
+
 /* The stages of each event that was sampled, in percent of its samples. */
 static void print_stages(FILE *f, const struct result *r)
 {
@@ -4689,7 +4706,6 @@ static void print_stages(FILE *f, const struct result *r)
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		int parents[STAGES];
-		uint64_t in_context[CONTEXTS];
 
 		if (!r->events[e].net || !p->all.samples[e])
 			continue;
@@ -4702,10 +4718,8 @@ static void print_stages(FILE *f, const struct result *r)
 		for (int i = STAGE_NONE + 1; i < STAGES; i++)
 			if (parents[i] == STAGE_NONE && p->all.stages[e][i].total)
 				print_stage(f, r, e, parents, i, 0);
-		for (int i = 0; i < CONTEXTS && is_softirq(e); i++)
-			in_context[i] = estimate_context(r, &r->all, &p->all, e, i).ns;
 		if (is_softirq(e))
-			print_parts(f, "  context", contexts, in_context, CONTEXTS, r->all.ns[e]);
+			print_contexts(f, r, e);
 		print_parts(f, "  activity", &activities[1], &p->all.activities[e][1],
 			    ACTIVITIES - 1, p->all.samples[e]);
 	}
@@ -4879,13 +4893,12 @@ static void print_devices(FILE *f, const struct result *r)
 		fprintf(f, "\n%7s %11s %11s %8s %4s  device\n", "% CPU", "polls", "packets",
 			"per poll", "CPU");
 	for (size_t i = 0, n; i < r->queue_count; i += n) {
-		struct queue sum = {};
+		struct queue sum;
 
 		n = queues_of_device(r, i);
 		if (devices++ >= MAX_DEVICES)
 			continue;
-		for (size_t j = i; j < i + n; j++)
-			add_queue(&sum, &r->queues[j]);
+		sum = sum_device(r, i, n, -1);
 		print_queue(f, r->queues[i].name, "all", &sum, &r->all);
 		for (size_t j = i; j < i + n && j < i + MAX_DEVICES; j++) {
 			const struct queue *q = &r->queues[j];
@@ -5332,20 +5345,15 @@ static void print_csv_devices(FILE *f, const struct result *r)
 
 	for (size_t i = 0, n; i < r->queue_count; i += n) {
 		const struct queue *q = &r->queues[i];
-		struct queue sum = *q;
+		struct queue sum;
 
 		n = queues_of_device(r, i);
-		for (size_t j = 1; j < n; j++)
-			add_queue(&sum, &q[j]);
+		sum = sum_device(r, i, n, -1);
 		print_csv_device(f, r, "all", &sum, &r->all);
 		for (int c = 0; c < MAX_CPUS; c++) {
-			memset(&sum, 0, sizeof(sum));
-			for (size_t j = 0; j < n; j++)
-				if (q[j].cpu == c)
-					add_queue(&sum, &q[j]);
+			sum = sum_device(r, i, n, c);
 			if (!sum.polls)
 				continue;
-			memcpy(sum.name, q->name, sizeof(sum.name));
 			snprintf(cpu, sizeof(cpu), "%d", c);
 			print_csv_device(f, r, cpu, &sum, &r->cpu[c]);
 		}

@@ -721,6 +721,34 @@ static void test_busiest(void)
 	      per_packet(receive_ns(&r, r.cpu[0].ns), 1600000));
 }
 
+/* A CPU that is plugged in meanwhile: packets are not known, softirqs are. */
+static void test_plugged(void)
+{
+	static struct marks a, b;
+	static struct result r;
+
+	for (int cpu = 0; cpu < 2; cpu++) {
+		b.cpu[cpu].wall_ns = 1000;
+		b.online[cpu] = true;
+		for (int i = 0; i < COUNTS; i++) {
+			a.counted[i] = b.counted[i] = true;
+			b.counts[cpu][i] = 7;
+		}
+	}
+	a.online[0] = true;
+	subtract_marks(&b, &a, &r);
+	CHECK(r.counted[RX_SOFTIRQS] && r.counts[1][RX_SOFTIRQS] == 7 &&
+		      r.all_counts[RX_SOFTIRQS] == 14,
+	      "softirqs: %" PRIu64 ", %" PRIu64, r.counts[1][RX_SOFTIRQS],
+	      r.all_counts[RX_SOFTIRQS]);
+	CHECK(!r.counted[PROCESSED] && !r.counts[0][PROCESSED] && !r.all_counts[RPS],
+	      "packets: %" PRIu64 ", %" PRIu64, r.counts[0][PROCESSED], r.all_counts[RPS]);
+	a.online[1] = true;
+	subtract_marks(&b, &a, &r);
+	CHECK(r.counted[PROCESSED] && r.all_counts[PROCESSED] == 14, "packets: %" PRIu64,
+	      r.all_counts[PROCESSED]);
+}
+
 /* Counters of two packages, of which one wraps and the other one cannot be read for a while. */
 static void test_energy(void)
 {
@@ -2232,6 +2260,7 @@ int main(int argc, char **argv)
 	test_share_out();
 	test_escape_name();
 	test_busiest();
+	test_plugged();
 	test_energy();
 	test_rings();
 	test_estimate();
