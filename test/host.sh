@@ -159,7 +159,7 @@ test_contexts() {
 	ip netns exec $A sh -c 'echo 2 >/sys/class/net/lo/queues/rx-0/rps_cpus'
 	load burn 60 1 >/dev/null &
 	burner=$!
-	HZ=2000 measure load udpsend $A $A 127.0.0.1 40000 0 30000
+	HZ=2000 measure load udpsend $A $A 127.0.0.1 200000 0 10000
 	kill $burner
 	wait $burner 2>/dev/null
 	check "RPS to a busy CPU: NET_RX runs where its interrupt ends ($(context irq_exit 1) % of $(ns 1 rx_softirq) ns)" \
