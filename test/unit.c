@@ -927,6 +927,48 @@ static void test_estimate(void)
 	}
 }
 
+/* No two CPUs are sampled in step, none more often than it should, and none by more than 1 % less
+ * often. */
+static void test_sample_period(void)
+{
+	static const struct {
+		uint64_t period;
+		int cpus;
+	} cases[] = { { NSEC_PER_SEC / 997, MAX_CPUS },
+		      { NSEC_PER_SEC / 20000, 128 },
+		      { 6000000000, MAX_CPUS } };
+	static struct result r;
+	struct profile *p = &r.profile;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t period = cases[i].period;
+		unsigned in_step = 0;
+
+		CHECK(sample_period(period, 0) == period, "%" PRIu64, sample_period(period, 0));
+		for (int a = 1; a < cases[i].cpus; a++) {
+			uint64_t of_a = sample_period(period, a);
+
+			CHECK(of_a > period && of_a <= period + period / 100, "CPU %d: %" PRIu64, a,
+			      of_a);
+			for (int b = 0; b < a; b++)
+				in_step += sample_period(period, b) == of_a;
+		}
+		CHECK(!in_step, "%u pairs", in_step);
+	}
+	/* neighbours pass each other in a fifth of a second */
+	CHECK(sample_period(1000000, 1) == 1006180, "%" PRIu64, sample_period(1000000, 1));
+
+	p->hz = 1000;
+	p->samples = 1900;
+	p->lost = 10;
+	r.events[EV_RX_SOFTIRQ].source = TRACED;
+	r.events[EV_IDLE].source = TRACED;
+	r.cpu[0].ns[EV_RX_SOFTIRQ] = r.cpu[1].ns[EV_RX_SOFTIRQ] = NSEC_PER_SEC;
+	r.cpu[1].ns[EV_IDLE] = NSEC_PER_SEC;
+	count_missed(&r);
+	CHECK(p->missed == 83, "%" PRIu64, p->missed); /* 1000 + 993.86 - 1910 */
+}
+
 /* The table never takes more than is said, and a short and slow measurement has room too. */
 static void test_size_table(void)
 {
@@ -2264,6 +2306,7 @@ int main(int argc, char **argv)
 	test_energy();
 	test_rings();
 	test_estimate();
+	test_sample_period();
 	test_size_table();
 	test_append();
 	test_list_cpus();
