@@ -2271,9 +2271,8 @@ static uint64_t cycles_per_second(void)
 /*
  * The period of a CPU's samples, in the units of `period`: that of CPU 0, and up to 1 % longer on
  * the others, by the golden ratio, so that no two are in step. An interrupt of one CPU holds up
- * what another one works on, and if this is sampled at the same time after each, it is always seen
- * waiting: of two thirds of a CPU a NAPI thread was seen with 6 to 60 % of its samples
- * (Linux 6.18).
+ * what another one waits for, and if that is sampled at the same time after each, it is always seen
+ * waiting: of three quarters of a CPU a NAPI thread was seen with 4 to 42 % of it (Linux 6.18).
  */
 static uint64_t sample_period(uint64_t period, int cpu)
 {

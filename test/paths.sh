@@ -211,7 +211,7 @@ path_threaded() {
 		sampled threaded $DIRECT napi_thread
 		sampled_ns=$(ns all napi_thread)
 		check "threaded: rx_softirq is less than the thread" "$(ns all rx_softirq) < $(ns all napi_thread)" "$(grep event,all "$T/csv")"
-		# Of what is traced 0.97 to 1.13 were seen, with CPUs that are sampled in step 0.04 to 0.6. The scheduler's own figure
+		# Of what is traced 0.97 to 1.13 were seen, with CPUs that are sampled in step 0.05 to 0.6. The scheduler's own figure
 		# is no measure: what the thread takes from where it wakes the receiver counts for that (0.66 to 0.9 of what is traced).
 		measure load udppath $A $B $DIRECT 1.5 0 1 64
 		check "threaded: the thread's samples are what it takes as it is traced ($sampled_ns of $(ns all napi_thread) ns)" \
