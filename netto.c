@@ -2270,9 +2270,10 @@ static uint64_t cycles_per_second(void)
 
 /*
  * The period of a CPU's samples, in the units of `period`: that of CPU 0, and up to 1 % longer on
- * the others, by the golden ratio, so that no two are in step. An interrupt of one CPU holds up
- * what another one waits for, and if that is sampled at the same time after each, it is always seen
- * waiting: of three quarters of a CPU a NAPI thread was seen with 4 to 42 % of it (Linux 6.18).
+ * the others, by the golden ratio, so that CPUs are not sampled in step: at 1 kHz neighbours pass
+ * each other in a quarter of a second, those that are 8 apart in two. In step, what one CPU's
+ * sample holds up is what another one waits for at its own: a NAPI thread that took 75 % of a CPU
+ * was seen with 4 to 42 % (Linux 6.18).
  */
 static uint64_t sample_period(uint64_t period, int cpu)
 {

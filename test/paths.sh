@@ -204,19 +204,32 @@ path_udp4() {
 	sampled udp4 $DIRECT
 }
 
+# Of what is traced 0.97 to 1.15 were seen, with CPUs that are sampled in step 0.05 to 0.6. The scheduler's own figure is no
+# measure: what the thread takes from where it wakes the receiver on counts for that (0.66 to 0.9 of what is traced). They are two
+# loads: again if a machine was held up in one of them.
+thread_by_samples() {
+	for attempt in 1 2 3; do
+		MODE=sample
+		measure load udppath $A $B $DIRECT 1.5 0 1 64
+		MODE=
+		sampled_ns=$(ns all napi_thread)
+		measure load udppath $A $B $DIRECT 1.5 0 1 64 || return
+		agree="$(grep -c hook/napi_thread=tp_btf "$T/csv") == 1 && $sampled_ns > 0.75 * $(ns all napi_thread) &&
+			$sampled_ns < 1.3 * $(ns all napi_thread)"
+		! awk "BEGIN { exit !($agree) }" || break
+		echo "note: $part: threaded: attempt $attempt: $sampled_ns of $(ns all napi_thread) ns"
+	done
+	check "threaded: the thread's samples are what it takes as it is traced ($sampled_ns of $(ns all napi_thread) ns)" \
+		"$agree" "$(grep event,all "$T/csv")"
+}
+
 # veth polls where there is XDP, and then in a thread if it is told so (from 5.12 on).
 path_threaded() {
 	try threaded ip -n $B link set b1 xdpdrv obj "$XDP" sec xdp || return
 	if ip netns exec $B sh -c 'echo 1 >/sys/class/net/b1/threaded' 2>"$T/try"; then
 		sampled threaded $DIRECT napi_thread
-		sampled_ns=$(ns all napi_thread)
 		check "threaded: rx_softirq is less than the thread" "$(ns all rx_softirq) < $(ns all napi_thread)" "$(grep event,all "$T/csv")"
-		# Of what is traced 0.97 to 1.13 were seen, with CPUs that are sampled in step 0.05 to 0.6. The scheduler's own figure
-		# is no measure: what the thread takes from where it wakes the receiver counts for that (0.66 to 0.9 of what is traced).
-		measure load udppath $A $B $DIRECT 1.5 0 1 64
-		check "threaded: the thread's samples are what it takes as it is traced ($sampled_ns of $(ns all napi_thread) ns)" \
-			"$(grep -c hook/napi_thread=tp_btf "$T/csv") == 1 && $sampled_ns > 0.75 * $(ns all napi_thread) && $sampled_ns < 1.3 * $(ns all napi_thread)" \
-			"$(grep event,all "$T/csv")"
+		thread_by_samples
 		ip netns exec $B sh -c 'echo 0 >/sys/class/net/b1/threaded'
 	else
 		skip threaded "no threaded NAPI in this kernel: $(cat "$T/try")"

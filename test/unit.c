@@ -927,8 +927,8 @@ static void test_estimate(void)
 	}
 }
 
-/* No two CPUs are sampled in step, none more often than it should, and none by more than 1 % less
- * often. */
+/* The periods of so many CPUs all differ, none is shorter than it should be, and none by more than
+ * 1 % longer. */
 static void test_sample_period(void)
 {
 	static const struct {
@@ -955,7 +955,6 @@ static void test_sample_period(void)
 		}
 		CHECK(!in_step, "%u pairs", in_step);
 	}
-	/* neighbours pass each other in a fifth of a second */
 	CHECK(sample_period(1000000, 1) == 1006180, "%" PRIu64, sample_period(1000000, 1));
 
 	p->hz = 1000;
