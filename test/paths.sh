@@ -182,12 +182,16 @@ through() {
 	check "$path: none of the other paths' stages" "$(echo "$wrong" | wc -w) == 0" "$wrong"
 }
 
+by_samples() { # ADDRESS
+	MODE=sample
+	measure load udppath $A $B "$1" 1.5 0 1 64
+	MODE=
+}
+
 # sampled PATH ADDRESS [EVENT [OTHER]]: of the events that no hook tells, sample mode sees this one, the other one perhaps, and
 # none besides.
 sampled() {
-	MODE=sample
-	measure load udppath $A $B "$2" 1.5 0 1 64
-	MODE=
+	by_samples "$2"
 	for event in napi_thread busy_poll net_worker io_worker; do
 		if [ "$event" = "${3-}" ]; then
 			check "$1, sample mode: $event is at least 3 % of net" "$(ns all $event) > 0.03 * $(ns all net)" "$(grep event,all "$T/csv")"
@@ -206,18 +210,16 @@ path_udp4() {
 
 # Of what is traced 0.97 to 1.15 were seen, with CPUs that are sampled in step 0.05 to 0.6. The scheduler's own figure is no
 # measure: what the thread takes from where it wakes the receiver on counts for that (0.66 to 0.9 of what is traced). They are two
-# loads: again if a machine was held up in one of them.
+# loads: again if a machine was held up in one of them. The last measurement is by samples.
 thread_by_samples() {
 	for attempt in 1 2 3; do
-		MODE=sample
-		measure load udppath $A $B $DIRECT 1.5 0 1 64
-		MODE=
 		sampled_ns=$(ns all napi_thread)
 		measure load udppath $A $B $DIRECT 1.5 0 1 64 || return
 		agree="$(grep -c hook/napi_thread=tp_btf "$T/csv") == 1 && $sampled_ns > 0.75 * $(ns all napi_thread) &&
 			$sampled_ns < 1.3 * $(ns all napi_thread)"
 		! awk "BEGIN { exit !($agree) }" || break
 		echo "note: $part: threaded: attempt $attempt: $sampled_ns of $(ns all napi_thread) ns"
+		[ $attempt = 3 ] || by_samples $DIRECT
 	done
 	check "threaded: the thread's samples are what it takes as it is traced ($sampled_ns of $(ns all napi_thread) ns)" \
 		"$agree" "$(grep event,all "$T/csv")"
