@@ -339,7 +339,7 @@ event_hardirq() {
 }
 
 event_io_worker() {
-	# The kernel leaves interrupts out, which samples are; and while the host stops an emulated CPU in one, that lasts 10 ms.
+	# The kernel leaves interrupts out, which samples are; where a host stops an emulated CPU in one, up to 10 ms were seen.
 	HZ=0
 	measure load uring_work 240 || return
 	worker=$(load_value worker_ns)
