@@ -3933,9 +3933,9 @@ struct event {
 	const char *name;
 	bool net;					      /* a part of `net` */
 	enum { UNMEASURED, TRACED, SAMPLED, COUNTED } source; /* COUNTED: by the kernel itself */
-	char hook[512]; /* KIND:TARGET+TARGET..., of what measures it; where it changes, +KIND: */
-	int kind;	/* the last one there */
-	char why[256];	/* "not KIND: REASON", of what would be better; of the first of its hooks */
+	int kind;					      /* the last one in `hook` */
+	char hook[1024]; /* KIND:TARGET+TARGET..., of what measures it; where it changes, +KIND: */
+	char why[256];	 /* "not KIND: REASON", of what is better; of the first of its hooks */
 };
 
 /* From `a` to `b`; a nanosecond may be missing where a mark came between a clock and its use. */
@@ -5442,7 +5442,7 @@ static void print_csv(FILE *f, const struct result *r)
 		{ "package_energy_uj", NULL, -1, &energy, r->has_energy },
 		{ "net_power_mw", NULL, -1, &milliwatts, r->has_energy },
 	};
-	char name[300];
+	char name[sizeof(r->events[0].hook) + 32];
 
 	if (!r->blind)
 		print_csv_events(f, r, "all", &r->all);
