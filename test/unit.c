@@ -7,7 +7,7 @@
  *	unit			runs all tests
  *	unit NAME		runs this one
  *	unit table|csv|folded	prints that report of made-up results, for test/golden
- *	unit record SECONDS	measures (as root), and prints stacks that it sampled, for test/stacks
+ *	unit record SECONDS	measures (as root), prints stacks that it sampled, for test/stacks
  *	unit show FILE		prints such a file with the names of the functions, to be read
  *
  * 1. Checks
@@ -28,10 +28,10 @@
  *		A line of kallsyms. All names of each function in a stack are there, and where the
  *		next function begins.
  *	k EVENT ROOT STAGE ACTIVITY ADDRESS...
- *		A stack, leaf first, and what the sorter must say of it. EVENT is what the probes said
- *		when it was sampled. ROOT is the event that the stack itself tells: the same as EVENT;
- *		or `other`, where another softirq had interrupted the operation or a probe was not
- *		under way; or `-`, where the stack has no root.
+ *		A stack, leaf first, and what the sorter must say of it. EVENT is what the probes
+ *		said when it was sampled. ROOT is the event that the stack itself tells: the same as
+ *		EVENT; or `other`, where another softirq had interrupted the operation or a probe
+ *		was not under way; or `-`, where the stack has no root.
  */
 /* clang-format on */
 #define main netto_main
@@ -456,8 +456,8 @@ static void make_up_profile(struct profile *p)
 		{ EV_RX_SOFTIRQ, 3, 200,
 		  "dev_hard_start_xmit FORWARD run_ksoftirqd smpboot_thread_fn" },
 		{ EV_RX_SOFTIRQ, 3, 150,
-		  "nft_do_chain[nf_tables] nft_do_chain_ipv4[nf_tables] nf_hook_slow ip_forward ONE "
-		  "do_softirq __local_bh_enable_ip" },
+		  "nft_do_chain[nf_tables] nft_do_chain_ipv4[nf_tables] nf_hook_slow ip_forward "
+		  "ONE do_softirq __local_bh_enable_ip" },
 		{ EV_RX_SOFTIRQ, 0, 70,
 		  "__nf_conntrack_find_get[nf_conntrack] nf_conntrack_in[nf_conntrack] "
 		  "nf_hook_slow NF_HOOK.constprop.0 ip_rcv ONE" },
@@ -789,7 +789,7 @@ static const char *busiest_text(const struct result *r)
 
 	return b.cpu < 0
 		       ? "none"
-		       : sformat("CPU %d of %d: %.9g %%, %.9g times the mean, %.9g/s, full at %.9g/s",
+		       : sformat("CPU %d of %d: %.9g %%, %.9g of the mean, %.9g/s, full at %.9g/s",
 				 b.cpu, b.cpus, b.net, b.ratio, b.rate, b.full);
 }
 
@@ -814,7 +814,7 @@ static void test_busiest(void)
 	r.cpu[1].ns[EV_IDLE] = 1600000000;
 	r.counts[0][PROCESSED] = 1600000; /* 1 us each, of which 0.625 in receiving */
 	check_text("a router", busiest_text(&r),
-		   "CPU 0 of 2: 80 %, 1.6 times the mean, 800000/s, full at 850000/s");
+		   "CPU 0 of 2: 80 %, 1.6 of the mean, 800000/s, full at 850000/s");
 	SAME(per_packet(receive_ns(&r, r.cpu[0].ns), 1600000), 6250);
 }
 
