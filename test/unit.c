@@ -97,9 +97,7 @@ static void check_all(const char *(*function)(const char *), const char *output,
 }
 
 /* A text for such a function. */
-static const char *sformat(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static const char *sformat(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static const char *sformat(const char *format, ...)
 {
 	static char text[4096];
 	va_list args;
@@ -284,7 +282,7 @@ static int made_up_count;
 static void read_made_up(void)
 {
 	char *text = read_text("test/made-up.txt"), *next, *at;
-	bool old = false;
+	bool old = false, begins_old;
 
 	if (!text) {
 		puts("FAIL: unit: test/made-up.txt: there is none, or it is empty");
@@ -296,8 +294,9 @@ static void read_made_up(void)
 		next = line + strcspn(line, "\n");
 		if (*next)
 			*next++ = 0;
-		old |= !strcmp(line, "before 5.12:");
-		if (!*line || *line == '#' || strchr(line, ':'))
+		begins_old = !strcmp(line, "before 5.12:");
+		old |= begins_old;
+		if (begins_old || !*line || *line == '#')
 			continue;
 		*m = (struct made_up) { .frames = line, .told = "", .old = old };
 		if ((at = strstr(line, " => "))) {
@@ -324,7 +323,7 @@ static const struct made_up *find_word(const char *word, size_t length)
 
 /* The kernel of these stacks. A function gets an address when it is first named. */
 static struct {
-	char names[MADE_UP][64]; /* NAME, NAME[MODULE], either with =ALIAS... */
+	char names[MADE_UP][128]; /* NAME, NAME[MODULE], either with =ALIAS... */
 	uint64_t addresses[MADE_UP];
 	int count, read;
 	bool padded; /* functions have symbols for the padding before them */
@@ -345,8 +344,7 @@ static uint64_t frame_address(const char *frame, size_t length)
 	       (strncmp(kernel.names[i], frame, length) || kernel.names[i][length]))
 		i++;
 	if (i == kernel.count) {
-		memcpy(kernel.names[i], frame, length);
-		kernel.names[i][length] = 0;
+		snprintf(kernel.names[i], sizeof(kernel.names[i]), "%.*s", (int)length, frame);
 		kernel.addresses[i] =
 			strchr(kernel.names[i], '[') ? 0xffffffffc0100000 : 0xffffffff81000000;
 		kernel.addresses[i] += i * FUNCTION_SIZE;
@@ -402,7 +400,7 @@ static void read_kernel(void)
 	for (int i = 0; i < kernel.count; i++) {
 		const char *module = module_of(order[i]), *tab = *module ? "\t" : "";
 		uint64_t address = kernel.addresses[order[i]];
-		char names[64];
+		char names[128];
 
 		strcpy(names, kernel.names[order[i]]);
 		names[strcspn(names, "[")] = 0;
