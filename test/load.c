@@ -685,24 +685,20 @@ static void run_recv(void)
 
 static void run_connect(void)
 {
-	long n = number("N"), connects = 0, accepts = 0, closes = 0;
-	struct address to;
-	int fd = bound_socket(text("PROTO"), &to);
+	const char *proto = text("PROTO");
+	long n = number("N"), accepts = is_tcp(proto) ? n : 0;
+	int fd = bound_socket(proto, &io.to);
 
 	start_clocks();
-	for (; connects < n; connects++) {
-		int tx = proto_socket(text("PROTO"));
+	for (long i = 0; i < n; i++) {
+		int tx = proto_socket(proto);
 
-		connect_to(tx, &to);
-		if (is_tcp(text("PROTO"))) {
+		connect_to(tx, &io.to);
+		if (accepts)
 			must(close(accept_one(fd)), "close");
-			accepts++;
-			closes++;
-		}
 		must(close(tx), "close");
-		closes++;
 	}
-	printf("connects=%ld accepts=%ld closes=%ld cpu_ns=%lld\n", connects, accepts, closes,
+	printf("connects=%ld accepts=%ld closes=%ld cpu_ns=%lld\n", n, accepts, n + accepts,
 	       cpu_ns());
 }
 
@@ -841,11 +837,14 @@ static void run_loop(void)
 	printf("sends=%ld recvs=%ld cpu_ns=%lld wall_ns=%lld\n", done, recvs, cpu_ns(), wall_ns());
 }
 
+/* On a socket of its own: another one, or a connection, would be operations more. */
 static void run_block_recv(void)
 {
-	set_timeout(io.rx, SO_RCVTIMEO, number("MS"));
+	int fd = bound_socket("udp4", &io.to);
+
+	set_timeout(fd, SO_RCVTIMEO, number("MS"));
 	start_clocks();
-	if (recv(io.rx, io.buf, SIZE, 0) >= 0 || errno != EAGAIN)
+	if (recv(fd, io.buf, SIZE, 0) >= 0 || errno != EAGAIN)
 		die("recv", "did not time out");
 	printf("recvs=0 calls=1 elapsed_ns=%lld cpu_ns=%lld\n", wall_ns(), cpu_ns());
 }
@@ -1257,7 +1256,7 @@ static const struct load loads[] = {
 	RUN(xsk, xsk, "N", "sends of an AF_XDP socket"),
 	RUN(unix, send, "N", "send, receive on a socketpair", .open = open_unix,
 	    .one = one_both_ways),
-	RUN(block_recv, block_recv, "MS", "wait in one recv", PAIR("udp4")),
+	RUN(block_recv, block_recv, "MS", "wait in one recv"),
 	RUN(sendloop, loop, "SECONDS CPU", "UDP to a full socket", PAIR("udp4"), .one = one_send),
 	RUN(burn, burn, "SECONDS CPU [fifo PRIO DUTY_PERCENT PERIOD_US]", "in user space"),
 	RUN(bigsend, bigsend, "SECONDS CPU_A CPU_B [CPU_RX]",
