@@ -1117,10 +1117,7 @@ static void run_vhost(void)
 		} used __attribute__((aligned(8)));
 		unsigned char frame[FRAME];
 	} m __attribute__((aligned(4096)));
-	struct {
-		struct vhost_memory head;
-		struct vhost_memory_region region;
-	} memory = { { .nregions = 1 }, { (uintptr_t)&m, sizeof(m), (uintptr_t)&m, 0 } };
+	struct vhost_memory *memory = calloc(1, sizeof(*memory) + sizeof(memory->regions[0]));
 	struct ifreq ifr = { .ifr_name = "tap0", .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
 	int vhost = must(open("/dev/vhost-net", O_RDWR), "/dev/vhost-net");
 	int tap = must(open("/dev/net/tun", O_RDWR), "/dev/net/tun");
@@ -1134,12 +1131,15 @@ static void run_vhost(void)
 	uint64_t features = 0, one = 1;
 	long n = number("N");
 
+	memory->nregions = 1;
+	memory->regions[0] =
+		(struct vhost_memory_region) { (uintptr_t)&m, sizeof(m), (uintptr_t)&m, 0 };
 	must(ioctl(tap, TUNSETIFF, &ifr), "TUNSETIFF");
 	ifr.ifr_flags = IFF_UP;
 	must(ioctl(new_socket(AF_INET, SOCK_DGRAM, 0), SIOCSIFFLAGS, &ifr), "SIOCSIFFLAGS");
 	must(ioctl(vhost, VHOST_SET_OWNER), "VHOST_SET_OWNER");
 	must(ioctl(vhost, VHOST_SET_FEATURES, &features), "VHOST_SET_FEATURES");
-	must(ioctl(vhost, VHOST_SET_MEM_TABLE, &memory), "VHOST_SET_MEM_TABLE");
+	must(ioctl(vhost, VHOST_SET_MEM_TABLE, memory), "VHOST_SET_MEM_TABLE");
 	must(ioctl(vhost, VHOST_SET_VRING_NUM, &size), "VHOST_SET_VRING_NUM");
 	must(ioctl(vhost, VHOST_SET_VRING_BASE, &base), "VHOST_SET_VRING_BASE");
 	must(ioctl(vhost, VHOST_SET_VRING_ADDR, &addr), "VHOST_SET_VRING_ADDR");
