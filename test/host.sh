@@ -1,101 +1,145 @@
 # shellcheck shell=sh
-# The tests of this machine as root: real traffic of iperf3 between network namespaces, and netto as a command.
-# shellcheck disable=SC2034 # for lib.sh
-part=host
+# netto as a command, on this machine, as root: options, streams, signals, samples. Nothing here depends on how fast or how
+# quiet the machine is. $1 = host, $2... = some of the functions below, without their test_; all without.
+# shellcheck disable=SC2034,SC2086,SC2154 # for lib.sh, and from it; words
+part=$1
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/samples.sh"
 UNSEEN=1
-LEAST_SAMPLES=0.85 # of those that the traced time gives: an emulated machine is late
 export NETTO_WITHOUT=cycles # samples by time can be counted
 
-A=netto-a B=netto-b
+# --- Samples ---
 
-net_up() {
-	net_down
-	ip netns add $A
-	ip netns add $B
-	ip link add netto0 netns $A type veth peer name netto1 netns $B
-	ip -n $A addr add 198.51.100.1/24 dev netto0
-	ip -n $B addr add 198.51.100.2/24 dev netto1
-	ip -n $A addr add 2001:db8::1/64 dev netto0 nodad
-	ip -n $B addr add 2001:db8::2/64 dev netto1 nodad
-	for n in "$A netto0" "$B netto1"; do
-		ip -n "${n% *}" link set "${n#* }" up
-		ip -n "${n% *}" link set lo up
+# A timer never fires before its time, so the samples are this many at most: an exact bound, and the other one is how busy
+# the machine is.
+most_samples() { # HZ
+	awk -F, -v hz="$1" -v cpus="$(nproc)" '$5 == "elapsed" { n += cpus * ($6 * hz / 1e9 + 1) } END { printf "%d", n }' "$T/csv"
+}
+
+# flood_until EVENT N OPTIONS...: measures a flood until the event has N samples, and more of them if need be. A stage that
+# has the share p of its event is missing in n samples with probability (1 - p)^n: for p = 0.1 and n = 200, 7e-10.
+flood_until() {
+	event=$1 least=$2
+	shift 2
+	start_flood
+	for seconds in 1 2 4 8 16 32 64; do
+		with_netto -c "$@" $seconds
+		[ "$(awk -F, -v e="^$event/" '$3 == "stage" && $4 == "all" && $5 ~ e { n += $8 } END { print n + 0 }' "$T/csv")" -lt "$least" ] || break
 	done
+	stop_flood
+	conserved "a flood"
+	shared_out "a flood"
 }
 
-iperf() { # options of the client
-	ip netns exec $B iperf3 -s -1 -D
-	wait_for ip netns exec $B sh -c "ss -ltn | grep -q :5201"
-	ip netns exec $A iperf3 "$@"
-}
-
-can_trace_operations() {
-	grep -q 'send=fentry' "$T/csv"
-}
-
-test_traffic() {
-	net_up
-	for to in 198.51.100.2 2001:db8::2; do
-		for udp in "" "-u -b 300M -l 512"; do
-			# shellcheck disable=SC2086 # options
-			measure iperf -t 2 -c $to $udp || continue
-			what="iperf3 $to ${udp:-tcp}"
-			check "$what: NET_RX is seen" "$(ns all rx_softirq) > 0.002 * $(wall all) && $(count all rx_softirq) > 1000" \
-				"$(count all rx_softirq) softirqs, $(ns all rx_softirq) of $(wall all) ns"
-			if can_trace_operations; then
-				check "$what: sends and receives are seen" "$(count all send) > 100 && $(count all recv) > 100" \
-					"$(grep event,all "$T/csv")"
-			else
-				check "$what: sends and receives are told from samples" \
-					"$(grep -c -e 'event,all,send,.*,sampled$' -e 'event,all,recv,.*,sampled$' "$T/csv") == 2 &&
-					 $(ns all send) > 0 && $(ns all recv) > 0" "$(grep event,all "$T/csv")"
-			fi
-		done
-	done
-	if ! can_trace_operations; then
-		check "-v says why operations are not traced" "$(grep -c 'send: not fentry inet_sendmsg: .' "$T/err") == 1" \
-			"$(cat "$T/err")"
-		skip "counts of socket operations on this machine" "$(grep "not fentry inet_sendmsg" "$T/err")"
+test_samples() {
+	flood_until rx_softirq 200
+	check "a UDP flood is udp_rx, and is sent and received" \
+		"$(stage_total rx_softirq/udp_rx) > 0 && $(ns all send) > 0 && $(ns all recv) > 0" "$(grep stage,all "$T/csv")"
+	check "no more samples than are due, and none is lost" \
+		"$(run_row samples 8) + $(run_row samples_lost 8) <= $(most_samples 997) && $(run_row samples_lost 8) == 0" \
+		"$(grep samples "$T/csv"), $(most_samples 997)"
+	check "stages of less than 2 % of the samples are unknown" "$(run_row samples_unknown 8) < 0.02 * $(run_row samples 8)" \
+		"$(grep samples "$T/csv")"
+	check "stacks: ten, unless told otherwise, by samples" \
+		"$(awk -F, '$3 == "stack" { if (m && $8 > m) bad++; m = $8; n++ } END { print (n == 10 && !bad) }' "$T/csv")" "$(grep ,stack, "$T/csv")"
+	if [ "$(hooked send fentry)" = 0 ]; then
+		check "operations that are not traced are told from samples, and why/ rows say so" \
+			"$(grep -c -e 'event,all,recv,.*,sampled$' -e 'event,all,send,.*,sampled$' "$T/csv") == 2 &&
+			 $(grep -c 'why/send=not fentry: .' "$T/csv") == 1" "$(grep -e event,all -e why/ "$T/csv")"
+		skip "counts of socket operations on this machine" "$(grep why/send= "$T/csv" | cut -d, -f5)"
 	fi
-
-	measure load sendto udp4 1009
-	check "counted sends: a NET_RX softirq each" "$(count all rx_softirq) >= 1000 && $(count all rx_softirq) < 1100" \
-		"$(count all rx_softirq)"
+	flood_until rx_softirq 20 -s 3 -F 499
+	check "-s 3: three stacks" "$(grep -c ',stack,all,' "$T/csv") == 3" "$(grep ,stack, "$T/csv")"
+	check "-F 499: no more samples than are due" "$(run_row samples 8) <= $(most_samples 499)" "$(run_row samples 8)"
+	with_netto -c -s 0 -F 1 2
+	check "-F 1: a sample a second and CPU at most" "$(run_row samples 8) <= $(most_samples 1)" "$(run_row samples 8)"
+	check "-s 0: no stacks" "$(grep -c ',stack,' "$T/csv") == 0" "$(grep ,stack, "$T/csv")"
+	with_netto -c -F 0 0.3
+	check "-F 0: no samples, and no rows of them" \
+		"$(grep -c -e ',stage,' -e ',activity,' -e ',stack,' -e ,samples "$T/csv") == 0 &&
+		 $(grep -c 'hook/samples=none:,' "$T/csv") == 1" "$(cat "$T/csv")"
+	with_netto -F 0 0.3
+	check "-F 0: text says so" "$(head -n 1 "$T/csv" | grep -c 'no samples$') == 1" "$(head -n 1 "$T/csv")"
+	before=$NETTO_WITHOUT
+	NETTO_WITHOUT="$before scan"
+	flood_until rx_softirq 20 -s 0
+	check "no search of stacks that cannot be unwound: samples all the same" "$(run_row samples 8) > 0" "$(cat "$T/csv")"
+	NETTO_WITHOUT="$before room"
+	flood_until rx_softirq 2 # there is room for 4 stacks on each CPU
+	check "a full table: what is lost is counted" \
+		"$(run_row samples_lost 8) > 0 && $(run_row samples 8) > 0 && $(run_row samples 8) + $(run_row samples_lost 8) <= $(most_samples 997)" \
+		"$(grep samples "$T/csv")"
+	NETTO_WITHOUT=
+	flood_until rx_softirq 2
+	check "samples by the clock that this machine has" "$(run_row samples 8) > 0" "$(grep samples "$T/csv")"
+	NETTO_WITHOUT=$before
 }
 
-# NET_TX comes of a shaper that lets packets go later. Its count, like that of NET_RX, is the kernel's.
-test_softirq_counts() {
-	ip netns exec $A tc qdisc add dev netto0 root tbf rate 20mbit burst 20kb latency 20ms 2>"$T/load" || {
-		skip "NET_TX" "no tbf here: $(cat "$T/load")"
+test_sample_limits() {
+	set_sysctl kptr_restrict 2
+	with_netto -c 0.2
+	"$NETTO" -f 0.2 >"$T/out" 2>"$T/err2"
+	folded=$?
+	restore_sysctls
+	check "-f without samples is exit status 1" "$folded == 1 && $(wc -c <"$T/out") == 0" "$(cat "$T/err2" "$T/out")"
+	check "kptr_restrict of 2: no samples, and one line that gives the cure" \
+		"$(grep -c 'hook/samples=none:' "$T/csv") == 1 && $(grep -c kernel.kptr_restrict "$T/err") == 1 && $(wc -l <"$T/err") == 1 &&
+		 $(ns all idle) > 0" "$(cat "$T/err")"
+	set_sysctl perf_event_max_sample_rate 5000
+	with_netto -F 20000 0.2
+	restore_sysctls
+	check "more samples than the kernel allows: as many as it does, and one line that says so" \
+		"$(grep -c 'at 5000 Hz' "$T/csv") == 1 && $(grep -c 'at 5000 Hz, not 20000' "$T/err") == 1 && $(wc -l <"$T/err") == 1" \
+		"$(cat "$T/err" "$T/csv")"
+}
+
+# flamegraph.pl takes the folded stacks, and makes a picture of them.
+test_folded() {
+	start_flood
+	for seconds in 1 4 16 64; do
+		with_netto -f $seconds
+		[ "$(awk '/^rx_softirq;/ { n += $NF } END { print n + 0 }' "$T/csv")" -lt 200 ] || break
+	done
+	stop_flood
+	check "-f: folded stacks, the event first" \
+		"$(grep -vcE '^(rx_softirq|tx_softirq|recv|send|conn|hardirq|tcp_work|napi_thread|net_worker|busy_poll)(;[^ ;]+)* [1-9][0-9]*$' "$T/csv") == 0 &&
+		 $(grep -c '^rx_softirq;.*net_rx_action;.*process_backlog' "$T/csv") > 0" "$(cat "$T/csv")"
+	check "-f: each stack once" "$(sed 's/ [0-9]*$//' "$T/csv" | sort | uniq -d | grep -c .) == 0" \
+		"$(sed 's/ [0-9]*$//' "$T/csv" | sort | uniq -d)"
+	flamegraph=/usr/share/perl5/Devel/NYTProf/flamegraph.pl
+	[ -e $flamegraph ] || {
+		skip "flame graph" "there is no $flamegraph here"
 		return
 	}
-	ip netns exec $B iperf3 -s -1 -D
-	sleep 0.5
-	start_netto -c 600
-	softirqs >"$T/before"
-	ip netns exec $A iperf3 -t 2 -c 198.51.100.2 >"$T/load" 2>&1
-	softirqs >"$T/after"
-	stop_netto
-	for event in rx tx; do
-		kernel=$(($(grep $event "$T/after" | cut -d' ' -f2) - $(grep $event "$T/before" | cut -d' ' -f2)))
-		check "as many $event softirqs as in /proc/softirqs" \
-			"$(count all ${event}_softirq) >= 0.98 * $kernel && $(count all ${event}_softirq) <= 1.02 * $kernel + 20 &&
-			 $kernel > 500" "$(count all ${event}_softirq), $kernel"
-	done
-	check "tx_softirq takes time" "$(ns all tx_softirq) > 500 * $(count all tx_softirq)" "$(ns all tx_softirq) ns"
+	perl $flamegraph "$T/csv" >"$T/svg" 2>"$T/load"
+	check "flamegraph.pl makes a picture of it" \
+		"$(grep -c '</svg>' "$T/svg") == 1 && $(grep -c 'rx_softirq (' "$T/svg") >= 1 && $(wc -c <"$T/load") == 0" "$(cat "$T/load")"
 }
 
+# --- Softirqs, intervals ---
+
 softirqs() {
-	awk '/NET_[RT]X/ { s = 0; for (i = 2; i <= NF; i++) s += $i; print tolower(substr($1, 5, 2)), s }' /proc/softirqs
+	awk '/NET_[RT]X:/ { s = 0; for (i = 2; i <= NF; i++) s += $i; n[$1] = s } END { print n["NET_RX:"], n["NET_TX:"] }' /proc/softirqs
+}
+
+# NET_TX comes of a shaper that lets packets go later.
+test_softirq_counts() {
+	net_up
+	COUNTER=softirqs HZ=0 measure "$LOAD" udpsend $A $B $ADDRESS 1009 0 100000 sleep
+	check_counted 1 "as many NET_RX softirqs as in /proc/softirqs" "$(count all rx_softirq)" "$(counted 1) >= 1000"
+	if ip netns exec $A "$TC" qdisc add dev a1 root tbf rate 20mbit burst 20kb latency 20ms 2>"$T/try"; then
+		COUNTER=softirqs HZ=0 measure "$LOAD" tcppath $A $B $ADDRESS 1 0 0 65000
+		check_counted 2 "as many NET_TX softirqs as in /proc/softirqs" "$(count all tx_softirq)" \
+			"$(counted 2) > 0 && $(ns all tx_softirq) > 0"
+	else
+		skip "NET_TX" "no tbf here: $(cat "$T/try")"
+	fi
+	net_down
 }
 
 test_two_at_once() {
-	"$NETTO" -c 3 >"$T/csv1" 2>"$T/err1" &
+	"$NETTO" -c 2 >"$T/csv1" 2>"$T/err1" &
 	one=$!
-	sleep 0.5
-	"$NETTO" -c 1.5 >"$T/csv2" 2>"$T/err2"
+	"$NETTO" -c 1 >"$T/csv2" 2>"$T/err2"
 	two=$?
 	wait $one
 	check "two at once: both measure" "$? == 0 && $two == 0" "$(cat "$T/err1" "$T/err2")"
@@ -103,92 +147,118 @@ test_two_at_once() {
 		cp "$T/csv$n" "$T/csv"
 		conserved "two at once, $n"
 	done
-	check "two at once: each for its own time" \
-		"$(awk -F, '$5 == "elapsed" { print $6 }' "$T/csv1") > 2.9e9 && $(run_row elapsed 6) < 1.7e9"
 }
 
 test_intervals() {
-	"$NETTO" -c 0.4 5 >"$T/csv" 2>"$T/err"
+	with_netto -c 0.4 5
 	check "5 intervals: 5 reports, one header" \
 		"$(grep -c ,elapsed, "$T/csv") == 5 && $(grep -c ^time, "$T/csv") == 1" "$(cat "$T/csv")"
 	conserved "5 intervals"
-	check "intervals join without a gap" \
-		"$(awk -F, '$5 == "elapsed" { s += $6 } END { print s }' "$T/csv") > 1.98e9 &&
-		 $(awk -F, '$5 == "elapsed" { s += $6 } END { print s }' "$T/csv") < 2.05e9" "$(grep elapsed "$T/csv")"
+	# Times are in milliseconds, and the clock of the day may be slewed by 0.05 %.
+	check "intervals join without a gap: each lasts from the time of the one before to its own" "$(awk -F, '
+		$5 == "elapsed" {
+			if (last && ($1 - last - $6 / 1e9) ^ 2 > (0.002 + 0.0005 * $6 / 1e9) ^ 2)
+				bad++
+			last = $1
+		}
+		END { print bad + 0 }' "$T/csv") == 0" "$(grep elapsed "$T/csv")"
 	check "12 fields in each row" "$(awk -F, 'NF != 12' "$T/csv" | wc -l) == 0" "$(awk -F, 'NF != 12' "$T/csv")"
-	"$NETTO" 0.2 2 >"$T/text"
+	with_netto 0.2 2
 	check "text: the same number of fields in each row of the table" \
-		"$(awk '/^ ?(CPU| all|[ 0-9]+[0-9]) / { n[NF] } END { for (i in n) c++; print c }' "$T/text") == 1" "$(cat "$T/text")"
+		"$(awk '/^ ?(CPU| all|[ 0-9]+[0-9]) / { n[NF] } END { for (i in n) c++; print c }' "$T/csv") == 1" "$(cat "$T/csv")"
 }
+
+# --- Signals ---
 
 test_signals() {
 	for signal in INT TERM HUP; do
 		start_netto 600
-		sleep 0.3
 		kill -$signal "$netto"
 		wait "$netto"
 		check "SIG$signal: a report of what was measured, exit status 0" "$? == 0 && $(grep -c '^ all' "$T/csv") == 1" \
 			"$(cat "$T/csv" "$T/err")"
 	done
 	start_netto 0.3 0
-	sleep 1
-	stop_netto
-	check "COUNT 0: until interrupted" "$? == 0 && $(grep -c '^ all' "$T/csv") >= 3" "$(cat "$T/csv")"
-	sh -c "trap '' HUP; exec $NETTO -c 0.5" >"$T/csv" 2>"$T/err" &
+	wait_for sh -c "[ \$(grep -c '^ all' '$T/csv') -ge 3 ]"
+	kill -INT "$netto"
+	wait "$netto"
+	check "COUNT 0: until interrupted" "$? == 0 && $(grep -c '^ all' "$T/csv") >= 4" "$(cat "$T/csv")"
+	: >"$T/err"
+	sh -c "trap '' HUP; exec $NETTO -cv 0.5" >"$T/csv" 2>"$T/err" &
 	netto=$!
-	sleep 0.3
+	wait_for is_measuring
 	kill -HUP $netto
 	wait $netto
-	check "nohup is respected" "$? == 0 && $(run_row elapsed 6) > 450000000" "$(cat "$T/csv" "$T/err")"
+	check "nohup is respected" "$? == 0 && $(run_row elapsed 6) >= 500000000" "$(cat "$T/csv" "$T/err")"
 }
 
-# CPU time of CPU 1's ksoftirqd, ns.
-ksoftirqd() {
-	for t in /proc/[0-9]*; do
-		[ "$(cat "$t/comm" 2>/dev/null)" != ksoftirqd/1 ] || cut -d ' ' -f 1 "$t/schedstat"
+# ends WHO: true if that process ends. The limit is only for what hangs.
+ends() {
+	for _ in $(seq 100); do
+		kill -0 "$1" 2>/dev/null || return 0
+		sleep 0.1
 	done
+	return 1
 }
 
-# What NET_RX runs in: known of the sender's, and made so by RPS to another CPU and a small budget.
-test_contexts() {
-	wait_for sh -c "! pgrep -x load >/dev/null"
-	HZ=2000 measure load udpflood 1 0 0
-	check "a flood over loopback: NET_RX runs in the sender's local_bh_enable ($(context bh_enable 0) %)" \
-		"$(context bh_enable 0) > 90" "$(grep -e ,context, "$T/csv")"
-	net_up
-	ip netns exec $A sh -c 'echo 2 >/sys/class/net/lo/queues/rx-0/rps_cpus'
-	load burn 60 1 >/dev/null &
+# Whether netto ends by the signals: 1 or 0; it is killed if it does not.
+ended_by() { # SIGNAL...
+	for signal; do
+		kill "-$signal" "$netto"
+		sleep 0.3
+	done
+	if ends "$netto"; then
+		echo 1
+	else
+		kill -KILL "$netto"
+		echo 0
+	fi
+}
+
+# A reader that takes nothing, until the test is over.
+test_stalled_reader() {
+	rm -f "$T/fifo"
+	mkfifo "$T/fifo"
+	tail -f /dev/null <"$T/fifo" &
+	reader=$!
+	"$NETTO" -c -s 1000 0.05 0 >"$T/fifo" 2>"$T/err" &
+	netto=$!
+	wait_for sh -c "grep -q pipe_write /proc/$netto/wchan || ! kill -0 $netto 2>/dev/null"
+	known_fault 19 "a reader that stalls: a second signal ends netto at once" "$(ended_by TERM TERM) == 1" "$(cat "$T/err")"
+	kill $reader
+	wait 2>/dev/null
+}
+
+test_short_intervals() {
+	taskset -c 0 "$LOAD" burn 600 0 >/dev/null &
 	burner=$!
-	HZ=2000 measure load udpsend $A $A 127.0.0.1 200000 0 10000
+	: >"$T/err"
+	taskset -c 0 nice -n 10 "$NETTO" -cv -F 10000 -t 100 -s 1000 0.001 0 >/dev/null 2>"$T/err" &
+	netto=$!
+	wait_for is_measuring
+	sleep 1
+	known_fault 19 "intervals shorter than their report: a signal ends netto" "$(ended_by TERM) == 1" "$(tail -n 3 "$T/err")"
 	kill $burner
-	wait $burner 2>/dev/null
-	check "RPS to a busy CPU: NET_RX runs where its interrupt ends ($(context irq_exit 1) % of $(ns 1 rx_softirq) ns)" \
-		"$(context irq_exit 1) > 85 && $(ns 1 rx_softirq) > 10000000" "$(grep -e ,context, "$T/csv")"
-	# Packets come evenly, so as many are not known to be over it as the CPU is not known to be idle: where tasks are hidden, their
-	# switch to the idle task is too.
-	HZ=0 measure ip netns exec $A "$LOAD" udpsend $A $A 127.0.0.1 20000 0 100000
-	check "RPS to an idle CPU: it runs over the idle task ($(context idle 1) %), without samples too" \
-		"$(context idle 1) > 95 * $(ns 1 idle) / $(run_row elapsed 6) && $(ns 1 idle) > 0.5 * $(run_row elapsed 6)" \
-		"$(grep -e ,context, -e ,unseen, "$T/csv")"
-	# With a budget of one packet NET_RX is not done while there are more, and is left to ksoftirqd: a flood that two CPUs' worth
-	# of sending keeps up.
-	sysctl -n net.core.netdev_budget net.core.dev_weight >"$T/budget"
-	sysctl -q net.core.netdev_budget=1 net.core.dev_weight=1
-	start_netto -c -F 2000 600
-	before=$(ksoftirqd)
-	ip netns exec $A "$LOAD" udpflood 2 0 0 64 >"$T/load" 2>&1
-	took=$(($(ksoftirqd) - before))
-	stop_netto
-	sysctl -q net.core.netdev_budget="$(sed -n 1p "$T/budget")" net.core.dev_weight="$(sed -n 2p "$T/budget")"
-	net_down
-	conserved "ksoftirqd"
-	told=$(awk -F, '$3 == "context" && $4 == 1 && $5 == "rx_softirq/ksoftirqd" { print $6 }' "$T/csv")
-	# The kernel's figure is of all softirqs there, and of what comes between them: with one packet each that is a good part.
-	check "a budget of one packet: ksoftirqd does much of it ($(context ksoftirqd 1) %), ${told:-0} ns of the $took that the kernel accounts to it" \
-		"${told:-0} > 50000000 && $told < 1.02 * $took && $told > 0.5 * $took" "$(grep -e ,context, "$T/csv")"
+	wait 2>/dev/null
 }
 
-# netto -- COMMAND: its status, its streams, its signals.
+test_stopped() {
+	start_netto -c -F 0 0.3 0
+	wait_for grep -q ,elapsed, "$T/csv"
+	kill -STOP "$netto"
+	sleep 2
+	kill -CONT "$netto"
+	reports=$(grep -c ,elapsed, "$T/csv")
+	wait_for sh -c "[ \$(grep -c ,elapsed, '$T/csv') -ge $((reports + 4)) ]"
+	stop_netto
+	conserved "stopped and continued"
+	check "stopped and continued: one long interval" "$(awk -F, '$5 == "elapsed" && $6 > 1.9e9' "$T/csv" | wc -l) == 1" "$(grep elapsed "$T/csv")"
+	known_fault 19 "stopped and continued: what was not kept is not made up for in a burst" \
+		"$(grep ,elapsed, "$T/csv" | sed '$d' | awk -F, '$6 < 0.29e9' | wc -l) == 0" "$(grep elapsed "$T/csv")"
+}
+
+# --- netto -- COMMAND: its status, its streams, its signals ---
+
 test_command() {
 	"$NETTO" -c -F 0 -- sh -c 'sleep 0.3; echo of the command; cat; echo err >&2; exit 7' <<-END >"$T/out" 2>"$T/err"
 		from stdin
@@ -199,35 +269,23 @@ test_command() {
 		 $(sed -n 3p "$T/out" | grep -c '^time,host,') == 1 && $(grep -c . "$T/err") == 1" "$(cat "$T/out" "$T/err")"
 	sed 1,2d "$T/out" >"$T/csv"
 	conserved "-- COMMAND"
-	check "-- COMMAND: it is measured as long as it ran" "$(run_row elapsed 6) > 3e8 && $(run_row elapsed 6) < 6e8" \
-		"$(run_row elapsed 6)"
+	check "-- COMMAND: it is measured as long as it ran" "$(run_row elapsed 6) > 3e8" "$(run_row elapsed 6)"
 	"$NETTO" -c -F 0 -o "$T/csv" -- echo of the command >"$T/out" 2>"$T/err"
 	check "-o: the report goes to the file, the command's output does not" \
 		"$? == 0 && $(wc -l <"$T/out") == 1 && $(grep -c ,elapsed, "$T/csv") == 1 && $(grep -c 'of the command' "$T/csv") == 0" \
 		"$(cat "$T/out" "$T/err")"
-	"$NETTO" -F 0 -o "$T" 0.1 >"$T/out" 2>"$T/err"
-	check "-o: where nothing can be written: exit status 1" "$? == 1 && $(wc -l <"$T/err") == 1 && $(wc -c <"$T/out") == 0" \
-		"$(cat "$T/err")"
-	"$NETTO" -F 0 -o /dev/full 0.1 >"$T/out" 2>"$T/err"
-	check "-o: a full disk: exit status 1" "$? == 1 && $(grep -c 'No space' "$T/err") == 1" "$(cat "$T/err")"
-	"$NETTO" -F 0 -- "$T/none" >"$T/out" 2>"$T/err"
-	check "-- COMMAND: one that is not there: 127, and no report" \
-		"$? == 127 && $(wc -c <"$T/out") == 0 && $(grep -c '^netto: cannot run .*No such file' "$T/err") == 1" "$(cat "$T/out" "$T/err")"
-	"$NETTO" -F 0 -- "$T" >"$T/out" 2>"$T/err"
-	check "-- COMMAND: one that cannot be run: 126" "$? == 126 && $(grep -c '^netto: cannot run .*denied' "$T/err") == 1" "$(cat "$T/err")"
+	exits 127 '^netto: cannot run .*No such file' "-- COMMAND: one that is not there: 127, and no report" -F 0 -- "$T/none"
+	exits 126 '^netto: cannot run .*denied' "-- COMMAND: one that cannot be run: 126" -F 0 -- "$T"
 	"$NETTO" -F 0 -- sh -c 'kill -KILL $$' >"$T/out" 2>"$T/err"
 	check "-- COMMAND: one that a signal kills: 128 and its number, with a report" "$? == 137 && $(grep -c '^ all' "$T/out") == 1" \
 		"$(cat "$T/out" "$T/err")"
-	"$NETTO" -F 0 -- sh -c 'trap "" INT TERM; exec sleep 0.2' >"$T/out" 2>"$T/err"
-	check "-- COMMAND: 0" "$? == 0" "$(cat "$T/out" "$T/err")"
 	# Signals are the command's, which may go on for a while.
 	for signal in INT TERM HUP USR1; do
 		: >"$T/err"
 		# jobs in the background ignore SIGINT, and no trap helps
-		env --default-signal=INT "$NETTO" -v -F 0 -- sh -c "trap 'echo got $signal; sleep 0.3; exit 5' $signal; sleep 60 & wait" >"$T/out" 2>"$T/err" &
+		env --default-signal=INT "$NETTO" -v -F 0 -- sh -c "trap 'echo got $signal; sleep 0.3; exit 5' $signal; echo ready; sleep 60 & wait" >"$T/out" 2>"$T/err" &
 		netto=$!
-		wait_for is_measuring
-		sleep 0.3
+		wait_for grep -q ready "$T/out"
 		kill -$signal "$netto"
 		wait "$netto"
 		check "-- COMMAND: SIG$signal is the command's, and what it did is reported" \
@@ -236,11 +294,11 @@ test_command() {
 	pkill -f '^sleep 60$'
 	# A second signal ends netto, and nothing that it started outlives it.
 	for signal in INT KILL; do
-		: >"$T/err"
-		"$NETTO" -v -F 0 -- sh -c "trap '' INT; exec sleep 61" >"$T/out" 2>"$T/err" &
+		: >"$T/out"
+		"$NETTO" -v -F 0 -- sh -c "trap '' INT; echo ready; exec sleep 61" >"$T/out" 2>"$T/err" &
 		netto=$!
-		wait_for is_measuring
-		sleep 0.3
+		wait_for grep -q ready "$T/out"
+		wait_for pgrep -f '^sleep 61$' >/dev/null
 		kill -$signal "$netto"
 		sleep 0.3
 		kill -$signal "$netto" 2>/dev/null
@@ -248,43 +306,68 @@ test_command() {
 		status=$?
 		wait_for sh -c "! pgrep -f '^sleep 61$' >/dev/null"
 		check "-- COMMAND: a second SIG$signal ends it at once, and the command with it" \
-			"$status > 128 && $(pgrep -fc '^sleep 61$') == 0 && $(wc -c <"$T/out") == 0" "$status, $(cat "$T/out" "$T/err")"
+			"$status > 128 && $(pgrep -fc '^sleep 61$') == 0 && $(wc -l <"$T/out") == 1" "$status, $(cat "$T/out" "$T/err")"
 	done
 	NETTO_WITHOUT='bpf perf' "$NETTO" -- sh -c 'echo ran; exit 4' >"$T/out" 2>"$T/err"
 	check "-- COMMAND: where nothing can be measured, its status all the same" "$? == 4 && $(grep -c '^ran' "$T/out") == 1" \
 		"$(cat "$T/out" "$T/err")"
 	setpriv --reuid 65534 --clear-groups "$NETTO" -- echo ran >"$T/out" 2>"$T/err"
 	check "-- COMMAND: it is not run by a netto that fails" "$? == 1 && $(wc -c <"$T/out") == 0" "$(cat "$T/out" "$T/err")"
-	caps=$(awk '/CapEff/ { print $2 }' /proc/self/status)
 	"$NETTO" -F 0 -o "$T/text" -- grep -h -e CapEff -e SigBlk -e SigIgn /proc/self/status >"$T/out"
 	grep -h -e CapEff -e SigBlk -e SigIgn /proc/self/status >"$T/own"
 	check "-- COMMAND: it has all capabilities and signals that netto was given" "$(cmp "$T/out" "$T/own" && echo 1 || echo 0)" \
 		"$(cat "$T/out" "$T/own")"
-	for bad in "-- " "5 -- true" "-c -f -- true" "-t x -- true"; do
-		# shellcheck disable=SC2086 # words
-		"$NETTO" $bad >"$T/out" 2>"$T/err"
-		check "bad usage ($bad): exit status 2, one line on stderr" "$? == 2 && $(wc -l <"$T/err") == 1 && $(wc -c <"$T/out") == 0" \
-			"$(cat "$T/err" "$T/out")"
+}
+
+# exits STATUS PATTERN WHAT OPTIONS...: one line on stderr that has it, and nothing on stdout
+exits() {
+	status=$1 pattern=$2 what=$3
+	shift 3
+	"$NETTO" "$@" >"$T/out" 2>"$T/err"
+	check "$what" "$? == $status && $(wc -l <"$T/err") == 1 && $(grep -c -e "$pattern" "$T/err") == 1 && $(wc -c <"$T/out") == 0" \
+		"$(cat "$T/err" "$T/out")"
+}
+
+# --- Output, messages, what is left behind ---
+
+test_output() {
+	for bad in "0" "-1" "1 x" "1 2 3" "--nope" "1e3" "-- " "5 -- true" "-c -f -- true" "-t x -- true"; do
+		exits 2 '^netto: ' "bad usage ($bad): exit status 2, one line on stderr" $bad
 	done
+	"$NETTO" 0.1 >/dev/full 2>"$T/err"
+	check "a full disk is exit status 1" "$? == 1 && $(grep -c '^netto: cannot write the report: No space' "$T/err") == 1" \
+		"$(cat "$T/err")"
+	{ "$NETTO" 0.3 2>"$T/err"; echo $? >"$T/status"; } | true
+	check "a closed pipe is exit status 1" "$(cat "$T/status") == 1 && $(grep -c 'Broken pipe' "$T/err") == 1" "$(cat "$T/err")"
+	"$NETTO" --help >/dev/full 2>"$T/err"
+	check "--help on a full disk is exit status 1" "$? == 1" "$(cat "$T/err")"
+	exits 1 '.' "-o: where nothing can be written: exit status 1" -F 0 -o "$T" 0.1
+	exits 1 'No space' "-o: a full disk: exit status 1" -F 0 -o /dev/full 0.1
+	with_netto -c 0.1
+	check "stderr is empty when nothing is wrong" "$(wc -c <"$T/err") == 0" "$(cat "$T/err")"
+	setpriv --reuid 65534 --clear-groups "$NETTO" 1 >"$T/out" 2>"$T/err"
+	check "not root: exit status 1, with a cure" "$? == 1 && $(grep -c 'run it as root' "$T/err") == 1" "$(cat "$T/err")"
 }
 
 # The time left, on a terminal alone, and not in a short run or with a command.
 test_progress() {
 	on_terminal() { # COMMAND: what its stderr shows
 		script -qec "$1" "$T/typescript" >/dev/null </dev/null
-		grep -c 's left' "$T/typescript"
+		tr '\r' '\n' <"$T/typescript" >"$T/shown"
+		grep -c 's left' "$T/shown"
 	}
-	check "a run of 2.5 s tells on a terminal what is left" "$(on_terminal "$NETTO -F 0 2.5 >/dev/null") >= 1" "$(cat "$T/typescript")"
-	check "it counts down, and clears the line" \
-		"$(tr '\r' '\n' <"$T/typescript" | sed -n 's/^netto: \([0-9]*\) s left.*/\1/p' | tr -d '\n') == 321 &&
-		 $(tr '\r' '\n' <"$T/typescript" | grep -c '^ \{30\}$') == 3" "$(od -c "$T/typescript")"
-	check "none in a run of 1 s" "$(on_terminal "$NETTO -F 0 1 >/dev/null") == 0" "$(cat "$T/typescript")"
-	check "none with a command" "$(on_terminal "$NETTO -F 0 -- sleep 2.5 >/dev/null") == 0" "$(cat "$T/typescript")"
+	check "a run of 2.5 s tells on a terminal what is left" "$(on_terminal "$NETTO -F 0 2.5 >/dev/null") >= 1" "$(cat "$T/shown")"
+	check "it counts down, and clears the line" "$(awk '
+		/^netto: [0-9]+ s left/ { if ($2 >= last && last || $2 > 3) bad++; last = $2; left++ }
+		/^ +$/ { cleared++ }
+		END { print (left > 0 && cleared >= left && !bad) }' "$T/shown")" "$(cat "$T/shown")"
+	check "none in a run of 1 s" "$(on_terminal "$NETTO -F 0 1 >/dev/null") == 0" "$(cat "$T/shown")"
+	check "none with a command" "$(on_terminal "$NETTO -F 0 -- sleep 2.5 >/dev/null") == 0" "$(cat "$T/shown")"
 	"$NETTO" -F 0 2.5 >"$T/out" 2>"$T/err"
 	check "none where stderr is no terminal" "$(wc -c <"$T/err") == 0" "$(cat "$T/err")"
 }
 
-# Two packages of 20 and 30 W, one of whose counters wraps, and parts that do not count, in a /sys/class that this makes up.
+# Two packages, one of whose counters wraps, and parts that do not count, in a /sys/class that this makes up.
 test_energy() {
 	cat >"$T/energy" <<-'END'
 		mount -t tmpfs none /sys/class || exit 77
@@ -296,17 +379,15 @@ test_energy() {
 		}
 		zone 0 package-0 1000000
 		zone 1 psys 5000000
-		zone 2 package-1 262120000000
-		i=0
-		while sleep 0.1; do
-			i=$((i + 1))
-			zone 0 package-0 $((1000000 + i * 2000000))
-			zone 1 psys $((5000000 + i * 90000000))
-			zone 2 package-1 $(((262120000000 + i * 3000000) % 262143328850))
-		done &
-		"$1" -c -F 0 3 >"$2/csv"
+		zone 2 package-1 262143000000
+		: >"$2/measuring"
+		# Within netto's time: 7 J of one package, and 11 J of the other, whose counter wraps.
+		"$1" -c -F 0 -o "$2/csv" -- sh -c "
+			echo 8000000 >/sys/class/powercap/intel-rapl:0/energy_uj
+			echo 90000000 >/sys/class/powercap/intel-rapl:1/energy_uj
+			echo $((262143000000 + 11000000 - 262143328850)) >/sys/class/powercap/intel-rapl:2/energy_uj
+			sleep 1"
 		"$1" -F 0 0.5 >"$2/text"
-		kill $!
 	END
 	start_flood
 	unshare -m sh "$T/energy" "$NETTO" "$T" 2>"$T/err"
@@ -318,23 +399,17 @@ test_energy() {
 	fi
 	joules=$(run_row package_energy_uj 8)
 	share=$(awk -F, '$3 == "event" && $4 == "all" && $5 == "net" { print $7 }' "$T/csv")
-	check "energy: the packages, of 20 and 30 W, less what a step of the loop takes, used $joules uJ in 3 s" \
-		"$joules > 0.6 * 150e6 && $joules <= 1.05 * 150e6 && $joules % 1000000 == 0" "$(grep energy "$T/csv")"
+	check "energy: the packages used 7 and 11 J" "$joules == 18000000" "$(grep energy "$T/csv")"
 	check "energy: $(run_row net_power_mw 8) mW are the share of net ($share %)" \
-		"$(run_row net_power_mw 8) - $joules / 1e3 / ($(run_row elapsed 6) / 1e9) * $share / 100 < 2 &&
-		 $joules / 1e3 / ($(run_row elapsed 6) / 1e9) * $share / 100 - $(run_row net_power_mw 8) < 2 && $share > 1" "$(cat "$T/csv")"
+		"($(run_row net_power_mw 8) - $joules / 1e3 / ($(run_row elapsed 6) / 1e9) * $share / 100) ^ 2 < 4 && $share > 0" "$(cat "$T/csv")"
 	check "energy: in the last line of the text" "$(tail -n 1 "$T/text" | grep -c "; power [0-9.]* W, net's share [0-9.]* W$") == 1" "$(tail -n 1 "$T/text")"
-	"$NETTO" -c -F 0 0.1 >"$T/csv"
-	if [ -e /sys/class/powercap/intel-rapl:0 ]; then
-		skip "energy: none where it is not known" "this machine counts it"
-	else
-		check "energy: none where it is not known" "$(grep -c -e energy -e power "$T/csv") == 0" "$(grep -e energy -e power "$T/csv")"
-	fi
 }
 
 test_nothing_stays() {
 	start_netto 600
 	check "its programs are recognised in bpftool" "$(bpftool prog | grep -c netto_) >= 4" "$(bpftool prog)"
+	caps=$(awk '/CapEff/ { print $2 }' "/proc/$netto/status")
+	check "capabilities are dropped but CAP_BPF ($caps)" "$((0x$caps)) == $((1 << 39))"
 	kill -KILL "$netto"
 	wait "$netto" 2>/dev/null
 	wait_for sh -c "! bpftool prog | grep -q netto_ && ! bpftool map | grep -q netto"
@@ -342,107 +417,19 @@ test_nothing_stays() {
 		"$(bpftool prog | grep netto)"
 }
 
-test_output() {
-	"$NETTO" 0.1 >/dev/full 2>"$T/err"
-	check "a full disk is exit status 1" "$? == 1 && $(grep -c '^netto: cannot write the report: No space' "$T/err") == 1" \
-		"$(cat "$T/err")"
-	{ "$NETTO" 0.3 2>"$T/err"; echo $? >"$T/status"; } | true
-	check "a closed pipe is exit status 1" "$(cat "$T/status") == 1 && $(grep -c 'Broken pipe' "$T/err") == 1" "$(cat "$T/err")"
-	"$NETTO" --help >/dev/full 2>"$T/err"
-	check "--help on a full disk is exit status 1" "$? == 1" "$(cat "$T/err")"
-	"$NETTO" -c 0.1 >"$T/csv" 2>"$T/err"
-	check "stderr is empty when nothing is wrong" "$(wc -c <"$T/err") == 0" "$(cat "$T/err")"
-	for bad in "0" "-1" "1 x" "1 2 3" "--nope" "1e3"; do
-		# shellcheck disable=SC2086 # words
-		"$NETTO" $bad >"$T/out" 2>"$T/err"
-		check "bad usage ($bad): exit status 2, one line on stderr" \
-			"$? == 2 && $(wc -l <"$T/err") == 1 && $(grep -c '^netto: ' "$T/err") == 1 && $(wc -c <"$T/out") == 0" \
-			"$(cat "$T/err" "$T/out")"
-	done
-	setpriv --reuid 65534 --clear-groups "$NETTO" 1 >"$T/out" 2>"$T/err"
-	check "not root: exit status 1, with a cure" "$? == 1 && $(grep -c 'run it as root' "$T/err") == 1" "$(cat "$T/err")"
-}
-
-# What the README and DESIGN promise of cost.
-test_costs() {
-	start_netto -c 600
-	peak=$(peak)
-	caps=$(awk '/CapEff/ { print $2 }' "/proc/$netto/status")
-	ready=$(sed -n 's/.*ready after \([0-9.]*\) s/\1/p' "$T/err")
-	sleep 2
-	stop_netto
-	check "memory: at most 16 MB at its peak ($peak kB)" "$peak <= 16384"
-	check "start-up: at most 0.2 s ($ready s)" "$ready <= 0.2"
-	check "it sleeps while measuring" "$(run_row self_user 6) + $(run_row self_kernel 6) < 10000000" \
-		"$(run_row self_user 6) ns user, $(run_row self_kernel 6) ns kernel"
-	check "capabilities are dropped but CAP_BPF ($caps)" "$((0x$caps)) == $((1 << 39))"
-}
-
-# The same load seen by perf at the same time, in the same window: as large a share of all CPU time lies below
-# net_rx_action. netto takes the samples that are due while rx_softirq owns a CPU. (Not every kernel takes samples of idle
-# CPUs: so the share is of those that were due.) The 95 % intervals of both must overlap. perf's frequency is another one:
-# of two timers in step one would see what the other's interrupt leaves behind.
-test_perf() {
-	command -v perf >/dev/null || {
-		skip "samples against those of perf" "there is no perf here"
-		return
-	}
+# At most 16 MB and 1 MB a CPU for the stacks: the peak of the whole process, its report included.
+test_memory() {
 	start_flood
-	# -m: with less room perf loses samples on busy CPUs
-	perf record -q -a -g -m 4096 -e cpu-clock -F 887 -k CLOCK_REALTIME -o "$T/perf" -- \
-		"$NETTO" -c -s 1000000 8 >"$T/csv" 2>"$T/load"
+	"$LOAD" peak "$NETTO" -c -t 10 3 >"$T/out" 2>"$T/peak"
 	stop_flood
-	theirs=$(perf script -i "$T/perf" -F time,ip,sym 2>>"$T/load" |
-		awk -v end="$(tail -n 1 "$T/csv" | cut -d, -f1)" -v elapsed="$(run_row elapsed 6)" '
-			$1 ~ /^[0-9]+[.][0-9]+:$/ { count = $1 + 0 >= end - elapsed / 1e9 && $1 + 0 <= end }
-			/net_rx_action/ && count { n++; count = 0 }
-			END { print n + 0 }')
-	mine=$(awk -F, '$3 == "stack" && $5 ~ "net_rx_action" { s += $8 } END { print s + 0 }' "$T/csv")
-	seen=$(awk "BEGIN {
-		n = $(wall all) * 997e-9
-		m = $(wall all) * 887e-9
-		p = $mine / n
-		q = $theirs / m
-		print p, q, 1.96 * (sqrt(p * (1 - p) / n) + sqrt(q * (1 - q) / m))
-	}")
-	check "as large a share of samples in net_rx_action as perf has: $seen" \
-		"$(echo "$seen" | awk '{ print ($1 > $2 ? $1 - $2 : $2 - $1) " < " $3 " && " $1 " > 0.05" }')" "$(cat "$T/load")"
-	rm -f "$T/perf"
-}
-
-# The report opens in a browser: flamegraph.pl takes it, and makes a picture of it.
-test_flamegraph() {
-	flamegraph=/usr/share/perl5/Devel/NYTProf/flamegraph.pl
-	[ -e $flamegraph ] || {
-		skip "flame graph" "there is no $flamegraph here"
-		return
-	}
-	start_flood
-	"$NETTO" -f 1 2>"$T/err" | perl $flamegraph >"$T/svg" 2>"$T/load"
-	stop_flood
-	check "flamegraph.pl makes a picture of it" \
-		"$(grep -c '</svg>' "$T/svg") == 1 && $(grep -c 'rx_softirq (' "$T/svg") >= 1 && $(wc -c <"$T/load") == 0" \
-		"$(cat "$T/err" "$T/load")"
+	peak=$(sed -n 's/^peak_kb=//p' "$T/peak")
+	check "memory: at most 16 MB at the peak, and 1 MB a CPU for stacks ($peak kB)" "${peak:-0} > 0 && ${peak:-0} <= 16384 + 1024 * $(nproc)" "$(cat "$T/peak")"
 }
 
 trap 'net_down; restore_sysctls' EXIT
-start_flood
-NETTO_WITHOUT='' with_netto -c 0.5
-stop_flood
-check "samples by the clock that this machine has" "$(run_row samples 8) > 20" "$(grep samples "$T/csv")"
-test_samples
-test_sample_options
-test_perf
-test_flamegraph
-test_traffic
-test_softirq_counts
-test_two_at_once
-test_intervals
-test_signals
-test_contexts
-test_command
-test_progress
-test_energy
-test_nothing_stays
-test_output
-test_costs
+shift
+[ $# -gt 0 ] || set -- samples sample_limits folded softirq_counts two_at_once intervals signals stalled_reader short_intervals \
+	stopped command output progress energy nothing_stays memory
+for name; do
+	test_"$name"
+done

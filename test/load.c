@@ -1202,6 +1202,20 @@ static void run_only(void)
 	execute_with(keep);
 }
 
+/* On stderr, so that the command's output stays as it is: the most memory that it had, kB. */
+static void run_peak(void)
+{
+	struct rusage usage;
+	int status;
+	pid_t child = must(fork(), "fork");
+
+	if (!child)
+		execute();
+	must(wait4(child, &status, 0, &usage), "wait4");
+	fprintf(stderr, "peak_kb=%ld\n", usage.ru_maxrss);
+	exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
 /* Where a system call fails: ENOSYS is 38, EPERM is 1. */
 static void run_refused(void)
 {
@@ -1283,6 +1297,7 @@ static const struct load loads[] = {
 	RUN(uncap, uncap, "CAP|all COMMAND [ARG]...", "run it without a capability"),
 	RUN(only, only, "CAP,... COMMAND [ARG]...", "run it with these capabilities alone"),
 	RUN(nobpf, refused, "ERRNO COMMAND [ARG]...", "run it where bpf() fails"),
+	RUN(peak, peak, "COMMAND [ARG]...", "run it, and say the most memory that it had"),
 	RUN(noperf, refused, "ERRNO COMMAND [ARG]...", "run it where perf_event_open() fails"),
 };
 /* clang-format on */

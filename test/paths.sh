@@ -1,26 +1,25 @@
 # shellcheck shell=sh
 # Real traffic through many paths of the stack: each must show in its stages, and in none once it is switched off. For a
 # virtual machine, in busybox's sh, and for this machine as far as its kernel has the paths. Runs as root; $1 = the name
-# of the test, $2... = some of the functions below, without their path_; all without.
+# of the test, $2... = some of the functions below, without their path_; all without. ALL=1: also what depends on time.
 #
 # Three namespaces: netto-a sends to netto-b, through the router netto-r (a0 - ra, rb - b0) or over a link that the two
 # have besides (a1 - b1). Each path is taken away before the next one, whose measurement shows that it is gone.
-# shellcheck disable=SC2034 # for lib.sh
+#
+# What a stage must show: a stage with the share p of net is missing in n samples with probability (1 - p)^n. Each that is
+# looked for has p >= 0.02 (twice that was seen on all kernels), and traffic goes on until there are 700 samples: 7e-7.
+# shellcheck disable=SC2034,SC2086,SC2154 # for lib.sh, and from it; words
 part=$1
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/samples.sh"
 [ "$part" != paths-host ] || UNSEEN=1
-
-A=netto-a R=netto-r B=netto-b
+R=netto-r
 ROUTED=203.0.113.1 ROUTED6=2001:db8:b::1
-DIRECT=192.0.2.2 DIRECT6=2001:db8:1::2
-XDP=${XDP:-/xdp.o}
+DIRECT=$ADDRESS DIRECT6=2001:db8:1::2
+SAMPLES=700
 
 # Where a measurement does not name one of these, it must not be there.
 STAGES="bridge forward_v4 forward_v6 nft nf_forward_v4 conntrack nat iptables tc xdp_generic vlan tunnel_rx tunnel_tx \
 wireguard flowtable udp_rx local_v4 local_v6"
-
-TC=$(which tc) # not the shell's own, which busybox's prefers
 
 router() { # COMMAND...
 	"$IP" netns exec $R "$@"
@@ -113,7 +112,7 @@ add_up_stages() {
 			split($5, n, "/")
 			ns[n[1]] += $6
 			samples[n[1]] += $8
-			total[n[1], n[2]] = $11
+			total[n[1], n[2]] += $11
 		}
 		END {
 			for (i in total) {
@@ -127,44 +126,40 @@ add_up_stages() {
 		}' "$T/csv" >"$T/stages"
 }
 
-field() { # EVENT/STAGE FIELD
-	awk -F, -v name="$1" -v field="$2" '
-		$3 == "stage" && $4 == "all" && $5 == name { n = $field } END { printf "%.0f", n }' "$T/csv"
-}
-
-# shows PATH STAGE PERCENT: of net's time, at least
-shows() {
-	seen=$(awk -v name="$2" '$1 == name { count = $2; ns = $3 } END { printf "%.0f %.0f", count, ns }' "$T/stages")
-	check "$1: $2 is there, with at least $3 % of net" \
-		"${seen% *} >= 20 && ${seen#* } >= $3 / 100 * $(ns all net)" "${seen% *} samples, ${seen#* } of $(ns all net) ns"
+# Of rows on standard input: the samples of net.
+samples_of_net() {
+	awk -F, '$3 == "stage" && $4 == "all" && $5 !~ "^(other|softirq|idle|io_worker)/" { n += $8 } END { print n + 0 }'
 }
 
 reached() { # ADDRESS
-	load udppath $A $B "$1" 0.01 0 1 >"$T/load" 2>&1 && [ "$(load_value sends)" = "$(load_value recvs)" ]
+	"$LOAD" udppath $A $B "$1" 0.01 0 1 >"$T/load" 2>&1 && [ "$(load_value sends)" = "$(load_value recvs)" ]
 }
 
-# through PATH ADDRESS STAGES [OTHERS]: measures traffic from a to an address of b. STAGES are those that must show, each
-# with the percentage of net's time that it must have at least, about half of what was seen; OTHERS may show. All others
-# of the list above must be in no sample; but local_v6 may be in a few, since IPv6 looks for neighbours and groups by
-# itself, and on this machine what its own traffic needs. LEAST: the part of the packets that must come through; where
-# it is not 0, no measurement begins before packets do. TIME, SIZE: seconds, and bytes
-# of a packet.
-through() {
-	path=$1 stages=$3 others=${4-} sends=0 recvs=0
-	[ "${LEAST:-1}" = 0 ] || wait_for reached "$2" || fail "$path: reaches $2" "$(cat "$T/load")"
-	# Again if a machine that was held up has let its receiver fall behind: a path that drops packets does so each time.
-	for attempt in 1 2 3; do
-		measure load udppath $A $B "$2" "${TIME:-1.5}" 0 1 "${SIZE:-64}" || return
-		sends=$(load_value sends) recvs=$(load_value recvs)
-		! awk "BEGIN { exit !($recvs >= ${LEAST:-0.99} * $sends && $sends > 500) }" || break
-		echo "note: $part: $path: attempt $attempt: $(cat "$T/load")"
+# Traffic for a second, and then until there are the samples, in at most 40 seconds.
+traffic() { # ADDRESS
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		"$LOAD" udppath $A $B "$1" "${seconds:-1}" 0 1 "${SIZE:-64}" || return
+		[ "$(tail -c +$((cut_size + 1)) "$T/reports" | samples_of_net)" -lt $SAMPLES ] || break
+		seconds=2
 	done
-	check "$path: the load did as told" "$recvs >= ${LEAST:-0.99} * $sends && $sends > 500" "$(cat "$T/load")"
+	seconds=
+}
+
+# through PATH ADDRESS STAGES [OTHERS]: measures traffic from a to an address of b. STAGES are those that must show; OTHERS
+# may. All others of the list above must be in no sample; but local_v6 may be in a few, since IPv6 looks for neighbours and
+# groups by itself, and on this machine what its own traffic needs. LOSS: packets need not come through; where they do, no
+# measurement begins before. SIZE: bytes of a packet.
+through() {
+	path=$1 stages=$3 others=${4-}
+	[ -n "${LOSS-}" ] || wait_for reached "$2" || fail "$path: reaches $2" "$(cat "$T/load")"
+	measure traffic "$2" || return
+	sends=$(load_value sends) recvs=$(load_value recvs)
 	shared_out "$path"
 	add_up_stages
+	enough=$(samples_of_net <"$T/csv")
 	for stage in $stages; do
-		shows "$path" "${stage%:*}" "${stage#*:}"
-		others="$others ${stage%:*}"
+		seen=$(awk -v name="$stage" '$1 == name { n = $2 } END { printf "%.0f", n }' "$T/stages")
+		check "$path: $stage is there: $seen of $enough samples" "$seen > 0 && $enough >= $SAMPLES" "$(cat "$T/stages")"
 	done
 	wrong=
 	while read -r stage count _; do
@@ -172,7 +167,7 @@ through() {
 		case $part,$stage in
 		*,local_v6 | paths-host,local_v4 | paths-host,udp_rx) few=10 ;;
 		esac
-		case " $others " in
+		case " $stages $others " in
 		*" $stage "*) continue ;;
 		esac
 		case " $STAGES " in
@@ -180,18 +175,22 @@ through() {
 		esac
 	done <"$T/stages"
 	check "$path: none of the other paths' stages" "$(echo "$wrong" | wc -w) == 0" "$wrong"
+	check "$path: less than 2 % of the samples unknown" "$(run_row samples_unknown 8) < 0.02 * $(run_row samples 8)" "$(grep samples_unknown "$T/csv")"
 }
 
+# --- With ALL=1: sample mode, which sees no hooks, and times ---
+
 by_samples() { # ADDRESS
-	MODE=sample
-	measure load udppath $A $B "$1" 1.5 0 1 64
-	MODE=
+	MODE=sample measure "$LOAD" udppath $A $B "$1" 1.5 0 1 64
 }
 
 # sampled PATH ADDRESS [EVENT [OTHER]]: of the events that no hook tells, sample mode sees this one, the other one perhaps, and
 # none besides.
 sampled() {
+	[ -n "${ALL-}" ] || return 0
+	session_of_all=$session session=
 	by_samples "$2"
+	session=$session_of_all
 	for event in napi_thread busy_poll net_worker io_worker; do
 		if [ "$event" = "${3-}" ]; then
 			check "$1, sample mode: $event is at least 3 % of net" "$(ns all $event) > 0.03 * $(ns all net)" "$(grep event,all "$T/csv")"
@@ -204,64 +203,58 @@ sampled() {
 # --- paths ----------------------------------------------------------------------------------
 
 path_udp4() {
-	through udp4 $DIRECT "udp_rx:2 local_v4:2"
+	through udp4 $DIRECT "udp_rx local_v4"
 	sampled udp4 $DIRECT
 }
 
-# Of what is traced 0.97 to 1.15 were seen, with CPUs that are sampled in step 0.05 to 0.6. The scheduler's own figure is no
-# measure: what the thread takes from where it wakes the receiver on counts for that (0.66 to 0.9 of what is traced). They are two
-# loads: again if a machine was held up in one of them. The last measurement is by samples.
+# What the thread takes by samples, as a part of what is traced: two loads. 0.97 to 1.15 were seen, and 0.05 to 0.6 with CPUs
+# that are sampled in step. The scheduler's own figure is no measure: what the thread takes from where it wakes the receiver
+# on counts for that.
 thread_by_samples() {
-	for attempt in 1 2 3; do
-		sampled_ns=$(ns all napi_thread)
-		measure load udppath $A $B $DIRECT 1.5 0 1 64 || return
-		agree="$(grep -c hook/napi_thread=tp_btf "$T/csv") == 1 && $sampled_ns > 0.75 * $(ns all napi_thread) &&
-			$sampled_ns < 1.3 * $(ns all napi_thread)"
-		! awk "BEGIN { exit !($agree) }" || break
-		echo "note: $part: threaded: attempt $attempt: $sampled_ns of $(ns all napi_thread) ns"
-		[ $attempt = 3 ] || by_samples $DIRECT
-	done
-	check "threaded: the thread's samples are what it takes as it is traced ($sampled_ns of $(ns all napi_thread) ns)" \
-		"$agree" "$(grep event,all "$T/csv")"
+	by_samples $DIRECT
+	sampled_ns=$(ns all napi_thread)
+	measure "$LOAD" udppath $A $B $DIRECT 1.5 0 1 64
+	ratio "$sampled_ns" "$(ns all napi_thread)"
 }
 
 # veth polls where there is XDP, and then in a thread if it is told so (from 5.12 on).
 path_threaded() {
-	try threaded ip -n $B link set b1 xdpdrv obj "$XDP" sec xdp || return
-	if ip netns exec $B sh -c 'echo 1 >/sys/class/net/b1/threaded' 2>"$T/try"; then
+	try threaded xdp_on || return
+	if threaded 1; then
+		through threaded $DIRECT "udp_rx local_v4"
+		check "threaded: the thread has them" "$(ns all napi_thread) > 0 && $(field stage all napi_thread/udp_rx 8) > 0" "$(grep -e event,all -e napi_thread "$T/csv")"
 		sampled threaded $DIRECT napi_thread
-		check "threaded: rx_softirq is less than the thread" "$(ns all rx_softirq) < $(ns all napi_thread)" "$(grep event,all "$T/csv")"
-		thread_by_samples
-		ip netns exec $B sh -c 'echo 0 >/sys/class/net/b1/threaded'
+		[ -z "${ALL-}" ] || check_median "threaded: the thread's samples are what it takes as it is traced" 0.75 1.3 thread_by_samples
+		threaded 0
 	else
 		skip threaded "no threaded NAPI in this kernel: $(cat "$T/try")"
 	fi
-	ip -n $B link set b1 xdpdrv off
+	xdp_off
 }
 
 path_udp6() {
-	through udp6 $DIRECT6 "udp_rx:2 local_v6:2"
+	through udp6 $DIRECT6 "udp_rx local_v6"
 }
 
 # Frames to another host's address: IPv4 throws them away.
 path_drop() {
 	ip -n $A neigh replace $DIRECT dev a1 lladdr 02:00:00:00:00:01 nud permanent
-	LEAST=0
+	LOSS=yes
 	through drop $DIRECT ""
-	LEAST=
+	LOSS=
 	check "drop: nothing came through" "$recvs == 0" "$(cat "$T/load")"
 	ip -n $A neigh del $DIRECT dev a1
 }
 
 path_route4() {
 	before=$(forwarded 4)
-	through route4 $ROUTED "forward_v4:2 udp_rx:1 local_v4:1"
+	through route4 $ROUTED "forward_v4 udp_rx local_v4"
 	check "route4: the router forwarded them" "$(forwarded 4) - $before >= $recvs"
 }
 
 path_route6() {
 	before=$(forwarded 6)
-	through route6 $ROUTED6 "forward_v6:2 udp_rx:1 local_v6:1"
+	through route6 $ROUTED6 "forward_v6 udp_rx local_v6"
 	check "route6: the router forwarded them" "$(forwarded 6) - $before >= $recvs"
 }
 
@@ -281,28 +274,27 @@ rules() {
 	printf '%s\n' "counter drop" "}" "}"
 }
 
-# With twice the rules the stage's time for each packet rises by what the softirq's traced time rises by.
 path_nft() {
 	SHORT=60
 	rules >"$T/rules"
 	try nft router nft -f "$T/rules" || return
-	: >"$T/twice"
-	passed=0 LEAST=0 TIME=2
-	for SIZE in $SHORT 64; do
-		through "nft, packets of $SIZE bytes" $ROUTED "nft:50 nf_forward_v4:50 forward_v4:50"
-		passed=$(($(nft_counter) - passed))
-		check "nft: the packets passed the rules" "$passed >= 0.99 * $sends" "$passed, $(cat "$T/load")"
-		echo "$passed $(ns all rx_softirq) $(field rx_softirq/nft 6) $(field rx_softirq/nft 9) $(field rx_softirq/nft 10)" \
-			>>"$T/twice"
-	done
-	LEAST='' TIME='' SIZE=''
+	passed=$(nft_counter)
+	LOSS=yes
+	through nft $ROUTED "nft nf_forward_v4 forward_v4"
+	LOSS=
+	check "nft: the packets passed the rules" "$(nft_counter) - $passed == $sends" "$(nft_counter), $sends"
+	[ -z "${ALL-}" ] || check_median "nft: what twice the rules take more, in the stage, as a part of the softirq's rise" 0.85 1.15 twice_the_rules
 	router nft flush ruleset
-	rise=$(awk '{ n++; for (i = 2; i <= 5; i++) ns[n, i] = $i / $1 }
-		END { print ns[2, 2] - ns[1, 2], ns[2, 3] - ns[1, 3], ns[2, 4] - ns[1, 5], ns[2, 5] - ns[1, 4] }' "$T/twice")
-	# shellcheck disable=SC2086 # words
-	set -- $rise
-	check "nft: with twice the rules a packet takes $1 ns more, the stage $2 ($3 to $4)" \
-		"$1 > 0 && $1 >= 0.95 * $3 && $1 <= 1.05 * $4" "$(cat "$T/twice")"
+}
+
+twice_the_rules() {
+	: >"$T/twice"
+	for size in $SHORT 64; do
+		passed=$(nft_counter)
+		measure "$LOAD" udppath $A $B $ROUTED 2 0 1 $size
+		echo "$(($(nft_counter) - passed)) $(ns all rx_softirq) $(field stage all rx_softirq/nft 6)" >>"$T/twice"
+	done
+	awk '{ rx = $2 / $1 - rx; nft = $3 / $1 - nft } END { print nft / rx }' "$T/twice"
 }
 
 path_nat() {
@@ -312,7 +304,7 @@ path_nat() {
 			chain postrouting { type nat hook postrouting priority 100; oifname "rb" masquerade; }
 		}
 	END
-	through nat $ROUTED "conntrack:1 nat:1" "nft forward_v4 nf_forward_v4 udp_rx local_v4"
+	through nat $ROUTED "conntrack nat" "nft forward_v4 nf_forward_v4 udp_rx local_v4"
 	# The first packet is not known to be translated yet.
 	check "nat: the packets were translated" "$(nft_counter) >= $recvs - 1" "$(nft_counter), $(cat "$T/load")"
 	router nft flush ruleset
@@ -327,9 +319,9 @@ path_flowtable() {
 		}
 	END
 	before=$(packets $R rb tx)
-	through flowtable $ROUTED "flowtable:3" "forward_v4 nf_forward_v4 nft conntrack udp_rx local_v4"
+	through flowtable $ROUTED "flowtable" "forward_v4 nf_forward_v4 nft conntrack udp_rx local_v4"
 	check "flowtable: the packets went through it" \
-		"$(packets $R rb tx) - $before >= $recvs && $(nft_counter) < 0.01 * $recvs" "$(nft_counter), $(cat "$T/load")"
+		"$(packets $R rb tx) - $before >= $recvs && $(nft_counter) < 0.5 * $recvs" "$(nft_counter), $(cat "$T/load")"
 	router nft flush ruleset
 }
 
@@ -342,7 +334,7 @@ path_iptables() {
 		echo "COMMIT"
 	} >"$T/rules"
 	try iptables router iptables-nft-restore "$T/rules" || return
-	through iptables $ROUTED "iptables:5 nft:20 nf_forward_v4:15" "forward_v4 udp_rx local_v4"
+	through iptables $ROUTED "iptables nft nf_forward_v4" "forward_v4 udp_rx local_v4"
 	counted=$(router iptables-nft -nvxL FORWARD | awk '$3 == "ACCEPT" { print $1 }')
 	check "iptables: all packets passed the rules" "$counted >= $recvs" "$counted, $(cat "$T/load")"
 	router nft flush ruleset
@@ -358,7 +350,7 @@ path_tc() {
 		# shellcheck disable=SC2086 # words
 		"$TC" -n $R filter add dev ra ingress protocol ip prio 2 u32 match u32 0 0 $what 2>"$T/try" && break
 	done
-	through tc $ROUTED "tc:2" "forward_v4 udp_rx local_v4"
+	through tc $ROUTED "tc" "forward_v4 udp_rx local_v4"
 	counted=$("$TC" -n $R -s qdisc show dev ra | sed -n 's/.*Sent [0-9]* bytes \([0-9]*\) pkt.*/\1/p' | tail -n 1)
 	check "tc: all packets came to the filters" "$counted >= $recvs" "$counted, $(cat "$T/load")"
 	"$TC" -n $R qdisc del dev ra clsact
@@ -366,10 +358,10 @@ path_tc() {
 
 path_xdp() {
 	try xdp ip -n $R link set dev ra xdpgeneric obj "$XDP" sec xdp || return
-	load udppath $A $B $ROUTED 0.1 0 1 1 >"$T/load" 2>&1
-	check "xdp: the program runs: it drops what has one byte" "$(load_value sends) > 10 && $(load_value recvs) == 0" \
+	"$LOAD" udppath $A $B $ROUTED 0.1 0 1 1 >"$T/load" 2>&1
+	check "xdp: the program runs: it drops what has one byte" "$(load_value sends) > 0 && $(load_value recvs) == 0" \
 		"$(cat "$T/load")"
-	through xdp $ROUTED "xdp_generic:2" "forward_v4 udp_rx local_v4"
+	through xdp $ROUTED "xdp_generic" "forward_v4 udp_rx local_v4"
 	ip -n $R link set dev ra xdpgeneric off
 }
 
@@ -383,7 +375,7 @@ path_bridge() {
 	ip -n $A addr add 198.18.0.1/24 dev a0
 	ip -n $B addr add 198.18.0.2/24 dev b0
 	before=$(packets $R rb tx)
-	through bridge 198.18.0.2 "bridge:3 udp_rx:1 local_v4:1"
+	through bridge 198.18.0.2 "bridge udp_rx local_v4"
 	check "bridge: the packets went over it" "$(packets $R rb tx) - $before >= $recvs"
 	ip -n $R link del br0
 }
@@ -392,7 +384,7 @@ path_vlan() {
 	try vlan ip -n $A link add link a1 name a2 type vlan id 5 || return
 	ip -n $B link add link b1 name b2 type vlan id 5
 	ends_up
-	through vlan 198.18.2.2 "vlan:3 udp_rx:2 local_v4:2"
+	through vlan 198.18.2.2 "vlan udp_rx local_v4"
 	ends_down vlan
 }
 
@@ -401,23 +393,15 @@ path_vxlan() {
 	try vxlan ip -n $A link add a2 type vxlan id 6 remote $DIRECT local 192.0.2.1 dstport 4789 dev a1 || return
 	ip -n $B link add b2 type vxlan id 6 remote 192.0.2.1 local $DIRECT dstport 4789 dev b1
 	ends_up
-	through vxlan 198.18.2.2 "tunnel_rx:1 udp_rx:2 local_v4:2" tunnel_tx
-	if grep -q hook/send=none "$T/csv"; then
-		skip "vxlan: tunnel_tx" "$(grep hook/send "$T/csv" | cut -d, -f5)"
-	else
-		shows vxlan tunnel_tx 5
-	fi
+	through vxlan 198.18.2.2 "tunnel_rx tunnel_tx udp_rx local_v4"
 	ends_down vxlan
 }
 
 path_wireguard() {
-	try wireguard ip -n $A link add a2 type wireguard || return
-	ip -n $B link add b2 type wireguard
-	join_peers $DIRECT
-	ends_up
-	LEAST=0.1
-	through wireguard 198.18.2.2 "wireguard:5 udp_rx:2 local_v4:2" tunnel_tx # of its workers
-	LEAST=
+	try wireguard wireguard_up || return
+	LOSS=yes
+	through wireguard 198.18.2.2 "wireguard udp_rx local_v4" tunnel_tx # of its workers
+	LOSS=
 	sampled wireguard 198.18.2.2 net_worker napi_thread # its NAPI is threaded in 7.3
 	ends_down wireguard
 }
@@ -429,10 +413,16 @@ ends_down() { # PATH
 }
 
 trap net_down EXIT
-net_up
 names="vlan vxlan wireguard threaded udp4 udp6 drop bridge xdp tc iptables nat flowtable nft route4 route6"
 shift
-[ $# = 0 ] || names=$*
-for name in $names; do
+for module in veth bridge 8021q vxlan wireguard nf_tables; do
+	modprobe $module 2>/dev/null # their functions are there when kallsyms is read
+done
+net_up
+REPORT=400000 INTERVAL=0.5
+begin_session -F 997 -s 0
+[ $# -gt 0 ] || set -- $names
+for name; do
 	path_"$name"
 done
+end_session

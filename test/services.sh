@@ -12,7 +12,7 @@
 # shellcheck disable=SC2034,SC2154 # for lib.sh, and from it
 part=${1:-services}
 . "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/samples.sh"
+
 
 HOST=203.0.113.1 CLIENT=203.0.113.2
 BRIDGED=172.17.0
