@@ -121,15 +121,17 @@ softirqs() {
 	awk '/NET_[RT]X:/ { s = 0; for (i = 2; i <= NF; i++) s += $i; n[$1] = s } END { print n["NET_RX:"], n["NET_TX:"] }' /proc/softirqs
 }
 
-# NET_TX comes of a shaper that lets packets go later.
+# NET_TX comes of a shaper that lets packets go later. Where the machine hides tasks, softirqs that interrupt them are hidden
+# too: so there may be fewer here, and are exactly as many in the virtual machines.
 test_softirq_counts() {
 	net_up
 	COUNTER=softirqs HZ=0 measure "$LOAD" udpsend $A $B $ADDRESS 1009 0 100000 sleep
-	check_counted 1 "as many NET_RX softirqs as in /proc/softirqs" "$(count all rx_softirq)" "$(counted 1) >= 1000"
+	check "no more NET_RX softirqs than in /proc/softirqs ($(counted_most 1))" \
+		"$(count all rx_softirq) <= $(counted_most 1) && $(count all rx_softirq) > 0" "$(count all rx_softirq)"
 	if ip netns exec $A "$TC" qdisc add dev a1 root tbf rate 20mbit burst 20kb latency 20ms 2>"$T/try"; then
 		COUNTER=softirqs HZ=0 measure "$LOAD" tcppath $A $B $ADDRESS 1 0 0 65000
-		check_counted 2 "as many NET_TX softirqs as in /proc/softirqs" "$(count all tx_softirq)" \
-			"$(counted 2) > 0 && $(ns all tx_softirq) > 0"
+		check "no more NET_TX softirqs than in /proc/softirqs ($(counted_most 2))" \
+			"$(count all tx_softirq) <= $(counted_most 2) && $(count all tx_softirq) > 0 && $(ns all tx_softirq) > 0" "$(count all tx_softirq)"
 	else
 		skip "NET_TX" "no tbf here: $(cat "$T/try")"
 	fi
@@ -283,7 +285,7 @@ test_command() {
 	for signal in INT TERM HUP USR1; do
 		: >"$T/err"
 		# jobs in the background ignore SIGINT, and no trap helps
-		env --default-signal=INT "$NETTO" -v -F 0 -- sh -c "trap 'echo got $signal; sleep 0.3; exit 5' $signal; echo ready; sleep 60 & wait" >"$T/out" 2>"$T/err" &
+		env --default-signal=INT "$NETTO" -v -F 0 -- sh -c "trap 'echo got $signal; sleep 0.3; exit 5' $signal; echo ready; while :; do sleep 0.1; done" >"$T/out" 2>"$T/err" &
 		netto=$!
 		wait_for grep -q ready "$T/out"
 		kill -$signal "$netto"
@@ -291,7 +293,6 @@ test_command() {
 		check "-- COMMAND: SIG$signal is the command's, and what it did is reported" \
 			"$? == 5 && $(grep -c "^got $signal" "$T/out") == 1 && $(grep -c '^ all' "$T/out") == 1" "$(cat "$T/out" "$T/err")"
 	done
-	pkill -f '^sleep 60$'
 	# A second signal ends netto, and nothing that it started outlives it.
 	for signal in INT KILL; do
 		: >"$T/out"

@@ -78,7 +78,7 @@ wait_for() {
 	tries=0
 	until "$@"; do
 		tries=$((tries + 1))
-		[ $tries -lt 1200 ] || return 1
+		[ $tries -lt 600 ] || return 1
 		sleep 0.1
 	done
 }
@@ -108,7 +108,7 @@ with_netto() { # what it printed in $T/csv and $T/err
 begin_session() { # options
 	: >"$T/reports"
 	: >"$T/err"
-	"$NETTO" -v -c "$@" "${INTERVAL:-0.2}" 0 >>"$T/reports" 2>"$T/err" &
+	"$NETTO" -v -c "$@" "${INTERVAL:-0.1}" 0 >>"$T/reports" 2>"$T/err" &
 	netto=$!
 	wait_for is_measuring
 	session=yes
