@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Fuzzes what netto.c reads from outside. netto.c is included whole; here it gets an input's bytes for the files that it opens.
+ *
+ * The first byte of an input chooses the reader (see `readers`). The rest has parts, with a form feed between each
+ * two. Each file that netto.c opens is the next part; when there are no more parts, the next file cannot be opened.
+ * Besides faults that the sanitizers find, each reader checks with EXPECT() what must hold for any input.
+ *
+ *	test/run fuzz			runs each file of test/corpus
+ *	test/run --all fuzz		runs libFuzzer too, for ten minutes
+ *	build/test/replay FILE...	runs inputs, each in a process of its own, which may take 10 s
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const char *input, *input_end; /* what is left; NULL: nothing */
+static size_t most_read = SIZE_MAX;   /* bytes that one read() gives */
+
+struct part {
+	const char *start;
+	size_t size;
+};
+
+static struct part next_part(void)
+{
+	struct part part = { input, input ? input_end - input : 0 };
+	const char *end = input ? memchr(input, '\f', part.size) : NULL;
+
+	if (end)
+		part.size = end - input;
+	input = end ? end + 1 : NULL;
+	return part;
+}
+
+/* The next part as a string that the caller frees; one byte behind it is out of bounds. */
+static char *next_string(void)
+{
+	struct part part = next_part();
+
+	return part.start ? strndup(part.start, part.size) : strdup("");
+}
+
+/* A file with these bytes, at its beginning. */
+static int make_file(const char *bytes, size_t size)
+{
+	int fd = memfd_create("fuzz", 0);
+
+	if (fd < 0 || write(fd, bytes, size) != (ssize_t)size || lseek(fd, 0, SEEK_SET))
+		abort();
+	return fd;
+}
+
+static int open_part(const char *path)
+{
+	struct part part = next_part();
+
+	errno = ENOENT;
+	return path && part.start ? make_file(part.start, part.size) : -1;
+}
+
+static FILE *fopen_part(void)
+{
+	struct part part = next_part();
+
+	return part.start ? fmemopen((char *)part.start, part.size, "r") : NULL;
+}
+
+static ssize_t read_some(int fd, void *buffer, size_t size)
+{
+	return read(fd, buffer, size < most_read ? size : most_read);
+}
+
+static int netto_main(int argc, char **argv); /* static: dropped, with all that needs libbpf */
+
+#define main netto_main
+#define open(path, flags) open_part(path)
+#define fopen(path, mode) fopen_part()
+#define read(fd, buffer, size) read_some(fd, buffer, size)
+#undef stderr
+#define stderr stdout /* messages; the replay has a stdout of its own */
+#include "../netto.c"
+#undef main
+#undef open
+#undef fopen
+#undef read
+#undef stderr
+
+#define EXPECT(what)                                                                               \
+	do {                                                                                       \
+		if (!(what)) {                                                                     \
+			fprintf(stderr, "fuzz.c:%d: not so: %s\n", __LINE__, #what);               \
+			abort();                                                                   \
+		}                                                                                  \
+	} while (0)
+
+/* Sets the input to what was printed. */
+static void put_input(char *text, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsprintf(text + strlen(text), format, args);
+	va_end(args);
+	input = text;
+	input_end = text + strlen(text);
+}
+
+static char printed[MAX_CPUS * 200]; /* what was read, printed again */
+
+/* A list that has been read marks CPUs up to its last one, and is the same when it is printed. */
+static void fuzz_cpus(void)
+{
+	bool cpus[MAX_CPUS] = {}, again[MAX_CPUS] = {};
+	int last = read_cpus("online", cpus);
+
+	EXPECT(last >= -1 && last < INT_MAX);
+	for (int cpu = 0; last >= 0 && cpu < MAX_CPUS; cpu++) {
+		EXPECT(cpu <= last || !cpus[cpu]);
+		if (cpus[cpu])
+			put_input(printed, "%d,", cpu);
+	}
+	if (last < 0 || last >= MAX_CPUS)
+		return;
+	EXPECT(cpus[last]);
+	EXPECT(read_cpus("online", again) == last && !memcmp(cpus, again, sizeof(cpus)));
+}
+
+/* What is decided on samples before any is taken. Parts: CPUs, kallsyms, max_stack, paranoid. */
+static void fuzz_plan(void)
+{
+	static struct sampler s;
+
+	memset(&s, 0, sizeof(s));
+	plan_samples(&s);
+	EXPECT(s.cpus >= 0 && (!s.hz || s.cpus <= MAX_CPUS));
+	EXPECT(!s.hz || (s.max_depth > 0 && s.max_depth <= MAX_DEPTH));
+	if (s.kallsyms >= 0)
+		close(s.kallsyms);
+	explain_no_events(&s, -EACCES);
+	EXPECT(!s.hz && strlen(s.why_not) < sizeof(s.why_not));
+}
+
+static struct symbols symbols, in_pieces;
+static struct rules rules;
+
+/* Symbols are sorted, each has a name, and they do not depend on how much one read() gives. */
+static int read_kallsyms(void)
+{
+	int fd = open_part("kallsyms"), err = fd < 0 ? -EBADF : read_symbols(&symbols, fd);
+
+	most_read = 37;
+	EXPECT(fd < 0 || read_symbols(&in_pieces, fd) == err);
+	most_read = SIZE_MAX;
+	if (fd >= 0)
+		close(fd);
+	EXPECT(fd < 0 || symbols.count == in_pieces.count);
+	for (size_t i = 0; !err && i < symbols.count; i++) {
+		const struct symbol *s = &symbols.list[i];
+
+		EXPECT(!i || s[-1].address <= s->address);
+		EXPECT(s->name < symbols.used && s->module < symbols.used);
+	}
+	EXPECT(!symbols.used || (!symbols.names[0] && !symbols.names[symbols.used - 1]));
+	EXPECT(symbols.used == in_pieces.used &&
+	       (!symbols.used || !memcmp(symbols.names, in_pieces.names, symbols.used)));
+	if (!rules.module_count)
+		make_rules(&rules);
+	if (!err)
+		classify(&rules, &symbols, &symbols.list[TRACING_SYMBOL]);
+	return err;
+}
+
+/*
+ * Stacks, sorted and printed: each sample is counted once. Parts: kallsyms; then of each stack a
+ * byte with its depth, and two for each frame: which symbol, and how far behind it.
+ */
+static void fuzz_stacks(void)
+{
+	static struct sampler s = { .cpus = 1, .halves = 1, .max_depth = MAX_DEPTH };
+	static struct result r;
+	uint64_t stack[MAX_DEPTH], taken = 0, sum = 0, self = 0;
+
+	s.hz = 997;
+	size_table(&s, 0.01);
+	s.tables = calloc(1, s.half_size);
+	r.profile.symbols = &symbols;
+	r.profile.rules = &rules;
+	r.profile.max_depth = MAX_DEPTH;
+	for (int e = 0; e < EV_MAX; e++) {
+		r.profile.told[e] = true;
+		r.events[e].name = "event";
+	}
+	for (int err = read_kallsyms(); !err && input && input < input_end; taken++) {
+		unsigned depth = *(const uint8_t *)input++ & MAX_DEPTH, i = 0;
+
+		for (; i < depth && input_end - input >= 2; i++, input += 2) {
+			stack[i] = symbols.list[(uint8_t)input[0] % symbols.count].address;
+			stack[i] = input[1] == 'z' ? 0 : stack[i] + (uint8_t)input[1];
+		}
+		count_stack(&s, half_for(&s, 0, 1), stack, i);
+	}
+	if (taken) {
+		EXPECT(read_tables(&r.profile, &s, 1) && sort_raws(&r.profile));
+		EXPECT(r.profile.samples + r.profile.lost == taken);
+		for (size_t i = 0; i < r.profile.stack_count; i++)
+			sum += r.profile.stacks[i].count;
+		for (int i = 0; i < EV_MAX * STAGES; i++)
+			self += r.profile.all.stages[i / STAGES][i % STAGES].self;
+		EXPECT(sum == r.profile.net_samples && self == sum);
+		print_folded(stdout, &r);
+		clear_profile(&r.profile);
+	}
+	free(s.tables);
+	free_symbols(&symbols);
+	free_symbols(&in_pieces);
+}
+
+/* Sums grow by less than 2^32 a reading. Each part is a reading. */
+static void fuzz_softnet(void)
+{
+	static struct softnet s, again;
+	bool online[MAX_CPUS] = { [1] = true, [2] = true, [MAX_CPUS - 1] = true };
+	uint64_t readings = 0;
+
+	memset(&s, 0, sizeof(s));
+	memset(&again, 0, sizeof(again));
+	for (; input; readings++)
+		read_softnet(&s, online);
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
+		const uint32_t *l = s.last[cpu];
+
+		for (int i = 0; i < PACKETS; i++)
+			EXPECT(s.sums[cpu][i] <= readings * 1000 * UINT32_MAX && (s.known || !l[i]));
+		if (s.seen[cpu])
+			put_input(printed, "%x %x %x 0 0 0 0 0 0 %x 0 0 %x\n", l[0], l[1], l[2],
+				  l[3], cpu);
+	}
+	read_softnet(&again, online);
+	EXPECT(!memcmp(s.last, again.last, sizeof(s.last)) && s.known == again.known);
+}
+
+static struct marks marks, marks_again;
+
+static void fuzz_softirqs(void)
+{
+	read_softirqs(&marks);
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
+		put_input(printed, " CPU%d", cpu);
+	for (int which = RX_SOFTIRQS; which <= TX_SOFTIRQS; which++) {
+		put_input(printed, "\n NET_%cX:", which == RX_SOFTIRQS ? 'R' : 'T');
+		for (int cpu = 0; cpu < MAX_CPUS; cpu++)
+			put_input(printed, " %" PRIu64, marks.counts[cpu][which]);
+	}
+	read_softirqs(&marks_again);
+	EXPECT(!memcmp(marks.counts, marks_again.counts, sizeof(marks.counts)));
+	memset(marks.counts, 0, sizeof(marks.counts));
+	memset(marks_again.counts, 0, sizeof(marks.counts));
+}
+
+static void fuzz_stat(void)
+{
+	const uint64_t tick_ns = NSEC_PER_SEC / sysconf(_SC_CLK_TCK);
+
+	read_idle_times(&marks);
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
+		if (marks.cpu[cpu].quiet_ns)
+			put_input(printed, "cpu%d 0 0 0 %" PRIu64 " 0 0\n", cpu,
+				  marks.cpu[cpu].quiet_ns / tick_ns);
+	read_idle_times(&marks_again);
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
+		EXPECT(marks.cpu[cpu].quiet_ns / tick_ns ==
+		       marks_again.cpu[cpu].quiet_ns / tick_ns);
+		marks.cpu[cpu].quiet_ns = marks_again.cpu[cpu].quiet_ns = 0;
+	}
+}
+
+/* Parts: name, range and counter of each zone, an empty one; then what the first counter becomes. */
+static void fuzz_energy(void)
+{
+	static struct energy e;
+	double used = 0;
+
+	memset(&e, 0, sizeof(e));
+	open_energy(&e);
+	EXPECT(e.packages <= ARRAY_SIZE(e.package));
+	while (input) {
+		struct part part = next_part();
+
+		if (e.packages && (ftruncate(e.package[0].fd, 0) ||
+				   pwrite(e.package[0].fd, part.start, part.size, 0) < 0))
+			abort();
+		read_energy(&e);
+		EXPECT(e.used_uj >= used);
+		EXPECT(e.used_uj - used <= fmax(e.package[0].range_uj, e.package[0].last_uj));
+		used = e.used_uj;
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(e.package); i++)
+		if (e.package[i].fd > 0)
+			close(e.package[i].fd);
+}
+
+/* Two bytes: where in the ring records begin, in words before its end. Then the records. */
+static void fuzz_ring(void)
+{
+	static char memory[4096 + RING_BYTES] __attribute__((aligned(4096)));
+	static struct sampler s = { .cpus = 1, .hz = 997, .halves = 2, .started_ns = 256 };
+	struct perf_event_mmap_page *page = (void *)memory;
+	uint64_t counted = 0;
+
+	if (!input || input_end - input < 2)
+		return;
+	page->data_head = 3 * RING_BYTES - 8 * ((uint8_t)input[0] + ((uint8_t)input[1] << 8));
+	page->data_tail = page->data_head;
+	for (input += 2; input < input_end; input++)
+		memory[4096 + page->data_head++ % RING_BYTES] = *input;
+	size_table(&s, 0.01);
+	s.rings[0] = page;
+	s.tables = calloc(2, s.half_size);
+	counted = (page->data_head - page->data_tail) / sizeof(struct perf_event_header);
+	read_rings(&s, 1, 65536);
+	EXPECT(page->data_tail == page->data_head);
+	for (int window = 1; window <= 2; window++) {
+		const half_t *h = half_at(&s, 0, window);
+
+		EXPECT(h->used <= s.words);
+		for (unsigned i = 0; i < s.slots; i++)
+			EXPECT(h->slots[i].count <= counted);
+	}
+	free(s.tables);
+}
+
+/* Each line is an argument. What is accepted is in range, and is the same when it is given again. */
+static void fuzz_options(void)
+{
+	static typeof(opt) defaults, first;
+	char *text = next_string(), *argv[32] = { "netto" }, numbers[5][32];
+	static const char *const modes[] = { "auto", "trace", "sample" };
+	int argc = 1;
+
+	if (!defaults.count)
+		defaults = opt;
+	for (char *line = strtok(text, "\n"); line && argc < 31; line = strtok(NULL, "\n"))
+		argv[argc++] = line;
+	opt = defaults;
+	optind = 0;
+	if (parse_options(argc, argv) >= 0) {
+		free(text);
+		return;
+	}
+	first = opt;
+	EXPECT(opt.seconds >= 0.001 && opt.seconds <= MAX_SECONDS);
+	EXPECT(opt.count >= 0 && opt.count <= MAX_COUNT && opt.freq <= MAX_HZ);
+	EXPECT(opt.stacks <= MAX_STACKS && opt.tasks <= MAX_TASKS && opt.mode <= SAMPLE);
+	EXPECT(!(opt.csv && opt.folded) && (!opt.command || opt.command[0]));
+	sprintf(numbers[0], "-F%u", opt.freq);
+	sprintf(numbers[1], "-s%u", opt.stacks);
+	sprintf(numbers[2], "--tasks=%u", opt.tasks);
+	sprintf(numbers[3], "%.17g", opt.seconds);
+	sprintf(numbers[4], "%ld", opt.count);
+	opt = defaults;
+	optind = 0;
+	EXPECT(parse_options(8, (char *[]) { "netto", numbers[0], numbers[1], numbers[2], "-m",
+					     (char *)modes[first.mode], numbers[3], numbers[4],
+					     NULL }) == -1);
+	EXPECT(opt.freq == first.freq && opt.stacks == first.stacks && opt.tasks == first.tasks);
+	EXPECT(opt.mode == first.mode && opt.seconds == first.seconds && opt.count == first.count);
+	free(text);
+}
+
+/* Reads a CSV field. Returns what is behind it. */
+static const char *read_field(const char *p, char *field)
+{
+	bool quoted = *p == '"';
+
+	for (p += quoted; *p && (quoted || !strchr(",\r\n", *p)); p++) {
+		if (quoted && *p == '"' && *++p != '"')
+			break;
+		EXPECT(quoted || *p != '"');
+		*field++ = *p;
+	}
+	*field = 0;
+	return p;
+}
+
+/* Parts: a name of a process or device; a host's name; the name in a row. */
+static void fuzz_names(void)
+{
+	static struct result r;
+	static struct process process = { .pid = UINT32_MAX };
+	static polled_t polled;
+	struct part part = next_part();
+	char name[100], field[4096], *host = next_string(), *text = next_string(), *row;
+	size_t size, fields = 0;
+	FILE *f = open_memstream(&row, &size);
+
+	memset(process.did.name, 0, sizeof(process.did.name));
+	memset(polled.places[0].name, 0, sizeof(polled.places[0].name));
+	if (part.size > sizeof(process.did.name))
+		part.size = sizeof(process.did.name);
+	memcpy(process.did.name, part.size ? part.start : "", part.size);
+	memcpy(polled.places[0].name, process.did.name, sizeof(process.did.name));
+	polled.places[0].net = UINT32_MAX;
+	for (int i = 0; i < 2; i++) {
+		if (i)
+			name_queue(&polled, 0, 1, name, sizeof(((struct queue *)0)->name));
+		else
+			name_process(&process, name, sizeof(name));
+		for (const char *p = name; *p; p++)
+			EXPECT(*p > ' ' && *p < 127 && !strchr(",\"", *p));
+		for (const char *p = name; (p = strchr(p, '\\')); p += 4)
+			EXPECT(p[1] == 'x' && strspn(p + 2, "0123456789abcdef") >= 2);
+		if (name[0] != '(')
+			EXPECT(strstr(name, i ? "@4294967295" : ":4294967295"));
+	}
+	snprintf(r.host.nodename, sizeof(r.host.nodename), "%s", host);
+	text[strnlen(text, sizeof(field) - 1)] = 0;
+	print_csv_row(f, &r, &(struct csv_row) { .record = "run", .cpu = "all", .name = text });
+	fclose(f);
+	for (const char *p = row; fields < 100; p++, fields++) {
+		p = read_field(p, field);
+		EXPECT(fields != 1 || !strcmp(field, r.host.nodename));
+		EXPECT(fields != 4 || !strcmp(field, text));
+		if (*p != ',')
+			break;
+	}
+	EXPECT(fields == 11);
+	free(row);
+	free(host);
+	free(text);
+}
+
+static const struct {
+	char letter;
+	void (*read)(void);
+} readers[] = {
+	{ 'c', fuzz_cpus },	{ 'e', fuzz_energy }, { 'k', fuzz_stacks },
+	{ 'n', fuzz_names },	{ 'o', fuzz_options }, { 'p', fuzz_plan },
+	{ 'q', fuzz_softirqs }, { 'r', fuzz_ring },    { 's', fuzz_softnet },
+	{ 't', fuzz_stat },
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	for (unsigned i = 0; size && i < ARRAY_SIZE(readers); i++) {
+		if (readers[i].letter != data[0])
+			continue;
+		input = (const char *)data + 1;
+		input_end = (const char *)data + size;
+		printed[0] = 0;
+		readers[i].read();
+	}
+	return 0;
+}
+
+#ifdef REPLAY
+#undef open
+int main(int argc, char **argv)
+{
+	int failed = 0;
+	FILE *results = fdopen(dup(STDOUT_FILENO), "w");
+
+	if (!results || !freopen("/dev/null", "w", stdout))
+		return 1;
+	for (int i = 1; i < argc; i++) {
+		int fd = open(argv[i], O_RDONLY), status;
+		size_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+		char *data = malloc(size); /* not a byte more */
+
+		if (fd < 0 || pread(fd, data, size, 0) != (ssize_t)size)
+			return 1;
+		close(fd);
+		fflush(results);
+		if (!fork()) {
+			alarm(10);
+			LLVMFuzzerTestOneInput((uint8_t *)data, size);
+			free(data);
+			exit(0);
+		}
+		wait(&status);
+		free(data);
+		failed += status != 0;
+		if (status)
+			fprintf(results, "FAIL: fuzz: %s: %s\n", argv[i],
+				WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "see above");
+	}
+	fprintf(results, "%s: fuzz: %d of %d inputs\n", failed ? "FAIL" : "pass",
+		argc - 1 - failed, argc - 1);
+	return fclose(results) || failed;
+}
+#endif
