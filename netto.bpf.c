@@ -298,7 +298,8 @@ __u32 window;
  * stacks, which lie one after the other: a word that tells event | depth << 8 | slot << 32, then
  * the addresses, leaf first. What is of an older interval is void. Written by netto_sample on that
  * CPU alone; read by user space when it is at rest. Of this variable only the type is used, here
- * and in user space: a half has more slots and words, as configured.
+ * and in user space: a half has `slots` slots. Behind them are its stacks: `words` words, and room
+ * for one more stack, which is as long as stack_layout.
  */
 struct {
 	__u64 window; /* the interval that this is of */
@@ -309,9 +310,10 @@ struct {
 		__u64 hash; /* of the event and the addresses */
 		__u32 window;
 		__u32 count;
-	} slots[1];
-	__u64 stacks[1 + MAX_DEPTH]; /* `words`, and room for one more stack */
+	} slots[];
 } layout;
+
+__u64 stack_layout[1 + MAX_DEPTH];
 
 typedef typeof(layout) half_t;
 

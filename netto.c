@@ -65,7 +65,7 @@ typedef typeof(((struct netto__bss *)0)->task_layout) task_t;
 enum {
 	MAX_CPUS = ARRAY_SIZE(((struct netto__bss *)0)->cpus),
 	MAX_PROBES = ARRAY_SIZE(((struct netto__rodata *)0)->probes),
-	MAX_DEPTH = ARRAY_SIZE(((half_t *)0)->stacks) - 1,
+	MAX_DEPTH = ARRAY_SIZE(((struct netto__bss *)0)->stack_layout) - 1,
 	POLLED_ROOM = ARRAY_SIZE(((polled_t *)0)->places),
 	MAX_DEVICES = 10, /* printed in text, and of each so many queues */
 	MAX_HZ = 100000,  /* the kernel's timer takes no more */
@@ -2130,8 +2130,8 @@ static void size_table(struct sampler *s, double seconds)
 	while (s->slots < stacks)
 		s->slots *= 2;
 	s->words = fmax(stacks * FRAMES, 2 * (1 + MAX_DEPTH));
-	s->half_size = sizeof(half_t) + (s->slots - 1) * sizeof(((half_t *)0)->slots[0]) +
-		       s->words * sizeof(__u64);
+	s->half_size = sizeof(half_t) + s->slots * sizeof(((half_t *)0)->slots[0]) +
+		       (s->words + 1 + MAX_DEPTH) * sizeof(__u64);
 }
 
 /* What the kernel writes into a ring, as attr.sample_type asks in sample_all(). */

@@ -55,7 +55,7 @@ static size_t make_tables(unsigned stacks)
 		;
 	sampler.words = each * (1 + DEPTH);
 	sampler.half_size = sizeof(half_t) + sampler.slots * sizeof(((half_t *)0)->slots[0]) +
-			    sampler.words * sizeof(uint64_t);
+			    (sampler.words + 1 + MAX_DEPTH) * sizeof(uint64_t);
 	sampler.tables = tables = calloc(sampler.cpus, sampler.half_size);
 	for (int cpu = 0; tables && cpu < sampler.cpus; cpu++) {
 		half_t *h = (half_t *)(tables + cpu * sampler.half_size);
