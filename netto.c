@@ -177,9 +177,12 @@ static int parse_cpus(const char *list, bool *cpus)
 	int last = -1;
 
 	for (char *end; *list >= '0' && *list <= '9'; list = end + (*end == ',')) {
-		int first = strtol(list, &end, 10);
+		long first = strtol(list, &end, 10);
+		long to = *end == '-' ? strtol(end + 1, &end, 10) : first;
 
-		last = *end == '-' ? (int)strtol(end + 1, &end, 10) : first;
+		if (first <= last || to < first || to >= INT_MAX)
+			return -1;
+		last = to;
 		for (int cpu = first; cpus && cpu <= last && cpu < MAX_CPUS; cpu++)
 			cpus[cpu] = true;
 	}
