@@ -2457,14 +2457,20 @@ static void read_ring(struct sampler *s, int cpu, uint32_t window, uint64_t end_
 	struct perf_event_mmap_page *page = s->rings[cpu];
 	const char *ring = (const char *)page + sysconf(_SC_PAGESIZE);
 	uint64_t head = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE), at = page->data_tail;
-	struct record record;
 
 	while (at < head) {
+		struct record record = {};
 		const struct perf_event_header *header =
 			(const void *)(ring + at % RING_BYTES); /* never parted: 8 bytes each */
 		size_t size = header->size < sizeof(record) ? header->size : sizeof(record);
 		size_t first = RING_BYTES - at % RING_BYTES;
 
+		if (header->size < sizeof(*header) || header->size % 8 ||
+		    header->size > head - at) {
+			half_for(s, cpu, window)->full++; /* no record: nor is what follows */
+			at = head;
+			break;
+		}
 		if (first > size)
 			first = size;
 		memcpy(&record, ring + at % RING_BYTES, first);
