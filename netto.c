@@ -445,7 +445,8 @@ static int read_symbols(struct symbols *s, int fd)
 		err = -errno;
 	if (!err && s->count == 2)
 		err = -EACCES;
-	qsort(s->list, s->count, sizeof(*s->list), compare_symbols);
+	if (!err)
+		qsort(s->list, s->count, sizeof(*s->list), compare_symbols);
 	return err;
 }
 
@@ -3381,7 +3382,8 @@ static void read_processes(const struct session *s, struct marks *m)
 			memset(&p->did, 0, sizeof(p->did));
 		last = &key;
 	}
-	qsort(m->processes, m->process_count, sizeof(*m->processes), compare_processes);
+	if (m->processes)
+		qsort(m->processes, m->process_count, sizeof(*m->processes), compare_processes);
 	m->tasks_lost = s->skel->bss->tasks_lost;
 	m->tasks_lost_ns = s->skel->bss->tasks_lost_ns;
 }
@@ -4181,6 +4183,8 @@ static void list_queues(const struct marks *b, const struct marks *a, struct res
 			name_queue(&b->polled[cpu], i, network, q->name, sizeof(q->name));
 		}
 	}
+	if (!r->queue_count) /* nor is there an array to sort */
+		return;
 	qsort(r->queues, r->queue_count, sizeof(*r->queues), compare_queue_names);
 	for (size_t i = 0, n; i < r->queue_count; i += n) {
 		uint64_t device_ns;

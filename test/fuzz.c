@@ -389,27 +389,31 @@ static const char *read_field(const char *p, char *field)
 	return p;
 }
 
-/* Parts: a name of a process or device; a host's name; the name in a row. */
+/* Parts: a name of a process and a device; a host's name; the name in a row. */
 static void fuzz_names(void)
 {
-	static struct result r;
+	static struct result r = { .cpu[0].wall_ns = 1 };
 	static struct process process = { .pid = UINT32_MAX };
-	static polled_t polled;
+	static polled_t before, after;
 	struct part part = next_part();
 	char name[100], field[4096], *host = next_string(), *text = next_string(), *row;
 	size_t size, fields = 0;
 	FILE *f = open_memstream(&row, &size);
 
 	memset(process.did.name, 0, sizeof(process.did.name));
-	memset(polled.places[0].name, 0, sizeof(polled.places[0].name));
 	if (part.size > sizeof(process.did.name))
 		part.size = sizeof(process.did.name);
 	memcpy(process.did.name, part.size ? part.start : "", part.size);
-	memcpy(polled.places[0].name, process.did.name, sizeof(process.did.name));
-	polled.places[0].net = UINT32_MAX;
-	for (int i = 0; i < 2; i++) {
+	memcpy(after.places[0].name, process.did.name, sizeof(process.did.name));
+	after.places[0].net = UINT32_MAX;
+	after.places[0].polls = part.size;
+	marks.polled = &before;
+	marks_again.polled = &after;
+	list_queues(&marks_again, &marks, &r);
+	EXPECT(r.queue_count == (part.size > 0));
+	for (unsigned i = 0; i <= r.queue_count; i++) {
 		if (i)
-			name_queue(&polled, 0, 1, name, sizeof(((struct queue *)0)->name));
+			strcpy(name, r.queues[0].name);
 		else
 			name_process(&process, name, sizeof(name));
 		for (const char *p = name; *p; p++)
@@ -419,6 +423,9 @@ static void fuzz_names(void)
 		if (name[0] != '(')
 			EXPECT(strstr(name, i ? "@4294967295" : ":4294967295"));
 	}
+	free(r.queues);
+	r.queues = NULL;
+	r.queue_room = 0;
 	snprintf(r.host.nodename, sizeof(r.host.nodename), "%s", host);
 	text[strnlen(text, sizeof(field) - 1)] = 0;
 	print_csv_row(f, &r, &(struct csv_row) { .record = "run", .cpu = "all", .name = text });
