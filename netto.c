@@ -2183,7 +2183,7 @@ static void plan_samples(struct sampler *s)
 		return;
 	}
 	s->cpus = read_cpus("online", NULL) + 1;
-	if (!s->cpus) {
+	if (!s->cpus || s->cpus > MAX_CPUS) {
 		refuse_samples(s, "the CPUs are not known");
 		return;
 	}
