@@ -1741,6 +1741,8 @@ static void read_energy(struct energy *e)
 
 		if (!read_package(e->package[i].fd, &now_uj))
 			continue;
+		if (now_uj < last_uj && last_uj > e->package[i].range_uj)
+			last_uj = now_uj; /* it began anew, and did not wrap */
 		e->used_uj += now_uj - last_uj + (now_uj < last_uj ? e->package[i].range_uj : 0);
 		e->package[i].last_uj = now_uj;
 	}
