@@ -3221,7 +3221,7 @@ static void read_recursion_misses(const struct session *s, struct marks *m)
 static void read_idle_times(struct marks *m)
 {
 	FILE *f = fopen("/proc/stat", "re");
-	const double tick_ns = (double)NSEC_PER_SEC / sysconf(_SC_CLK_TCK);
+	const uint64_t tick_ns = NSEC_PER_SEC / sysconf(_SC_CLK_TCK);
 	unsigned long long idle, wait;
 	char line[256];
 	int cpu;
