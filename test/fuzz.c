@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Fuzzes what netto.c reads from outside. netto.c is included whole; here it gets an input's bytes for the files that it opens.
+ * Fuzzes what netto.c reads from outside. netto.c is included whole; here it gets an input's bytes
+ * for the files that it opens.
  *
- * The first byte of an input chooses the reader (see `readers`). The rest has parts, with a form feed between each
- * two. Each file that netto.c opens is the next part; when there are no more parts, the next file cannot be opened.
- * Besides faults that the sanitizers find, each reader checks with EXPECT() what must hold for any input.
+ * The first byte of an input chooses the reader (see `readers`). The rest has parts, with a form
+ * feed between each two. Each file that netto.c opens is the next part; behind the last part, no
+ * file can be opened. The sanitizers find faults, and EXPECT() checks what holds for any input.
  *
- *	test/run fuzz			runs each file of test/corpus
- *	test/run --all fuzz		runs libFuzzer too, for ten minutes
- *	build/test/replay FILE...	runs inputs, each in a process of its own, which may take 10 s
+ *	build/test/replay FILE		runs one input
+ *	build/test/fuzz DIRECTORY	libFuzzer; it keeps the inputs that reach new code there
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -47,22 +47,14 @@ static char *next_string(void)
 	return part.start ? strndup(part.start, part.size) : strdup("");
 }
 
-/* A file with these bytes, at its beginning. */
-static int make_file(const char *bytes, size_t size)
-{
-	int fd = memfd_create("fuzz", 0);
-
-	if (fd < 0 || write(fd, bytes, size) != (ssize_t)size || lseek(fd, 0, SEEK_SET))
-		abort();
-	return fd;
-}
-
 static int open_part(const char *path)
 {
 	struct part part = next_part();
+	int fd = part.start ? memfd_create(path, 0) : -1;
 
-	errno = ENOENT;
-	return path && part.start ? make_file(part.start, part.size) : -1;
+	if (fd >= 0 && (write(fd, part.start, part.size) < 0 || lseek(fd, 0, SEEK_SET)))
+		abort();
+	return fd;
 }
 
 static FILE *fopen_part(void)
@@ -79,12 +71,12 @@ static ssize_t read_some(int fd, void *buffer, size_t size)
 
 static int netto_main(int argc, char **argv); /* static: dropped, with all that needs libbpf */
 
-#define main netto_main
-#define open(path, flags) open_part(path)
-#define fopen(path, mode) fopen_part()
+#define main		       netto_main
+#define open(path, flags)      open_part(path)
+#define fopen(path, mode)      fopen_part()
 #define read(fd, buffer, size) read_some(fd, buffer, size)
 #undef stderr
-#define stderr stdout /* messages; the replay has a stdout of its own */
+#define stderr stdout /* messages */
 #include "../netto.c"
 #undef main
 #undef open
@@ -130,6 +122,23 @@ static void fuzz_cpus(void)
 		return;
 	EXPECT(cpus[last]);
 	EXPECT(read_cpus("online", again) == last && !memcmp(cpus, again, sizeof(cpus)));
+}
+
+/* A number, as of a network card; and NETTO_WITHOUT has whole words. */
+static void fuzz_words(void)
+{
+	char *words = next_string(), *spaced, text[32];
+	uint64_t n = read_device_file("eth0", "ifindex", text, sizeof(text));
+
+	put_input(printed, "%" PRIu64 "\n", n);
+	EXPECT(read_device_file("eth0", "ifindex", text, sizeof(text)) == n);
+	setenv("NETTO_WITHOUT", words, true);
+	if (asprintf(&spaced, " %s ", words) < 0)
+		abort();
+	EXPECT(without("bpf") == !!strstr(spaced, " bpf "));
+	unsetenv("NETTO_WITHOUT");
+	free(spaced);
+	free(words);
 }
 
 /* What is decided on samples before any is taken. Parts: CPUs, kallsyms, max_stack, paranoid. */
@@ -237,7 +246,8 @@ static void fuzz_softnet(void)
 		const uint32_t *l = s.last[cpu];
 
 		for (int i = 0; i < PACKETS; i++)
-			EXPECT(s.sums[cpu][i] <= readings * 1000 * UINT32_MAX && (s.known || !l[i]));
+			EXPECT(s.sums[cpu][i] <= readings * 1000 * UINT32_MAX &&
+			       (s.known || !l[i]));
 		if (s.seen[cpu])
 			put_input(printed, "%x %x %x 0 0 0 0 0 0 %x 0 0 %x\n", l[0], l[1], l[2],
 				  l[3], cpu);
@@ -264,11 +274,12 @@ static void fuzz_softirqs(void)
 	memset(marks_again.counts, 0, sizeof(marks.counts));
 }
 
-static void fuzz_stat(void)
+static void fuzz_idle_times(void)
 {
 	const uint64_t tick_ns = NSEC_PER_SEC / sysconf(_SC_CLK_TCK);
 
 	read_idle_times(&marks);
+	put_input(printed, "cpu  0 0 0 0 0 0\n");
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
 		if (marks.cpu[cpu].quiet_ns)
 			put_input(printed, "cpu%d 0 0 0 %" PRIu64 " 0 0\n", cpu,
@@ -281,7 +292,7 @@ static void fuzz_stat(void)
 	}
 }
 
-/* Parts: name, range and counter of each zone, an empty one; then what the first counter becomes. */
+/* Parts: name, range and counter of each zone; an empty one; what the first counter becomes. */
 static void fuzz_energy(void)
 {
 	static struct energy e;
@@ -298,7 +309,8 @@ static void fuzz_energy(void)
 			abort();
 		read_energy(&e);
 		EXPECT(e.used_uj >= used);
-		EXPECT(e.used_uj - used <= fmax(e.package[0].range_uj, e.package[0].last_uj));
+		EXPECT(e.used_uj - used <=
+		       fmax(e.package[0].range_uj, e.package[0].last_uj) + used / 1e9);
 		used = e.used_uj;
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(e.package); i++)
@@ -336,7 +348,8 @@ static void fuzz_ring(void)
 	free(s.tables);
 }
 
-/* Each line is an argument. What is accepted is in range, and is the same when it is given again. */
+/* Each line is an argument. What is accepted is in range, and is the same when it is given again.
+ */
 static void fuzz_options(void)
 {
 	static typeof(opt) defaults, first;
@@ -447,10 +460,10 @@ static const struct {
 	char letter;
 	void (*read)(void);
 } readers[] = {
-	{ 'c', fuzz_cpus },	{ 'e', fuzz_energy }, { 'k', fuzz_stacks },
-	{ 'n', fuzz_names },	{ 'o', fuzz_options }, { 'p', fuzz_plan },
-	{ 'q', fuzz_softirqs }, { 'r', fuzz_ring },    { 's', fuzz_softnet },
-	{ 't', fuzz_stat },
+	{ 'c', fuzz_cpus },	  { 'e', fuzz_energy },	 { 'k', fuzz_stacks },
+	{ 'n', fuzz_names },	  { 'o', fuzz_options }, { 'p', fuzz_plan },
+	{ 'q', fuzz_softirqs },	  { 'r', fuzz_ring },	 { 's', fuzz_softnet },
+	{ 't', fuzz_idle_times }, { 'w', fuzz_words },
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -467,38 +480,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 #ifdef REPLAY
-#undef open
 int main(int argc, char **argv)
 {
-	int failed = 0;
-	FILE *results = fdopen(dup(STDOUT_FILENO), "w");
+	FILE *f = argc == 2 ? fopen(argv[1], "r") : NULL;
+	uint8_t *data = malloc(1 << 20);
+	size_t size = f ? fread(data, 1, 1 << 20, f) : 0;
 
-	if (!results || !freopen("/dev/null", "w", stdout))
+	if (!size || ferror(f))
 		return 1;
-	for (int i = 1; i < argc; i++) {
-		int fd = open(argv[i], O_RDONLY), status;
-		size_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
-		char *data = malloc(size); /* not a byte more */
-
-		if (fd < 0 || pread(fd, data, size, 0) != (ssize_t)size)
-			return 1;
-		close(fd);
-		fflush(results);
-		if (!fork()) {
-			alarm(10);
-			LLVMFuzzerTestOneInput((uint8_t *)data, size);
-			free(data);
-			exit(0);
-		}
-		wait(&status);
-		free(data);
-		failed += status != 0;
-		if (status)
-			fprintf(results, "FAIL: fuzz: %s: %s\n", argv[i],
-				WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "see above");
-	}
-	fprintf(results, "%s: fuzz: %d of %d inputs\n", failed ? "FAIL" : "pass",
-		argc - 1 - failed, argc - 1);
-	return fclose(results) || failed;
+	data = realloc(data, size); /* not a byte more */
+	fclose(f);
+	LLVMFuzzerTestOneInput(data, size);
+	free(data);
+	return 0;
 }
 #endif
