@@ -223,10 +223,10 @@ static int read_cpus(const char *name, bool *cpus)
  */
 static bool without(const char *word)
 {
-	const char *list = getenv("NETTO_WITHOUT");
+	const char *list = getenv("NETTO_WITHOUT"), *end;
 	size_t length = strlen(word);
 
-	for (; list; list = strchr(list, ' '), list += list != NULL)
+	for (; list; list = (end = strchr(list, ' ')) ? end + 1 : NULL)
 		if (!strncmp(list, word, length) && (!list[length] || list[length] == ' '))
 			return true;
 	return false;
