@@ -162,23 +162,24 @@ static struct rules rules;
 /* Symbols are sorted, each has a name, and they do not depend on how much one read() gives. */
 static int read_kallsyms(void)
 {
-	int fd = open_part("kallsyms"), err = fd < 0 ? -EBADF : read_symbols(&symbols, fd);
+	int fd = open_part("kallsyms"), err;
 
+	if (fd < 0)
+		return -EBADF;
+	err = read_symbols(&symbols, fd);
 	most_read = 37;
-	EXPECT(fd < 0 || read_symbols(&in_pieces, fd) == err);
+	EXPECT(read_symbols(&in_pieces, fd) == err);
 	most_read = SIZE_MAX;
-	if (fd >= 0)
-		close(fd);
-	EXPECT(fd < 0 || symbols.count == in_pieces.count);
+	close(fd);
 	for (size_t i = 0; !err && i < symbols.count; i++) {
 		const struct symbol *s = &symbols.list[i];
 
 		EXPECT(!i || s[-1].address <= s->address);
 		EXPECT(s->name < symbols.used && s->module < symbols.used);
 	}
-	EXPECT(!symbols.used || (!symbols.names[0] && !symbols.names[symbols.used - 1]));
-	EXPECT(symbols.used == in_pieces.used &&
-	       (!symbols.used || !memcmp(symbols.names, in_pieces.names, symbols.used)));
+	EXPECT(symbols.count == in_pieces.count && symbols.used == in_pieces.used);
+	EXPECT(!memcmp(symbols.names, in_pieces.names, symbols.used));
+	EXPECT(!symbols.names[0] && !symbols.names[symbols.used - 1]);
 	if (!rules.module_count)
 		make_rules(&rules);
 	if (!err)
@@ -186,46 +187,50 @@ static int read_kallsyms(void)
 	return err;
 }
 
-/*
- * Stacks, sorted and printed: each sample is counted once. Parts: kallsyms; then of each stack a
- * byte with its depth, and two for each frame: which symbol, and how far behind it.
- */
+/* The next stack: as many frames as the first byte says; in two more, which symbol, how far in. */
+static void count_next_stack(struct sampler *s)
+{
+	half_t *h = half_for(s, 0, 1);
+	uint64_t stack[MAX_DEPTH], *words = (uint64_t *)&h->slots[s->slots] + h->used;
+	uint8_t first = *input++;
+	unsigned depth = 0;
+
+	for (; depth < (first & MAX_DEPTH) && input_end - input >= 2; input += 2) {
+		uint64_t address = symbols.list[(uint8_t)input[0] % symbols.count].address;
+
+		stack[depth++] = input[1] == 'z' ? 0 : address + (uint8_t)input[1];
+	}
+	count_stack(s, h, stack, depth);
+	if (first > MAX_DEPTH) /* in a top half */
+		*words = (*words & ~255ull) | EV_HARDIRQ;
+}
+
+/* Stacks, sorted and printed: each sample is counted once. Parts: kallsyms; stacks. */
 static void fuzz_stacks(void)
 {
-	static struct sampler s = { .cpus = 1, .halves = 1, .max_depth = MAX_DEPTH };
-	static struct result r;
-	uint64_t stack[MAX_DEPTH], taken = 0, sum = 0, self = 0;
+	static struct sampler s = { .cpus = 1, .halves = 1, .hz = 997 };
+	static struct result r = { .profile = { .symbols = &symbols, .rules = &rules } };
+	struct profile *p = &r.profile;
+	uint64_t taken = 0, sum = 0, self = 0;
 
-	s.hz = 997;
 	size_table(&s, 0.01);
 	s.tables = calloc(1, s.half_size);
-	r.profile.symbols = &symbols;
-	r.profile.rules = &rules;
-	r.profile.max_depth = MAX_DEPTH;
+	p->max_depth = MAX_DEPTH;
 	for (int e = 0; e < EV_MAX; e++) {
-		r.profile.told[e] = true;
+		p->told[e] = true;
 		r.events[e].name = "event";
 	}
-	for (int err = read_kallsyms(); !err && input && input < input_end; taken++) {
-		unsigned depth = *(const uint8_t *)input++ & MAX_DEPTH, i = 0;
-
-		for (; i < depth && input_end - input >= 2; i++, input += 2) {
-			stack[i] = symbols.list[(uint8_t)input[0] % symbols.count].address;
-			stack[i] = input[1] == 'z' ? 0 : stack[i] + (uint8_t)input[1];
-		}
-		count_stack(&s, half_for(&s, 0, 1), stack, i);
-	}
-	if (taken) {
-		EXPECT(read_tables(&r.profile, &s, 1) && sort_raws(&r.profile));
-		EXPECT(r.profile.samples + r.profile.lost == taken);
-		for (size_t i = 0; i < r.profile.stack_count; i++)
-			sum += r.profile.stacks[i].count;
-		for (int i = 0; i < EV_MAX * STAGES; i++)
-			self += r.profile.all.stages[i / STAGES][i % STAGES].self;
-		EXPECT(sum == r.profile.net_samples && self == sum);
-		print_folded(stdout, &r);
-		clear_profile(&r.profile);
-	}
+	for (int err = read_kallsyms(); !err && input && input < input_end; taken++)
+		count_next_stack(&s);
+	rules.has_kprobes = taken % 2;
+	EXPECT(read_tables(p, &s, 1) && sort_raws(p) && p->samples + p->lost == taken);
+	for (size_t i = 0; i < p->stack_count; i++)
+		sum += p->stacks[i].count;
+	for (int i = 0; i < EV_MAX * STAGES; i++)
+		self += p->all.stages[i / STAGES][i % STAGES].self;
+	EXPECT(sum == p->net_samples && self == sum);
+	print_folded(stdout, &r);
+	clear_profile(p);
 	free(s.tables);
 	free_symbols(&symbols);
 	free_symbols(&in_pieces);
@@ -348,19 +353,18 @@ static void fuzz_ring(void)
 	free(s.tables);
 }
 
-/* Each line is an argument. What is accepted is in range, and is the same when it is given again.
- */
+/* Each line is an argument. What is accepted is in range, and the same when it is given again. */
 static void fuzz_options(void)
 {
 	static typeof(opt) defaults, first;
-	char *text = next_string(), *argv[32] = { "netto" }, numbers[5][32];
+	char *text = next_string(), *rest = text, *argv[32] = { "netto" }, numbers[5][32];
 	static const char *const modes[] = { "auto", "trace", "sample" };
 	int argc = 1;
 
 	if (!defaults.count)
 		defaults = opt;
-	for (char *line = strtok(text, "\n"); line && argc < 31; line = strtok(NULL, "\n"))
-		argv[argc++] = line;
+	while (rest && argc < 31)
+		argv[argc++] = strsep(&rest, "\n");
 	opt = defaults;
 	optind = 0;
 	if (parse_options(argc, argv) >= 0) {
