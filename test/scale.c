@@ -125,7 +125,7 @@ int main(int argc, char **argv)
 	if (make_profile(&r.profile, &sampler, 1))
 		return EXIT_FAILED;
 	sort_s = seconds_since(began_ns);
-	freopen("/dev/null", "w", stdout);
+	report = freopen("/dev/null", "w", stdout);
 	setvbuf(stdout, output, _IOFBF, sizeof(output));
 	csv_s = print(true, false);
 	text_s = print(false, false);
