@@ -315,7 +315,7 @@ static void fuzz_energy(void)
 		read_energy(&e);
 		EXPECT(e.used_uj >= used);
 		EXPECT(e.used_uj - used <=
-		       fmax(e.package[0].range_uj, e.package[0].last_uj) + used / 1e9);
+		       fmax(e.package[0].range_uj, e.package[0].last_uj) + e.used_uj / 1e9);
 		used = e.used_uj;
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(e.package); i++)
