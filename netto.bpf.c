@@ -902,7 +902,10 @@ static __always_inline void sum(__u64 *to, __u64 n)
 /*
  * The time of the event that a poll runs in, since the last poll in it on this CPU, but not of what
  * ran before the current task; on PREEMPT_RT, where a poll may have been preempted, that too. 0 in
- * any other event.
+ * any other event. A task that was preempted between its store and its addition has yet to add what
+ * a poll before may have been given already; so has this program if it is preempted itself (on
+ * PREEMPT_RT from 7.0 on). Then the sum is less than `shared`: this poll is given nothing, and what
+ * is missing comes to the next ones.
  */
 static __noinline __u64 netto_poll_of_task(cpu_t *c, polled_t *p)
 {
@@ -911,6 +914,8 @@ static __noinline __u64 netto_poll_of_task(cpu_t *c, polled_t *p)
 	if (event != EV_NAPI_THREAD && event != EV_BUSY_POLL && !(rt && event == EV_RX_SOFTIRQ))
 		return 0;
 	took = c->ns[event] + span(c->task, now) - p->shared[event];
+	if ((__s64)took <= 0)
+		return 0;
 	sum(&p->shared[event], took);
 	ran = span(c->resumed, now);
 	return !rt && ran < took ? ran : took;
