@@ -262,7 +262,6 @@ struct {
 	__u64 resumed;	/* task clock at the last sched_switch or the start, << SLOT_BITS */
 	__u64 running;	/* task pointer: who runs since then */
 	__u8 ready;	/* the task on this CPU is known to have task storage, or needs none */
-	__u8 preparing; /* a task is allocating it, and may have been preempted in that */
 	__u16 flags;	/* of the task on this CPU: OVERTAKEN, MISSED */
 	__u8 base;	/* what the task on this CPU is outside operations: an event */
 	__u8 serving;	/* a softirq runs; not on PREEMPT_RT, where it is a task's */
@@ -289,6 +288,9 @@ typedef typeof(cpus[0]) cpu_t;
 
 /* The idle task of each CPU, 0 until it is seen: only where no field tells. */
 __u64 idle_tasks[MAX_CPUS];
+
+/* Tasks that are allocating storage on each CPU: more than one if they were preempted in that. */
+__u64 preparing[MAX_CPUS];
 
 /* The interval for which samples are taken; 0: none are. Written by user space alone. */
 __u32 window;
@@ -615,13 +617,15 @@ static __always_inline int is_operation(cpu_t *c, __u32 slots)
 /* Gives the current task its storage here, where it can be allocated: in sched_switch it cannot. */
 static __noinline int netto_prepare(cpu_t *c)
 {
+	__u64 *n = &preparing[bpf_get_smp_processor_id() & (MAX_CPUS - 1)];
+
 	if (parking != PARK_STORAGE)
 		return 0;
-	WRITE_ONCE(c->preparing, 1);
+	add(n, 1);
 	if (bpf_task_storage_get(&netto_storage, bpf_get_current_task_btf(), 0,
 				 BPF_LOCAL_STORAGE_GET_F_CREATE))
 		c->ready = 1;
-	WRITE_ONCE(c->preparing, 0);
+	add(n, -1);
 	return 0;
 }
 
@@ -1041,7 +1045,8 @@ static __always_inline int park(struct task_struct *task, __u32 slots)
 /*
  * The slots that were parked with a task, or 0; they are parked no longer. Until 6.1 a kernel finds
  * nothing while another look-up is under way on the CPU, that is, if a task was preempted in
- * netto_prepare(): that counts as a loss, and must not come back later.
+ * netto_prepare(): that counts as a loss, and must not come back later (it does if the same happens
+ * when the task is parked the next time).
  */
 static __noinline __u32 netto_unpark(cpu_t *c, struct task_struct *task)
 {
@@ -1050,7 +1055,7 @@ static __noinline __u32 netto_unpark(cpu_t *c, struct task_struct *task)
 	if (parking == PARK_STORAGE) {
 		saved = bpf_task_storage_get(&netto_storage, task, 0, 0);
 		if (!saved) {
-			c->lost += READ_ONCE(c->preparing);
+			c->lost += preparing[bpf_get_smp_processor_id() & (MAX_CPUS - 1)] != 0;
 			c->flags |= MISSED;
 			return 0;
 		}
