@@ -848,6 +848,8 @@ static __always_inline void netto_enter_thread(__u64 event)
 	cpu_t *c = this_cpu();
 
 	add(&c->count[event], 1);
+	if (!c->ready)
+		netto_prepare(c);
 	netto_change(c, SLOT_TASK, event);
 	c->base = event;
 }
