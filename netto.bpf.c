@@ -1089,12 +1089,11 @@ static __noinline int netto_leave(cpu_t *c, struct task_struct *prev, int ended,
 	__u32 slots = old & SLOT_MASK, flags = c->flags;
 
 	c->flags = 0;
-	if (!old) {
-		c->start = now;
-		return 0;
-	}
 	if (unseen(c, (__u64)prev)) {
-		c->unseen += span(old, word);
+		if (old)
+			c->unseen += span(old, word);
+		else
+			c->start = now;
 		if (parking) /* it came back unseen, and has gone on since */
 			netto_unpark(c, prev);
 		c->flags = 0;
