@@ -48,9 +48,10 @@
  * switch, by which it is noticed (netto_finish()).
  * - netto_mark runs in an IPI, or with interrupts on on netto's own CPU, and changes nothing but
  * the mark (it starts a CPU that did not count yet). It may see a program between its store and its
- * addition: user space sees a residual that was not there at the mark before, and marks again. It
- * may come between a program's clock and its store: then these nanoseconds are charged to the old
- * owner in one interval, and to the new one in the next.
+ * addition, and be interrupted itself on netto's own CPU: user space sees a residual that was not
+ * there at the mark before, and marks again. It may come between a program's clock and its store:
+ * then these nanoseconds are charged to the old owner in one interval, and to the new one in the
+ * next.
  *
  * Cost. What runs for each packet is kept to one reading of the clock and some 30 instructions;
  * what is rare is in functions of its own, which are not inlined (test/bench counts).
@@ -1371,7 +1372,7 @@ int netto_mark(void *ctx)
 {
 	cpu_t *c = this_cpu();
 	__u64 task = bpf_get_current_task();
-	__u64 now = bpf_ktime_get_ns();
+	__u64 above = READ_ONCE(c->above), now = bpf_ktime_get_ns();
 	__u64 open = 0; /* spans that are not over: of the levels above the one looked at */
 
 	if (!c->task) {
@@ -1404,6 +1405,9 @@ int netto_mark(void *ctx)
 	else
 		c->mark_ns[owner(c->task)] += open;
 	c->mark_wall = now - c->start - c->mark_unseen;
+	/* an interrupt came after the clock, and some of its time is in these sums: a residual says so */
+	if (READ_ONCE(c->above) != above)
+		c->mark_wall++;
 	return 0;
 }
 
