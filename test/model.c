@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* clang-format off */
 /*
  * A model of a machine that runs netto.bpf.c, which is included whole, and decides every order of
  * events in it. Each load and store of what netto's programs share, and each call of a helper, is a
@@ -6,12 +7,14 @@
  * first. Beside it an oracle knows who owns each nanosecond of the simulated time. After each run
  * all sums must be what the oracle says.
  *
- *	model				all orders of small scripts, and random ones, for 40 s
- *	model --seconds N		the same for N s; from 300 on more scripts, with more in
- *between model --config NAME		in that configuration only model --config NAME --seed N one
- *random run again; if it fails, it is made small and shown model --config NAME --script TEXT --at
- *LIST one run, shown: TEXT and LIST are as a failed run printed them
- *	model --quiet ...		says in one line what failed, and does not make it small
+ *	model			all orders of small scripts, and random ones, for 40 s
+ *	model --seconds N	the same for N s; from 300 on more scripts, with more in between
+ *	model --config NAME	in that configuration only
+ *	model --config NAME --seed N
+ *		one random run again; if it fails, it is made small and shown
+ *	model --config NAME --script TEXT --at LIST
+ *		one run, shown: TEXT and LIST are as a failed run printed them
+ *	model --quiet ...	says in one line what failed, and does not make it small
  *
  * A run is shown with time downwards (nanoseconds since its start), a column for each CPU, and
  * indented by what interrupts what. A script has the steps of each task, by the letters in steps[]
@@ -58,6 +61,7 @@
  * program (CLOCK_TRIES and CHANGE_TRIES claim no more), more than two CPUs, unseen tasks that are
  * preempted in a program, and unseen tasks where look-ups are refused.
  */
+/* clang-format on */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
