@@ -13,7 +13,6 @@ part=$1 kernel=$2 best=$3
 shift 3
 . /lib.sh
 
-
 # Tracing agrees within TRACED points: the intervals do not begin and end together. What kprobes themselves take is within the
 # events of the one that has them, and before and behind those of the other: so as much more is right there. Samples agree within
 # SAMPLED, since those by cpu-clock leave out what runs with interrupts off, as in blocking; and as much less is right as the

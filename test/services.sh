@@ -13,7 +13,6 @@
 part=${1:-services}
 . "$(dirname "$0")/lib.sh"
 
-
 HOST=203.0.113.1 CLIENT=203.0.113.2
 BRIDGED=172.17.0
 SECONDS_OF_LOAD=${SECONDS_OF_LOAD:-14}
