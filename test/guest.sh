@@ -13,7 +13,7 @@ EVENTS="napi_thread busy_poll tcp_work net_worker hardirq io_worker" # of which 
 
 # --- Counted operations ---
 
-# One of these a line: PROCESS EVENT COUNT WHAT. What the load did, or `-`: nothing is known.
+# One of these a line: PROCESS EVENT COUNT WHAT.
 expect_task() {
 	echo "$@" >>"$T/expected"
 }
@@ -41,8 +41,8 @@ run() {
 	fi
 }
 
-# Operations and primes: calls of each one over udp4, udp6, tcp4, tcp6. A dash: not in that protocol. On all kernels but one
-# every other one of them, to be faster.
+# OPERATION, then how often it is called over udp4, udp6, tcp4, tcp6: primes, so that sums tell them apart; -: it does not exist.
+# With EVERY=1 every other one is left out, to save time.
 all_operations() {
 	skip=$EVERY
 	while read -r op primes; do
@@ -177,7 +177,8 @@ count_calls() {
 	echo 1 >$TRACING/events/calls/enable
 }
 
-# Two columns: calls, and those with the ones that came while a probe ran; netto's own kprobes miss these as well.
+# Two numbers: counted calls; and counted calls plus those that the kernel missed because another probe was running. netto's
+# kprobes miss the same ones.
 calls() { # EVENT
 	awk -v event="$1__" 'index($1, event) == 1 { s += $2; m += $2 + $3 } END { print s + 0, m + 0 }' $TRACING/kprobe_profile
 }
@@ -309,7 +310,8 @@ works() {
 	shift
 	before=$(calls net_worker)
 	"$@" || echo "$what: exit status $?" >>"$T/failed"
-	[ "${before% *}" -lt "$(calls net_worker | cut -d ' ' -f 1)" ] || echo "$what: no worker was called" >>"$T/failed"
+	after=$(calls net_worker)
+	[ $((${after% *} - ${before% *})) -ge "${LEAST:-1}" ] || echo "$what: workers were called ${before% *}, then ${after% *} times" >>"$T/failed"
 }
 
 # The kernel has it from now on.
@@ -351,8 +353,8 @@ all_workers() {
 		ends_away
 	fi
 	# Stable releases of 5.10 and 6.1 have templates that fail the kernel's own tests, and 7.3 needs none.
-	case $part in
-	guest-6.12) set -- xfrm cryptd pcrypt ;;
+	case $kernel in
+	6.12 | 6.12-full) set -- xfrm cryptd pcrypt ;;
 	*) set -- xfrm ;;
 	esac
 	holders=
@@ -361,7 +363,7 @@ all_workers() {
 	done
 	[ -z "$holders" ] || kill $holders
 	# vhost-net goes on to the next frames after 256 (VHOST_NET_PKT_WEIGHT in drivers/vhost/net.c).
-	works "vhost-net" "$LOAD" vhost 2560
+	LEAST=10 works "vhost-net" "$LOAD" vhost 2560
 	for protocol in "ktls 500" "mptcp 20"; do # which this kernel may not have
 		if "$LOAD" ${protocol% *} 1 >"$T/try" 2>&1; then
 			works "$protocol" "$LOAD" $protocol
@@ -459,6 +461,10 @@ group_io_worker() {
 	none_but "io_uring's SQPOLL"
 }
 
+socket_reads() {
+	awk '$1 == "recv__tcp_read_sock" { n = $2 } END { print n + 0 }' $TRACING/kprobe_profile
+}
+
 # NVMe over TCP reads from its socket without a socket operation, in a worker.
 group_read_sock() {
 	case $(uname -r) in
@@ -476,10 +482,10 @@ group_read_sock() {
 	echo 127.0.0.1 >$target/ports/1/addr_traddr
 	echo 4420 >$target/ports/1/addr_trsvcid
 	ln -s $target/subsystems/netto $target/ports/1/subsystems/netto
+	before=$(socket_reads)
 	COUNTER="calls recv" measure sh -c 'echo transport=tcp,traddr=127.0.0.1,trsvcid=4420,nqn=netto,hostnqn=nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-000000000001,hostid=00000000-0000-0000-0000-000000000001 >/dev/nvme-fabrics'
 	called recv "NVMe over TCP"
-	check "NVMe over TCP: some of it by tcp_read_sock" "$(grep -c 'recv__tcp_read_sock *[1-9]' $TRACING/kprobe_profile) == 1" \
-		"$(cat $TRACING/kprobe_profile)"
+	check "NVMe over TCP: some of it by tcp_read_sock" "$(socket_reads) > $before" "$(cat $TRACING/kprobe_profile)"
 	none_but "NVMe over TCP" tcp_work
 	echo 1 >/sys/class/nvme/nvme0/delete_controller
 }
@@ -525,6 +531,14 @@ packet_counts() {
 	echo "$(softnet) $(softirqs NET_RX)"
 }
 
+until_dropped() {
+	had=$(softnet | cut -d ' ' -f 2)
+	for _ in $(seq 50); do
+		"$LOAD" udpflood 0.3 0 1 64
+		[ "$(softnet | cut -d ' ' -f 2)" = "$had" ] || break
+	done
+}
+
 group_packets() {
 	packets "loopback" "$LOAD" sendto udp4 3011
 	# A backlog for one packet drops; a budget of one squeezes
@@ -535,7 +549,7 @@ group_packets() {
 	sed -n 2p "$T/limits" >/proc/sys/net/core/netdev_budget
 	echo 2 >/sys/class/net/lo/queues/rx-0/rps_cpus
 	echo 2 >/proc/sys/net/core/netdev_max_backlog
-	packets "RPS" "$LOAD" udpflood 0.3 0 1 64
+	packets "RPS" until_dropped
 	echo 0 >/sys/class/net/lo/queues/rx-0/rps_cpus
 	sed -n 1p "$T/limits" >/proc/sys/net/core/netdev_max_backlog
 	# On PREEMPT_RT threads have the backlog, which need no interrupt.
@@ -609,7 +623,7 @@ group_hotplug() {
 		"$(grep -c event,0,net "$T/csv") == $(grep -c event,all,net "$T/csv") && $(grep -c event,2,net "$T/csv") == $(grep -c event,all,net "$T/csv")" \
 		"$(grep ",net," "$T/csv")"
 	check "hotplug: packets are not known of reports in which a CPU came or went, rather than all since the start" \
-		"$(packet processed) <= 434 && $(grep -c packet,all,processed "$T/csv") < $(grep -c event,all,net "$T/csv")" "$(grep packet,all "$T/csv")"
+		"$(packet processed) < 1000 && $(grep -c packet,all,processed "$T/csv") < $(grep -c event,all,net "$T/csv")" "$(grep packet,all "$T/csv")"
 	UNSEEN=0
 }
 
@@ -643,44 +657,26 @@ fallback() { # WITHOUT KIND-OF-SOFTIRQS KIND-OF-OPERATIONS
 	end_session
 }
 
+# What is left of tracing without trampolines: also of what is no operation.
 group_kprobes() {
 	fallback "btf fentry" raw_tp kprobe
+	[ -n "${ALL-}" ] || return 0
+	export NETTO_WITHOUT="btf fentry"
+	begin_session -F 0 -t 100
+	unset NETTO_WITHOUT
+	measure true
+	count_calls
+	group_busy_poll
+	group_tcp_work
+	group_hardirq
+	end_session
 }
 
 group_fallbacks() {
 	fallback "tp_btf storage test_run" raw_tp fentry
 }
 
-# Operations are told from samples where neither fentry nor kprobes are to be had, and all is where there is no eBPF.
-group_sampled() {
-	for without in ${SAMPLED:-"fentry kprobe" bpf}; do
-		export NETTO_WITHOUT="$without"
-		with_netto -c 0.5
-		unset NETTO_WITHOUT
-		conserved "without $without"
-		shared_out "without $without"
-		softirqs=tp_btf
-		[ "$without" != bpf ] || softirqs=perf_ring
-		operations=perf_event
-		[ "$without" != bpf ] || operations=perf_ring
-		check "without $without: softirqs by $softirqs, operations from samples" \
-			"$(hooked rx_softirq $softirqs) == 1 && $(hooked send $operations) == 1 && $(grep -c 'event,all,send,.*,sampled$' "$T/csv") == 1" "$(cat "$T/csv")"
-	done
-	export NETTO_WITHOUT="fentry kprobe"
-	expect 3 "lets send not be traced (inet_sendmsg: left out by NETTO_WITHOUT)" "-m trace without hooks of operations" \
-		netto -m trace 1
-	unset NETTO_WITHOUT
-}
-
 # 20 tasks blocked at once, where there is room for 8: the rest is counted.
-blocked() { # TASKS
-	seq "$1" | while read -r _; do
-		"$LOAD" block_recv 1500 >/dev/null &
-	done
-	wait
-	sleep 2
-}
-
 group_overflow() {
 	export NETTO_WITHOUT="storage room"
 	begin_session -F 0 -t 100
@@ -733,8 +729,8 @@ blind() { # COMMAND...
 		"$seen == 3 && $(wc -l <"$T/err") == 3 && $(grep -c CONFIG_BPF_SYSCALL "$T/err") == 1 &&
 		 $(grep -c CONFIG_PERF_EVENTS "$T/err") == 1" "$seen, $(cat "$T/err")"
 	check "nothing can be measured: what /proc counts" \
-		"$(packet processed) == $before && $before >= 1009 && $(count all rx_softirq) > 0 &&
-		 $(field packet 0 processed 8) + $(field packet 1 processed 8) + $(field packet 2 processed 8) == $before &&
+		"$(packet processed) >= 1009 && $(packet processed) <= $before && $(count all rx_softirq) > 0 &&
+		 $(field packet 0 processed 8) + $(field packet 1 processed 8) + $(field packet 2 processed 8) == $(packet processed) &&
 		 $(grep -c ',[a-z]*ed$' "$T/csv") == 0 && $(ns all net) == 0" "$(cat "$T/csv")"
 }
 
@@ -772,26 +768,27 @@ for module in wireguard esp4 xfrm_user algif_aead gcm seqiv tun vhost_net tls vi
 done
 mount -t tracefs none $TRACING 2>/dev/null
 trap net_down EXIT
-# What differs most between kernels on all of them; the rest on the oldest and on the usual one. ALL=1: all on each.
+# Every kernel runs what differs most between kernels; 5.10 and 6.12 run everything. ALL=1: every group on this kernel.
+kernel=${part#*-}
 in_session="counts families packets tasks hotplug"
 alone='' EVERY=1
-if [ -n "${ALL-}" ] || [ "$part" = guest-6.12 ] || [ "$part" = guest-5.10 ]; then
+if [ -n "${ALL-}" ] || [ "$kernel" = 6.12 ] || [ "$kernel" = 5.10 ]; then
 	in_session="counts families quiet napi_thread backlog busy_poll tcp_work workers hardirq io_worker read_sock packets tasks hotplug"
 fi
-case $part in
-guest-5.10) alone="memlock" ;;
-guest-6.1) in_session="$in_session two_at_once" alone=kprobes ;;
-guest-6.12) alone="sampled refusals" EVERY=0 ;;
-*-rt) in_session="counts families napi_thread backlog packets tasks hotplug" ;;
-guest-7) in_session="$in_session napi_thread tcp_work" alone="fallbacks" ;;
-*-arm64) in_session="counts families packets tasks" ;;
+case $kernel,${ALL-} in
+*-arm64,*) in_session="counts families packets tasks" ;;
+*,1) in_session="$in_session two_at_once" EVERY=0 alone="kprobes overflow fallbacks refusals hotplug_samples returns" ;;
+5.10,) alone="memlock" ;;
+6.1,) in_session="$in_session two_at_once" alone=kprobes ;;
+6.12,) alone="refusals" EVERY=0 ;;
+*-rt,) in_session="counts families napi_thread backlog packets tasks hotplug" ;;
+7,) in_session="$in_session napi_thread tcp_work" alone="fallbacks" ;;
 esac
-[ -z "${ALL-}" ] || alone="kprobes overflow fallbacks sampled refusals hotplug_samples returns"
 shift
 [ $# = 0 ] || in_session='' alone=''
 for group in "$@"; do
 	case $group in
-	kprobes | memlock | hotplug_samples | overflow | fallbacks | sampled | refusals | returns) alone="$alone $group" ;;
+	kprobes | memlock | hotplug_samples | overflow | fallbacks | refusals | returns) alone="$alone $group" ;;
 	*) in_session="$in_session $group" ;;
 	esac
 done

@@ -7,15 +7,16 @@
 # have besides (a1 - b1). Each path is taken away before the next one, whose measurement shows that it is gone.
 #
 # What a stage must show: a stage with the share p of net is missing in n samples with probability (1 - p)^n. Each that is
-# looked for has p >= 0.02 (twice that was seen on all kernels), and traffic goes on until there are 700 samples: 7e-7.
+# looked for has p >= 0.02 (twice that was seen on all kernels), and traffic goes on until there are 1,000 samples: 1.7e-9,
+# and 1.4e-7 for all 80 stages of a run.
 # shellcheck disable=SC2034,SC2086,SC2154 # for lib.sh, and from it; words
 part=$1
 . "$(dirname "$0")/lib.sh"
 [ "$part" != paths-host ] || UNSEEN=1
-R=netto-r
+R='netto-r'
 ROUTED=203.0.113.1 ROUTED6=2001:db8:b::1
 DIRECT=$ADDRESS DIRECT6=2001:db8:1::2
-SAMPLES=700
+SAMPLES=1000
 
 # Where a measurement does not name one of these, it must not be there.
 STAGES="bridge forward_v4 forward_v6 nft nf_forward_v4 conntrack nat iptables tc xdp_generic vlan tunnel_rx tunnel_tx \
@@ -132,12 +133,13 @@ samples_of_net() {
 }
 
 reached() { # ADDRESS
-	"$LOAD" udppath $A $B "$1" 0.01 0 1 >"$T/load" 2>&1 && [ "$(load_value sends)" = "$(load_value recvs)" ]
+	"$LOAD" udppath $A $B "$1" 0.01 0 1 >"$T/load" 2>&1 &&
+		[ "$(load_value sends)" = "$(load_value recvs)" ] && [ "$(load_value recvs)" -gt 0 ]
 }
 
-# Traffic for a second, and then until there are the samples, in at most 40 seconds.
+# Traffic for a second, and then until there are the samples.
 traffic() { # ADDRESS
-	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	for _ in $(seq 100); do
 		"$LOAD" udppath $A $B "$1" "${seconds:-1}" 0 1 "${SIZE:-64}" || return
 		[ "$(tail -c +$((cut_size + 1)) "$T/reports" | samples_of_net)" -lt $SAMPLES ] || break
 		seconds=2
@@ -150,10 +152,11 @@ traffic() { # ADDRESS
 # groups by itself, and on this machine what its own traffic needs. LOSS: packets need not come through; where they do, no
 # measurement begins before. SIZE: bytes of a packet.
 through() {
-	path=$1 stages=$3 others=${4-}
+	path=$1 stages=$3 others=${4-} sends=0 recvs=0
 	[ -n "${LOSS-}" ] || wait_for reached "$2" || fail "$path: reaches $2" "$(cat "$T/load")"
 	measure traffic "$2" || return
 	sends=$(load_value sends) recvs=$(load_value recvs)
+	[ -n "${LOSS-}" ] || check "$path: packets come" "$recvs > 0" "$(cat "$T/load")"
 	shared_out "$path"
 	add_up_stages
 	enough=$(samples_of_net <"$T/csv")
@@ -174,23 +177,24 @@ through() {
 		*" $stage "*) [ "$count" -le $few ] || wrong="$wrong $stage: $count samples" ;;
 		esac
 	done <"$T/stages"
-	check "$path: none of the other paths' stages" "$(echo "$wrong" | wc -w) == 0" "$wrong"
-	check "$path: less than 2 % of the samples unknown" "$(run_row samples_unknown 8) < 0.02 * $(run_row samples 8)" "$(grep samples_unknown "$T/csv")"
+	unknown=$((${unknown:-0} + $(run_row samples_unknown 8))) all_samples=$((${all_samples:-0} + $(run_row samples 8)))
+	# This machine may have other traffic.
+	[ "$part" = paths-host ] || check "$path: none of the other paths' stages" "$(echo "$wrong" | wc -w) == 0" "$wrong"
 }
 
 # --- With ALL=1: sample mode, which sees no hooks, and times ---
 
 by_samples() { # ADDRESS
+	tracing_netto=$netto session=
 	MODE=sample measure "$LOAD" udppath $A $B "$1" 1.5 0 1 64
+	netto=$tracing_netto session=yes
 }
 
-# sampled PATH ADDRESS [EVENT [OTHER]]: of the events that no hook tells, sample mode sees this one, the other one perhaps, and
-# none besides.
+# sampled PATH ADDRESS [EVENT [OTHER]]: in sample mode no hook tells these events apart. EVENT must show, OTHER may, the rest must
+# not.
 sampled() {
 	[ -n "${ALL-}" ] || return 0
-	session_of_all=$session session=
 	by_samples "$2"
-	session=$session_of_all
 	for event in napi_thread busy_poll net_worker io_worker; do
 		if [ "$event" = "${3-}" ]; then
 			check "$1, sample mode: $event is at least 3 % of net" "$(ns all $event) > 0.03 * $(ns all net)" "$(grep event,all "$T/csv")"
@@ -258,10 +262,8 @@ path_route6() {
 	check "route6: the router forwarded them" "$(forwarded 6) - $before >= $recvs"
 }
 
-# 2,000 rules, of which short packets pass half. They are 20 rules that are passed often: more would push all else out of
-# the caches, and the rest of a packet's way would take longer as well. They are the same for short and long packets:
-# under emulation the cost of a rule depends on where in memory it is. Packets are dropped at the end, since a receiver
-# takes more or less time to be woken up.
+# Short packets pass 1,000 rules, long ones 2,000. The rules are one chain of 20, jumped to again and again, so that they stay in
+# the cache, and both sizes run the same code. Both are dropped at the end: to wake a receiver would add noise.
 rules() {
 	echo "table ip netto {"
 	echo "chain twenty {"
@@ -282,7 +284,7 @@ path_nft() {
 	LOSS=yes
 	through nft $ROUTED "nft nf_forward_v4 forward_v4"
 	LOSS=
-	check "nft: the packets passed the rules" "$(nft_counter) - $passed == $sends" "$(nft_counter), $sends"
+	check "nft: the packets passed the rules" "$(nft_counter) - $passed <= $sends && $(nft_counter) - $passed > 0" "$(nft_counter), $sends"
 	[ -z "${ALL-}" ] || check_median "nft: what twice the rules take more, in the stage, as a part of the softirq's rise" 0.85 1.15 twice_the_rules
 	router nft flush ruleset
 }
@@ -427,3 +429,5 @@ for name; do
 	path_"$name"
 done
 end_session
+# The share was 0.3 % on all kernels: of 10,000 samples 200 are seen with a probability below 1e-60.
+[ "$part" = paths-host ] || check "less than 2 % of all samples are unknown" "$unknown < 0.02 * $all_samples" "$unknown of $all_samples"

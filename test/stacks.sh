@@ -49,10 +49,11 @@ plain() {
 # What is in paths.sh alone; its measuring and checking are left out.
 paths() {
 	cp /lib.sh /paths.sh $T/lib
-	cat >$T/lib/samples.sh <<-'END'
-		measure() { "$@" >"$T/load" 2>&1; }
+	cat >>$T/lib/lib.sh <<-'END'
+		begin_session() { : >"$T/csv"; }
+		end_session() { :; }
+		measure() { "$LOAD" udppath $A $B "$2" 1 0 1 64 >"$T/load" 2>&1; }
 		shared_out() { :; }
-		shows() { :; }
 		check() { :; }
 		pass() { :; }
 		fail() { :; }

@@ -30,8 +30,7 @@ judged() {
 	*-icount)
 		what=$1 low=$2 high=$3
 		shift 3
-		"$@" >"$T/attempt" || return
-		seen=$(tail -n 1 "$T/attempt")
+		seen=$(attempt "$@")
 		check "$what: $seen" "$seen >= $low && $seen <= $high" "$(cat "$T/load"; tail -n 12 "$T/csv")"
 		;;
 	*) check_median "$@" ;;
@@ -40,10 +39,9 @@ judged() {
 
 # --- Burns: a place of the stack takes a time that is known, for each of a fixed number of packets ---
 #
-# The same packets are measured twice, with the same program in the same place: it burns nothing the first time, so what
-# it costs to run it is no part of the rise, nor are netto's own hooks; the load then passes as much time in user space, so
-# that caches are as cold when the next packet comes. What interrupts a burn, a timer or the host, is in both, in the time
-# burnt and in the event's.
+# Each load runs twice with the same eBPF program. The first time the program burns nothing, and the load waits in user space
+# instead: so the program's own cost and netto's hooks cancel out, and caches are equally cold. Interruptions count in both
+# numbers.
 
 is_burning() {
 	grep -q "burn: burning" "$T/burn" || ! kill -0 "$burner" 2>/dev/null
