@@ -56,7 +56,7 @@ known_fault() { # ISSUE WHAT EXPRESSION [SEEN]
 attempt() { # FUNCTION [ARGUMENT]...
 	"$@" >"$T/attempt" || fail "$what" "$* did not run: $(tail -n 3 "$T/attempt")" >&2
 	grep '^FAIL: ' "$T/attempt" >&2
-	tail -n 1 "$T/attempt"
+	awk 'END { print }' "$T/attempt"
 }
 
 # For times and shares, which a busy machine disturbs: FUNCTION measures and prints a number, three times. The median must lie
