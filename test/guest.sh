@@ -129,14 +129,14 @@ group_counts() {
 		"$(grep packet,all "$T/csv")"
 }
 
-# family EVENT N LOAD [ARGUMENT]...: N entries of the event.
+# family EVENTS N LOAD [ARGUMENT]...: N entries of each of the events.
 family() {
-	event=$1 n=$2
+	events=$1 n=$2
 	shift 2
 	"$LOAD" "$@" >"$T/load_of_one" 2>&1 &
 	pid=$!
 	wait $pid || echo "$*: exit status $?: $(cat "$T/load_of_one")" >>"$T/failed"
-	for event in $event; do
+	for event in $events; do
 		expect_task $pid $event "$n" "$@"
 	done
 }
@@ -768,7 +768,7 @@ for module in wireguard esp4 xfrm_user algif_aead gcm seqiv tun vhost_net tls vi
 done
 mount -t tracefs none $TRACING 2>/dev/null
 trap net_down EXIT
-# Every kernel runs what differs most between kernels; 5.10 and 6.12 run everything. ALL=1: every group on this kernel.
+# Every kernel runs what differs most between kernels; 5.10 and 6.12 run all events. ALL=1: every group on this kernel.
 kernel=${part#*-}
 in_session="counts families packets tasks hotplug"
 alone='' EVERY=1
