@@ -1243,18 +1243,23 @@ int netto_free(struct bpf_raw_tracepoint_args *ctx)
 
 /*
  * The event that owns this CPU, as far as is known: what is not traced is `other`, or `idle` in the
- * idle task. A top half that is `other` may be that of the sample's own timer: what it interrupts
- * counts.
+ * idle task, also while that is not known as such. A top half that is `other` may be that of the
+ * sample's own timer: what it interrupts counts.
  */
 static __always_inline __u64 current_event(cpu_t *c)
 {
+	__u64 event;
+
 	if (!switches)
 		return (__u32)bpf_get_current_pid_tgid() ? EV_OTHER : EV_IDLE;
 	if (c->irq[HARD].event == EV_HARDIRQ)
 		return EV_HARDIRQ;
 	if (c->irq[SOFT].event)
 		return c->irq[SOFT].event;
-	return unseen(c, bpf_get_current_task()) ? EV_NONE : owner(c->task);
+	if (unseen(c, bpf_get_current_task()))
+		return EV_NONE;
+	event = owner(c->task);
+	return event == EV_OTHER && !(__u32)bpf_get_current_pid_tgid() ? EV_IDLE : event;
 }
 
 /*

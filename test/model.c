@@ -1239,6 +1239,8 @@ static void sample(void)
 		: t->soft				  ? t->soft
 		: !t->started || t->running != m->current ? EV_NONE
 							  : owner_of(t->slots);
+	if (event == EV_OTHER && !m->current->task.pid && !t->soft)
+		event = EV_IDLE;
 	say("sample {");
 	RUN(&f, netto_sample(NULL));
 	say("}");
@@ -1904,6 +1906,8 @@ static struct {
 	/* an interrupt's time went from one interval to another, when it came in the midst of a
 	   mark */
 	{ "none-storage", "a:sm|a:", "57H" },
+	/* a sample of the idle task, which was about to be known as such, was `other` */
+	{ "none-raw", "-n:|a:r", "1U,15V,29V,70V,85V,86T,89K,94I" },
 };
 
 static double seconds(void)
