@@ -109,7 +109,7 @@ enum { SLOT_TASK, SLOT_POLL, SLOT_SOFTIRQ };
 enum { EVENT_BITS = 4, SLOT_BITS = 3 * EVENT_BITS, SLOT_MASK = (1 << SLOT_BITS) - 1 };
 enum {
 	OVERTAKEN = 1 << SLOT_BITS, /* parked with the slots: see netto_finish() */
-	MISSED = 2 << SLOT_BITS,    /* what is parked was not found: see netto_unpark() */
+	MISSED = 2 << SLOT_BITS,    /* something may be parked that is old: see netto_unpark() */
 };
 enum { SOFT, HARD };
 
@@ -1029,7 +1029,7 @@ PROGRAMS_OF_EVENT(busy_poll, poll, EV_BUSY_POLL)
 PROGRAMS_OF_EVENT(tcp_work, work, EV_TCP_WORK)
 PROGRAMS_OF_EVENT(net_worker, poll, EV_NET_WORKER)
 
-/* Returns 0, or another number if there is no room. */
+/* With 0: nothing is parked any longer. Returns 0, or another number if there is no room. */
 static __always_inline int park(struct task_struct *task, __u32 slots)
 {
 	if (parking == PARK_STORAGE) {
@@ -1042,7 +1042,8 @@ static __always_inline int park(struct task_struct *task, __u32 slots)
 	}
 	__u64 key = (__u64)task;
 
-	return bpf_map_update_elem(&netto_saved, &key, &slots, BPF_ANY);
+	return slots ? bpf_map_update_elem(&netto_saved, &key, &slots, BPF_ANY)
+		     : bpf_map_delete_elem(&netto_saved, &key);
 }
 
 /*
@@ -1080,11 +1081,8 @@ static __noinline __u32 netto_unpark(cpu_t *c, struct task_struct *task)
 	return slots & SLOT_MASK;
 }
 
-/*
- * Ends what runs on this CPU, at the task clock `now`, and parks it with the task that leaves; not
- * if that never comes back.
- */
-static __noinline int netto_leave(cpu_t *c, struct task_struct *prev, int ended, __u64 now)
+/* Ends what runs on this CPU, at the task clock `now`, and parks it with the task that leaves. */
+static __noinline int netto_leave(cpu_t *c, struct task_struct *prev, __u64 now)
 {
 	__u64 old = c->task, word = now << SLOT_BITS;
 	__u32 slots = old & SLOT_MASK, flags = c->flags;
@@ -1108,14 +1106,10 @@ static __noinline int netto_leave(cpu_t *c, struct task_struct *prev, int ended,
 	charge_task(owner(old), span(old, word), 0);
 	if (!parking)
 		return 0;
-	if (!is_operation(c, slots) && !(flags & OVERTAKEN)) {
-		if (flags & MISSED)
-			park(prev, 0);
-		return 0;
-	}
-	/* a task that ends within an operation missed its exit */
-	if (!ended && park(prev, slots | (flags & OVERTAKEN)))
-		c->lost++;
+	if (is_operation(c, slots) || flags & OVERTAKEN)
+		c->lost += park(prev, slots | (flags & OVERTAKEN)) != 0;
+	else if (flags & MISSED)
+		park(prev, 0);
 	return 0;
 }
 
@@ -1177,7 +1171,7 @@ static __always_inline void switch_task(cpu_t *c, struct task_struct *prev,
 
 	if (unseen(c, (__u64)prev) || is_operation(c, slots) || (__s64)(old - c->resumed) < 0 ||
 	    c->flags)
-		netto_leave(c, prev, fields && prev->exit_state, now);
+		netto_leave(c, prev, now);
 	else
 		c->ns[event_index(slots)] += span(old, word);
 	c->ready = 0;
@@ -1229,8 +1223,8 @@ int BPF_PROG(netto_switch_r, _Bool preempt, struct task_struct *prev, struct tas
 }
 
 /*
- * Where no field tells that a task has ended, what is parked with it goes when its memory does: the
- * next task there starts afresh.
+ * What is parked in the hash with a task that has ended goes when its memory does: the next task
+ * there starts afresh.
  */
 SEC("raw_tp/sched_process_free")
 int netto_free(struct bpf_raw_tracepoint_args *ctx)
@@ -1384,6 +1378,7 @@ int netto_mark(void *ctx)
 		c->start = now;
 		c->running = task;
 		c->ready = 0;
+		c->flags = MISSED; /* what was parked with this task is older */
 		c->resumed = now << SLOT_BITS;
 		c->base = first_base();
 		c->part = c->base == EV_IDLE ? PART_IDLE : 0;

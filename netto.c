@@ -1851,7 +1851,7 @@ struct session {
 	struct netto *skel;
 	struct probe probes[MAX_PROBES];
 	struct bpf_link *mark_link; /* only where marks are made by renaming */
-	struct bpf_link *free_link; /* only where it is not known that a task has ended */
+	struct bpf_link *free_link; /* only with the hash of tasks */
 	int empty_btf;		    /* a file for libbpf, where the kernel gives none; or -1 */
 	bool rt, storage;	    /* PREEMPT_RT; parked in task storage */
 	bool by_rename;		    /* BPF_PROG_TEST_RUN cannot run on a chosen CPU */
@@ -2556,7 +2556,7 @@ static int try_load(struct session *s, const struct probe *only)
 	s->skel->rodata->parking = storage ? PARK_STORAGE : parking ? PARK_HASH : PARK_NOWHERE;
 	for (int i = 0; i < MAX_PROBES; i++)
 		s->skel->rodata->rest |= !is_traced(s, s->probes[i].event);
-	bpf_program__set_autoload(s->skel->progs.netto_free, parking && !storage && core == RAW_TP);
+	bpf_program__set_autoload(s->skel->progs.netto_free, parking && !storage);
 	bpf_map__set_autocreate(s->skel->maps.netto_storage, storage);
 	bpf_map__set_autocreate(s->skel->maps.netto_saved, parking && !storage);
 	if (without("room")) {
@@ -2756,7 +2756,7 @@ static int load_probes(struct session *s)
 				err = 0;
 			continue;
 		}
-		if (s->skel->rodata->parking == PARK_HASH && core_kind(s) == RAW_TP)
+		if (s->skel->rodata->parking == PARK_HASH)
 			s->free_link = bpf_program__attach(s->skel->progs.netto_free);
 		attach_devices(s);
 		complete = attach_probes(s);

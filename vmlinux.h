@@ -10,7 +10,6 @@
 
 struct task_struct {
 	int pid;	   /* 0: the idle task of a CPU */
-	int exit_state;	   /* not 0: it runs no more */
 	unsigned int flags;
 	char comm[16];	   /* its name */
 	struct task_struct *group_leader;

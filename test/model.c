@@ -202,6 +202,7 @@ struct person {
 	__u64 tgid;
 	enum state state;
 	bool in_softirq; /* on PREEMPT_RT */
+	bool ended;
 	int cpu;
 	struct frame *top;
 	char *script;
@@ -542,7 +543,7 @@ static void commit_switch(struct truth *t, struct frame *f)
 		charge(t, owner_of(t->slots), at - t->changed);
 		operates = t->slots[SLOT_TASK] != t->base || t->slots[SLOT_POLL] ||
 			   t->slots[SLOT_SOFTIRQ];
-		if (config->parking && operates && !(config->fields && prev->task.exit_state)) {
+		if (config->parking && operates) {
 			if (f->lost_prev ||
 			    (config->parking == PARK_STORAGE && !prev->has_storage)) {
 				t->lost++;
@@ -563,7 +564,7 @@ static void commit_switch(struct truth *t, struct frame *f)
 	if (prev->missed && f->lost_prev && operates && prev->is_parked)
 		excused = true;
 	/* it was preempted twice, and nothing is left to tell its program so: a residual stays */
-	if (f->outer && f->outer->stale && !prev->is_parked)
+	if (f->outer && f->outer->stale && (f->lost_prev || !prev->is_parked))
 		excused = true;
 	prev->missed = false;
 	memset(t->slots, 0, sizeof(t->slots));
@@ -1078,9 +1079,9 @@ static void renew(struct person *p)
 	struct frame f = { .action = SAMPLE };
 
 	args = (void *)room;
-	if (!config->fields && config->parking == PARK_HASH)
+	if (config->parking == PARK_HASH)
 		RUN(&f, netto_free(args));
-	p->task.exit_state = 0;
+	p->ended = false;
 	p->task.bpf_storage = NULL;
 	p->has_storage = p->is_parked = p->missed = false;
 }
@@ -1101,7 +1102,7 @@ static void switch_to(struct person *next, bool seen)
 	else if (seen)
 		RUN(&f, netto_switch_r(1, &prev->task, &next->task));
 	say("}");
-	if (prev->task.exit_state)
+	if (prev->ended)
 		renew(prev);
 	if (prev->state == RUNNING)
 		prev->state = READY;
@@ -1462,7 +1463,7 @@ static void play(struct person *p, char letter)
 		mark(false);
 		break;
 	case 'X':
-		p->task.exit_state = 1;
+		p->ended = true;
 		block(true);
 		break;
 	case 'k': /* with softirqs off: also where NAPI is polled by a thread */
@@ -1908,6 +1909,10 @@ static struct {
 	{ "none-storage", "a:sm|a:", "57H" },
 	/* a sample of the idle task, which was about to be known as such, was `other` */
 	{ "none-raw", "-n:|a:r", "1U,15V,29V,70V,85V,86T,89K,94I" },
+	/* a task that a CPU began to count with, by a mark, went on with what was parked before */
+	{ "full-small", "n:r|n:sbX", "83V,84U,85K" },
+	/* a task that ended, and had come back unseen, left what was parked to the next */
+	{ "full-small", "a:|n:ssbbX|a:.|a:", "48U,49V,206V,207U" },
 };
 
 static double seconds(void)
