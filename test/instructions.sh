@@ -33,7 +33,7 @@ net_up() {
 }
 
 rounds_of() { # MODE
-	for kind in udp:5000 forward:2500 tcp:500 pipe:2500; do
+	for kind in udp:5000 forward:2500 tcp:500 pipe:10000; do
 		/rounds "${kind%:*}" "${kind#*:}" >"$T/rounds" || exit 1
 		sed "s/.*mean=\(.*\) median=\(.*\)/${kind%:*} $1 \2 \1/" "$T/rounds"
 	done
