@@ -7,14 +7,15 @@
  * one slot. The task slot is never empty: it holds an operation, `other` or `idle`. So events are
  * exclusive and sum to wall time.
  *
- * What a host cannot trace is told from samples: then `other` holds it too, netto_sample takes the
- * stacks of `other` as well, and user space shares its time out. Without any hook (sample mode) all
+ * What no hook names, since the lists of hooks are never complete, and what a host cannot trace is
+ * in `other` and `softirq`. netto_sample takes stacks of these, too, and user space shares their
+ * time out: network code that is found there is `net_other`. Without any hook (sample mode) all
  * time is `other`. For hosts without fentry there are programs for kprobes, and for those without
  * BTF programs for raw tracepoints, which read no field of the kernel's structures.
  *
  * Data flow. fentry/fexit of the socket operations set and clear the task slot, those of other work
- * of tasks the poll slot; softirq_entry/exit, and fentry/fexit of TCP's work in other softirqs, the
- * softirq slot; irq_handler_entry/exit the hardirq slot, of a top half that is known for what it is
+ * the poll slot, or in a softirq that one, which softirq_entry/exit set and clear;
+ * irq_handler_entry/exit the hardirq slot, of a top half that is known for what it is
  * when it schedules NAPI. sched_switch parks the slots of the task that leaves and brings back
  * those of the one that comes (in task storage, or in a hash by task pointer); of a thread that is
  * an event as a whole, which its name tells, the task slot holds that outside operations. Nothing
@@ -51,7 +52,8 @@
  * addition, and be interrupted itself on netto's own CPU: user space sees a residual that was not
  * there at the mark before, and marks again. It may come between a program's clock and its store:
  * then these nanoseconds are charged to the old owner in one interval, and to the new one in the
- * next.
+ * next. It takes `longest` over by a load and a store: a softirq or top half that ends between the
+ * two, on netto's own CPU, is not in it.
  *
  * Cost. What runs for each packet is kept to one reading of the clock and some 30 instructions;
  * what is rare is in functions of its own, which are not inlined (test/bench counts).
@@ -68,8 +70,9 @@
  * Details. At the end of each poll netto_poll gives the time of its event since the poll before to
  * the NAPI instance that was polled: sums in an array that user space maps, written on that CPU
  * alone (on PREEMPT_RT, where polls are preempted by others, added to atomically). If tasks are
- * wanted, what is charged to a socket operation is charged to its process too, in a hash that user
- * space reads and, of processes that are gone, empties. Both are of the same spans as the events.
+ * wanted, what is charged to an operation of a task is charged to its process too, and to whom it
+ * interrupts what NET_RX took, in a hash that user space reads and, of processes that are gone,
+ * empties. Both are of the same spans as the events.
  *
  * Blind spots. An operation that began before netto attached is not seen until the next one of that
  * task. When another tracer attaches to the same functions, the kernel skips the exit programs of
@@ -89,7 +92,7 @@
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 
 enum {
-	MAX_CPUS = 1024,    /* ids of CPUs are below; a power of two; half a kB of memory each */
+	MAX_CPUS = 1024,    /* ids of CPUs are below; a power of two; a kB of memory each */
 	MAX_SAVED = 8192,   /* tasks off the CPU in an operation, without task storage */
 	CLOCK_TRIES = 3,    /* each fails only if an interrupt ends within some 20 ns */
 	CHANGE_TRIES = 3,   /* each fails only if a preemption comes within these */
@@ -117,7 +120,6 @@ enum { SOFT, HARD };
 const volatile __u8 rt;	      /* PREEMPT_RT: softirqs belong to tasks */
 const volatile __u8 switches; /* sched_switch is hooked, and so softirqs are */
 const volatile __u8 fields;   /* by a program that reads those of the tasks */
-const volatile __u8 rest;     /* events are told from samples of what is not traced */
 const volatile enum {
 	PARK_NOWHERE, /* there are no hooks that set a slot of the task level */
 	PARK_STORAGE, /* in task storage */
@@ -147,14 +149,12 @@ const volatile struct {
 		EV_TCP_WORK,
 		EV_NET_WORKER,
 		EV_HARDIRQ,
+		EV_NET_OTHER, /* in user space alone: told from samples */
 		EV_IO_WORKER,
+		EV_SOFTIRQ,
 		EV_OTHER,
 		EV_IDLE,
-		EV_MAX,
-		/* parts of EV_RX_SOFTIRQ, as further indices of ns[]: over the idle task, and in
-		   ksoftirqd; not on PREEMPT_RT, and not where no field of a task is read */
-		PART_IDLE = EV_MAX,
-		PART_KSOFTIRQD
+		EV_MAX
 	} id;
 	__u8 net;
 	char name[15];
@@ -169,7 +169,9 @@ const volatile struct {
 	[EV_TCP_WORK] = { EV_TCP_WORK, 1, "tcp_work" },
 	[EV_NET_WORKER] = { EV_NET_WORKER, 1, "net_worker" },
 	[EV_HARDIRQ] = { EV_HARDIRQ, 1, "hardirq" },
+	[EV_NET_OTHER] = { EV_NET_OTHER, 1, "net_other" },
 	[EV_IO_WORKER] = { EV_IO_WORKER, 0, "io_worker" },
+	[EV_SOFTIRQ] = { EV_SOFTIRQ, 0, "softirq" },
 	[EV_OTHER] = { EV_OTHER, 0, "other" },
 	[EV_IDLE] = { EV_IDLE, 0, "idle" },
 };
@@ -198,13 +200,16 @@ const volatile struct {
 	X(accept, operation, EV_CONN, "inet_accept")                                               \
 	X(shutdwn, operation, EV_CONN, "inet_shutdown")                                            \
 	X(close, operation, EV_CONN, "inet_release")                                               \
-	X(tsq, work, EV_TCP_WORK, "tcp_tasklet_func")	/* until 6.16 */                           \
-	X(tsqwork, work, EV_TCP_WORK, "tcp_tsq_workfn") /* on a BH workqueue */                    \
-	X(retrans, work, EV_TCP_WORK, "tcp_write_timer")                                           \
-	X(delack, work, EV_TCP_WORK, "tcp_delack_timer")                                           \
-	X(keepal, work, EV_TCP_WORK, "tcp_keepalive_timer")                                        \
-	X(pace, work, EV_TCP_WORK, "tcp_pace_kick")                                                \
-	X(compack, work, EV_TCP_WORK, "tcp_compressed_ack_kick")                                   \
+	X(bind4, operation, EV_CONN, "inet_bind")                                                  \
+	X(bind6, operation, EV_CONN, "inet6_bind")                                                 \
+	X(listen, operation, EV_CONN, "inet_listen")                                               \
+	X(tsq, poll, EV_TCP_WORK, "tcp_tasklet_func")	/* until 6.16 */                           \
+	X(tsqwork, poll, EV_TCP_WORK, "tcp_tsq_workfn") /* on a BH workqueue */                    \
+	X(retrans, poll, EV_TCP_WORK, "tcp_write_timer")                                           \
+	X(delack, poll, EV_TCP_WORK, "tcp_delack_timer")                                           \
+	X(keepal, poll, EV_TCP_WORK, "tcp_keepalive_timer")                                        \
+	X(pace, poll, EV_TCP_WORK, "tcp_pace_kick")                                                \
+	X(compack, poll, EV_TCP_WORK, "tcp_compressed_ack_kick")                                   \
 	X(wgenc, poll, EV_NET_WORKER, "wireguard:wg_packet_encrypt_worker")                        \
 	X(wgdec, poll, EV_NET_WORKER, "wireguard:wg_packet_decrypt_worker")                        \
 	X(wgtx, poll, EV_NET_WORKER, "wireguard:wg_packet_tx_worker")                              \
@@ -222,6 +227,13 @@ const volatile struct {
 	X(vhostrx, poll, EV_NET_WORKER, "vhost_net:handle_rx_kick")                                \
 	X(vhosttn, poll, EV_NET_WORKER, "vhost_net:handle_tx_net")                                 \
 	X(vhostrn, poll, EV_NET_WORKER, "vhost_net:handle_rx_net")                                 \
+	/* user space's own packets */                                                             \
+	X(tunr, poll, EV_NET_WORKER, "tun:tun_chr_read_iter")                                      \
+	X(tunw, poll, EV_NET_WORKER, "tun:tun_chr_write_iter")                                     \
+	X(tapr, poll, EV_NET_WORKER, "tap:tap_read_iter")                                          \
+	X(tapw, poll, EV_NET_WORKER, "tap:tap_write_iter")                                         \
+	X(nfq, poll, EV_NET_WORKER, "nfnetlink_queue:nfqnl_recv_verdict")                          \
+	X(nfqs, poll, EV_NET_WORKER, "nfnetlink_queue:nfqnl_recv_verdict_batch")                   \
 	X(busy, poll, EV_BUSY_POLL, "__napi_busy_loop") /* from 6.9 */
 
 #define PROBE_OF_FUNCTION(name, how, event, function) { "netto_" #name, event, 0 },
@@ -237,6 +249,7 @@ const volatile struct {
 } probes[] = {
 	{ "netto_soft", EV_RX_SOFTIRQ, 0 },
 	{ "netto_soft", EV_TX_SOFTIRQ, 0 },
+	{ "netto_soft", EV_SOFTIRQ, 0 },
 	{ "netto_irq", EV_HARDIRQ, 0 },
 	{ "netto_prep", EV_HARDIRQ, 0 },
 	{ "netto_raise", EV_HARDIRQ, 1 },
@@ -254,8 +267,8 @@ const volatile struct {
 
 /*
  * State of each CPU, by CPU id, written on that CPU alone; 0 until it starts to count. Times in ns;
- * ns[] and count[] by event, and with room for all events that EVENT_BITS can tell, so that no
- * index needs a check.
+ * arrays of 16 are by event, with room for all that EVENT_BITS can tell, so that no index needs a
+ * check.
  */
 struct {
 	__u64 task;	/* the word of the task level; 0: not counting yet */
@@ -265,8 +278,10 @@ struct {
 	__u8 ready;	/* the task on this CPU is known to have task storage, or needs none */
 	__u16 flags;	/* of the task on this CPU: OVERTAKEN, MISSED */
 	__u8 base;	/* what the task on this CPU is outside operations: an event */
-	__u8 serving;	/* a softirq runs; not on PREEMPT_RT, where it is a task's */
-	__u8 part;	/* of EV_RX_SOFTIRQ, if it interrupts the task on this CPU; or 0 */
+	__u8 serving;	/* the softirq that runs, an event; not on PREEMPT_RT: it is a task's */
+	/* of EV_RX_SOFTIRQ, if it interrupts the task on this CPU: the idle task, ksoftirqd, or
+	   another; not on PREEMPT_RT, and not where no field of a task is read */
+	enum { PART_NONE, PART_IDLE, PART_KSOFTIRQD, PARTS = 4 } part;
 	struct {
 		__u64 event; /* EV_NONE: none runs */
 		__u64 since; /* this level's clock when it began */
@@ -277,13 +292,18 @@ struct {
 	__u64 lost;	     /* operations that could not be parked: their rest is `other` */
 	__u64 mark_wall;     /* at the last mark: time since start, without unseen */
 	__u64 mark_unseen;   /* at the last mark: unseen with what was still open */
-	__u64 mark_ns[16];   /* at the last mark: ns[] with what was still open */
+	__u64 missed;	     /* operations that were still open when their task began another */
 	__u64 ns[16];	     /* exclusive time */
 	__u64 count[16];     /* entries; of idle and of whole threads: switches to them */
-	__u64 missed;	     /* operations that were still open when their task began another */
-	/* half a kB, so that indexing is a shift, and CPUs share no cache line */
+	__u64 longest[16];   /* of softirqs and top halves: longest stretch since the last mark */
+	__u64 parts[PARTS];  /* of ns[EV_RX_SOFTIRQ] */
+	__u64 mark_ns[16];   /* at the last mark: ns[] with what was still open */
+	__u64 mark_longest[16];
+	__u64 mark_parts[PARTS];
+	__u64 spare[23];
+	/* a kB, so that indexing is a shift, and CPUs share no cache line */
 } cpus[MAX_CPUS] __attribute__((aligned(64)));
-_Static_assert(sizeof(cpus[0]) == 512, "a power of two");
+_Static_assert(sizeof(cpus[0]) == 1024, "a power of two");
 
 typedef typeof(cpus[0]) cpu_t;
 
@@ -348,7 +368,10 @@ struct {
 	__uint(max_entries, 1);
 } netto_polled SEC(".maps");
 
-/* What a process did in socket operations: sums since the start, by event. */
+/*
+ * What a process did in operations, and what NET_RX took while it interrupted it: sums since the
+ * start, by event. The idle tasks are one, with the number 0.
+ */
 struct {
 	char name[16];
 	__u64 ns[16], count[16];
@@ -485,10 +508,12 @@ static __always_inline int is_overtaken(cpu_t *c, __u64 word)
 	return (__s64)(READ_ONCE(c->resumed) - word) > -(1 << SLOT_BITS);
 }
 
-/* What is counted for each task: socket operations, and the polling in them. */
+/* What is counted for each task at its own level; on PREEMPT_RT NET_RX is there, too. */
 static __always_inline int is_of_tasks(__u64 event)
 {
-	return (1 << event) & (1 << EV_RECV | 1 << EV_SEND | 1 << EV_CONN | 1 << EV_BUSY_POLL);
+	return (1 << event) & (1 << EV_RECV | 1 << EV_SEND | 1 << EV_CONN | 1 << EV_BUSY_POLL |
+			       1 << EV_NET_WORKER) ||
+	       (event == EV_RX_SOFTIRQ && rt);
 }
 
 /*
@@ -533,8 +558,20 @@ static __noinline int netto_charge(__u64 event, __u64 ns, __u64 count)
 
 static __always_inline void charge_task(__u64 event, __u64 ns, __u64 count)
 {
-	if (tasks && is_of_tasks(event))
+	if (is_of_tasks(event) && tasks) /* in this order nothing is left of it where it cannot be */
 		netto_charge(event, ns, count);
+}
+
+/*
+ * An event took so long without a break. Signed, as in span(). It is noted while the sums do not
+ * yet, or not any more, agree with what is open, so that a mark in between has a residual. On
+ * PREEMPT_RT a task that is preempted in the midst of the comparison may hide what others note
+ * meanwhile.
+ */
+static __always_inline void note_longest(cpu_t *c, __u64 event, __u64 took)
+{
+	if ((__s64)took > (__s64)c->longest[event])
+		c->longest[event] = took;
 }
 
 /*
@@ -563,6 +600,8 @@ static __noinline int netto_finish(cpu_t *c, __u64 old, __u64 word)
 		old = READ_ONCE(c->resumed) | (old & SLOT_MASK); /* after the clock */
 		WRITE_ONCE(c->task, word);
 	}
+	if (rt)
+		note_longest(c, owner(old), span(old, word));
 	add(&c->ns[owner(old)], span(old, word));
 	charge_task(owner(old), span(old, word), 0);
 	return 0;
@@ -663,61 +702,75 @@ static __noinline int netto_leave_operation(__u64 event)
 	return 0;
 }
 
-/* An entry of a softirq, or of what runs in one. */
-static __always_inline void enter_softirq(cpu_t *c, __u64 event)
+/*
+ * Not on PREEMPT_RT: what the softirq `event` took since it began, or since the last change, is
+ * charged; from now on the time of its level is that of the event `to`.
+ */
+static __always_inline void charge_softirq(cpu_t *c, __u64 event, __u64 to)
 {
-	if (!c->task)
-		return;
+	__u64 now = clock(&c->hard), took = now - c->irq[SOFT].since;
+
+	c->ns[event] += took;
+	note_longest(c, event, took);
+	if (event == EV_RX_SOFTIRQ) {
+		if (c->part)
+			c->parts[c->part & (PARTS - 1)] += took;
+		if (tasks)
+			netto_charge(EV_RX_SOFTIRQ, took, 1);
+	}
+	c->irq[SOFT].event = to;
+	if (to)
+		c->irq[SOFT].since = now;
+	add(&c->above, took);
+}
+
+/* Work begins or ends in a softirq: the time is that of the event `to`. */
+static __always_inline void change_softirq(cpu_t *c, __u64 to)
+{
+	charge_softirq(c, event_index(c->irq[SOFT].event), to);
+}
+
+static __always_inline void enter_softirq(__u64 event)
+{
+	cpu_t *c = this_cpu();
+
 	if (rt) {
+		if (!c->task)
+			return;
 		add(&c->count[event], 1);
+		charge_task(event, 0, 1);
 		netto_change(c, SLOT_SOFTIRQ, event);
 		return;
 	}
+	c->serving = event;
+	if (!c->task)
+		return;
 	c->count[event]++;
 	c->irq[SOFT].since = clock(&c->hard);
 	c->irq[SOFT].event = event;
 }
 
-static __always_inline void leave_softirq(cpu_t *c, __u64 event)
-{
-	__u64 took;
-
-	if (rt) {
-		netto_change(c, SLOT_SOFTIRQ, EV_NONE);
-		return;
-	}
-	if (c->irq[SOFT].event != event)
-		return;
-	took = clock(&c->hard) - c->irq[SOFT].since;
-	c->ns[event] += took;
-	if (event == EV_RX_SOFTIRQ && c->part)
-		c->ns[event_index(c->part)] += took;
-	c->irq[SOFT].event = EV_NONE;
-	add(&c->above, took);
-}
-
 static __always_inline void enter_vector(unsigned int vec)
 {
-	cpu_t *c = this_cpu();
-
-	c->serving = !rt;
 	if (vec == NET_RX_SOFTIRQ)
-		enter_softirq(c, EV_RX_SOFTIRQ);
-	else if (vec == NET_TX_SOFTIRQ)
-		enter_softirq(c, EV_TX_SOFTIRQ);
+		enter_softirq(EV_RX_SOFTIRQ);
+	else
+		enter_softirq(vec == NET_TX_SOFTIRQ ? EV_TX_SOFTIRQ : EV_SOFTIRQ);
 }
 
 static __always_inline void leave_vector(unsigned int vec)
 {
 	cpu_t *c = this_cpu();
 
-	c->serving = 0;
-	if (vec == NET_RX_SOFTIRQ)
-		leave_softirq(c, EV_RX_SOFTIRQ);
-	else if (vec == NET_TX_SOFTIRQ)
-		leave_softirq(c, EV_TX_SOFTIRQ);
-	else if (!rt)
-		c->irq[SOFT].event = EV_NONE; /* of work in it, whose exit was missed */
+	if (rt) {
+		netto_change(c, SLOT_SOFTIRQ, EV_NONE);
+		return;
+	}
+	c->serving = EV_NONE;
+	if (c->irq[SOFT].event == EV_RX_SOFTIRQ)
+		charge_softirq(c, EV_RX_SOFTIRQ, EV_NONE);
+	else if (c->irq[SOFT].event)
+		change_softirq(c, EV_NONE);
 }
 
 /*
@@ -779,6 +832,7 @@ static __always_inline void leave_top_half(void)
 	if (c->irq[HARD].event == EV_HARDIRQ) {
 		c->ns[EV_HARDIRQ] += took;
 		c->count[EV_HARDIRQ]++;
+		note_longest(c, EV_HARDIRQ, took);
 	} else {
 		add(&c->ns[EV_OTHER], took);
 	}
@@ -787,42 +841,45 @@ static __always_inline void leave_top_half(void)
 	c->above += took;
 }
 
-/* What runs in softirqs that are not traced. */
-static __noinline int netto_enter_work(__u64 event)
+/* The event of the softirq that this runs in, or EV_NONE. */
+static __always_inline __u64 softirq_of(cpu_t *c)
 {
-	enter_softirq(this_cpu(), event_index(event));
-	return 0;
-}
-
-static __noinline int netto_leave_work(__u64 event)
-{
-	leave_softirq(this_cpu(), event_index(event));
-	return 0;
+	return rt ? READ_ONCE(c->task) >> 2 * EVENT_BITS & 15 : c->serving;
 }
 
 /*
- * What else tasks do, which overrides operations. A softirq that runs the same function must not
- * touch the tasks' level: it is work there.
+ * Other work. In a task it overrides operations. A softirq that runs the same function must not
+ * touch the tasks' level: it is that work for so long.
  */
 static __noinline int netto_enter_poll(__u64 event)
 {
 	cpu_t *c = this_cpu();
 
-	if (c->serving)
-		return netto_enter_work(event);
-	add(&c->count[event_index(event)], 1);
+	event = event_index(event);
+	add(&c->count[event], 1);
+	if (!rt && c->serving) {
+		if (c->irq[SOFT].event)
+			change_softirq(c, event);
+		return 0;
+	}
 	if (!c->ready)
 		netto_prepare(c);
 	charge_task(event, 0, 1);
-	return netto_change(c, SLOT_POLL, event);
+	return netto_change(c, softirq_of(c) ? SLOT_SOFTIRQ : SLOT_POLL, event);
 }
 
 static __noinline int netto_leave_poll(__u64 event)
 {
 	cpu_t *c = this_cpu();
 
-	if (c->serving)
-		return netto_leave_work(event);
+	if (softirq_of(c)) {
+		if ((rt ? softirq_of(c) : c->irq[SOFT].event) != event)
+			return 0;
+		if (rt)
+			return netto_change(c, SLOT_SOFTIRQ, EV_SOFTIRQ);
+		change_softirq(c, c->serving);
+		return 0;
+	}
 	if ((READ_ONCE(c->task) >> EVENT_BITS & 15) != event)
 		return 0;
 	return netto_change(c, SLOT_POLL, EV_NONE);
@@ -834,7 +891,7 @@ static __always_inline void netto_enter_read(__u64 event)
 	cpu_t *c = this_cpu();
 	__u32 slots = READ_ONCE(c->task) & SLOT_MASK;
 
-	if (!c->serving && (slots == EV_OTHER || slots == EV_IO_WORKER))
+	if (!softirq_of(c) && (slots == EV_OTHER || slots == EV_IO_WORKER))
 		netto_enter_poll(event);
 }
 
@@ -897,15 +954,6 @@ PROGRAMS_OF_TRACEPOINT(netto_raise, "softirq_raise", raise)
 PROGRAMS_OF_TOP_HALF(netto_irq, "irq_handler_entry", enter_top_half)
 PROGRAMS_OF_TOP_HALF(netto_irq_x, "irq_handler_exit", leave_top_half)
 
-/* On PREEMPT_RT polls are preempted, also by each other. */
-static __always_inline void sum(__u64 *to, __u64 n)
-{
-	if (rt)
-		add(to, n);
-	else
-		*to += n;
-}
-
 /*
  * The time of the event that a poll runs in, since the last poll in it on this CPU, but not of what
  * ran before the current task; on PREEMPT_RT, where a poll may have been preempted, that too. 0 in
@@ -923,7 +971,7 @@ static __noinline __u64 netto_poll_of_task(cpu_t *c, polled_t *p)
 	took = c->ns[event] + span(c->task, now) - p->shared[event];
 	if ((__s64)took <= 0)
 		return 0;
-	sum(&p->shared[event], took);
+	add(&p->shared[event], took);
 	ran = span(c->resumed, now);
 	return !rt && ran < took ? ran : took;
 }
@@ -976,16 +1024,24 @@ int BPF_PROG(netto_poll, struct napi_struct *napi, int work, int budget)
 	cpu_t *c = &cpus[cpu & (MAX_CPUS - 1)];
 	polled_t *p = bpf_map_lookup_elem(&netto_polled, &cpu);
 	place_t *place;
+	__u64 took;
 
 	if (!p || !c->task || !budget)
 		return 0;
 	place = &p->places[id & (POLLED_PLACES - 1)];
 	if (place->key != key || place->id != id)
 		place = netto_find_place(p, napi, key);
-	sum(&place->polls, 1);
-	sum(&place->packets, work);
-	sum(&place->ns,
-	    c->irq[SOFT].event == EV_RX_SOFTIRQ ? poll_of_softirq(c, p) : netto_poll_of_task(c, p));
+	took = c->irq[SOFT].event == EV_RX_SOFTIRQ ? poll_of_softirq(c, p)
+						   : netto_poll_of_task(c, p);
+	if (rt) { /* polls are preempted, also by each other */
+		add(&place->polls, 1);
+		add(&place->packets, work);
+		add(&place->ns, took);
+	} else {
+		place->polls++;
+		place->packets += work;
+		place->ns += took;
+	}
 	return 0;
 }
 
@@ -1026,7 +1082,7 @@ PROGRAMS_OF_EVENT(recv, operation, EV_RECV)
 PROGRAMS_OF_EVENT(read, read, EV_RECV)
 PROGRAMS_OF_EVENT(conn, operation, EV_CONN)
 PROGRAMS_OF_EVENT(busy_poll, poll, EV_BUSY_POLL)
-PROGRAMS_OF_EVENT(tcp_work, work, EV_TCP_WORK)
+PROGRAMS_OF_EVENT(tcp_work, poll, EV_TCP_WORK)
 PROGRAMS_OF_EVENT(net_worker, poll, EV_NET_WORKER)
 
 /* With 0: nothing is parked any longer. Returns 0, or another number if there is no room. */
@@ -1103,6 +1159,8 @@ static __noinline int netto_leave(cpu_t *c, struct task_struct *prev, __u64 now)
 		flags |= OVERTAKEN;
 	}
 	c->ns[owner(old)] += span(old, word);
+	if (rt)
+		note_longest(c, owner(old), span(old, word));
 	charge_task(owner(old), span(old, word), 0);
 	if (!parking)
 		return 0;
@@ -1323,7 +1381,7 @@ int netto_sample(struct bpf_perf_event_data *ctx)
 	half_t *h;
 	long size;
 
-	if (!now || event == EV_NONE || (event >= EV_OTHER && !rest))
+	if (!now || event == EV_NONE)
 		return 0;
 	if (event == EV_IDLE && switches)
 		return 0; /* it is traced */
@@ -1386,8 +1444,13 @@ int netto_mark(void *ctx)
 	}
 	if (switches)
 		find_idle_task(c);
-	for (int i = 0; i < 16; i++)
+	for (int i = 0; i < 16; i++) {
 		c->mark_ns[i] = c->ns[i];
+		c->mark_longest[i] = c->longest[i];
+		c->longest[i] = 0;
+	}
+	for (int i = 0; i < PARTS; i++)
+		c->mark_parts[i] = c->parts[i];
 	if (c->irq[HARD].event) {
 		open = now - c->irq[HARD].since;
 		c->mark_ns[event_index(c->irq[HARD].event)] += open;

@@ -280,6 +280,7 @@ enum {
 	MAX_SYMBOLS = 1 << 22,
 	MAX_CORE_FUNCTION = 1 << 20,   /* bytes after which a symbol ends, where no other follows */
 	MAX_MODULE_FUNCTION = 1 << 16, /* the same in a module */
+	MAX_OWN_PROGRAM = 1 << 12,     /* the same of this program's own in eBPF */
 	MAX_PADDING = 64,	       /* bytes before a function */
 	BREAKPOINT_BYTES = 8, /* of the first instructions, behind a landing pad at times */
 };
@@ -455,6 +456,14 @@ static const char *name_of(const struct symbols *s, const struct symbol *symbol)
 	return s->names + symbol->name;
 }
 
+/* bpf_prog_TAG_netto_..., in the module "bpf" */
+static bool is_own_program(const struct symbols *s, const struct symbol *symbol)
+{
+	return !strcmp(s->names + symbol->module, "bpf") &&
+	       !strncmp(name_of(s, symbol), "bpf_prog_", 9) &&
+	       strstr(name_of(s, symbol), "_netto_");
+}
+
 /* The last symbol that is not behind the address, as an index of the list. */
 static size_t last_symbol(const struct symbols *s, uint64_t address)
 {
@@ -479,6 +488,8 @@ static struct symbol *search_symbol(const struct symbols *s, uint64_t address)
 			: s->list[low].module ? MAX_MODULE_FUNCTION
 					      : MAX_CORE_FUNCTION;
 
+	if (is_own_program(s, &s->list[low]))
+		size = MAX_OWN_PROGRAM;
 	if (address - s->list[low].address >= size)
 		low = UNKNOWN_SYMBOL;
 	while (low && s->list[low - 1].address == s->list[low].address)
@@ -498,11 +509,18 @@ enum {
 	STAGE_NAPI,
 	STAGE_DRIVER,
 	STAGE_VIRTUAL_POLL,
+	STAGE_IFB,
+	STAGE_TUN,
+	STAGE_VHOST,
+	STAGE_WIFI,
+	STAGE_USBNET,
+	STAGE_PKTGEN,
 	STAGE_GRO,
 	STAGE_XDP,
 	STAGE_XDP_GENERIC,
 	STAGE_CORE,
 	STAGE_RPS,
+	STAGE_BACKLOG,
 	STAGE_TC,
 	STAGE_TC_EGRESS,
 	STAGE_NF_INGRESS,
@@ -513,12 +531,21 @@ enum {
 	STAGE_TEAM,
 	STAGE_MACVLAN,
 	STAGE_IPVLAN,
+	STAGE_NETKIT,
+	STAGE_DSA,
+	STAGE_HSR,
+	STAGE_BATADV,
+	STAGE_MACSEC,
 	STAGE_BRIDGE,
 	STAGE_NF_BRIDGE,
 	STAGE_BRIDGE_NF,
 	STAGE_OVS,
 	STAGE_TUNNEL_RX,
 	STAGE_TUNNEL_TX,
+	STAGE_GTP,
+	STAGE_MPLS,
+	STAGE_VRF,
+	STAGE_OVPN,
 	STAGE_WIREGUARD,
 	STAGE_XFRM,
 	STAGE_CRYPTO,
@@ -535,6 +562,7 @@ enum {
 	STAGE_NF_POSTROUTING_V4,
 	STAGE_NF_POSTROUTING_V6,
 	STAGE_NETFILTER,
+	STAGE_NFQUEUE,
 	STAGE_CONNTRACK,
 	STAGE_NAT,
 	STAGE_NFT,
@@ -557,6 +585,10 @@ enum {
 	STAGE_RAW,
 	STAGE_TAP,
 	STAGE_SOCKET,
+	STAGE_MPTCP,
+	STAGE_SCTP,
+	STAGE_TLS,
+	STAGE_SOCKMAP,
 	STAGE_TCP_RECV,
 	STAGE_UDP_RECV,
 	STAGE_CONNECTION,
@@ -568,6 +600,8 @@ enum {
 	STAGE_QDISC,
 	STAGE_GSO,
 	STAGE_DRIVER_TX,
+	STAGE_BPF,
+	STAGE_DEVICE,
 	STAGE_LSM,
 	STAGE_INTERRUPT,
 	STAGE_TRACING,
@@ -592,32 +626,69 @@ static const struct {
 		POINTER, /* callers call it by a pointer: what no rule knows is of this stage */
 		HOOK,	 /* callers call a hook */
 	} kind;
+	bool shared; /* not the network's alone: a stack of no event that has no other is no net_other */
+	bool receives; /* where it is the outermost one of the network's, packets are received */
 } stages[STAGES] = {
 	/* the softirq core, and within a system call other softirqs that interrupted it */
 	[STAGE_SOFTIRQ] = {
-		.name = "softirq",
+		.name = "softirq", .shared = true,
 		.symbols = "handle_softirqs __do_softirq __softirqentry_text_start do_softirq "
 			"do_softirq_own_stack __irq_exit_rcu irq_exit_rcu run_ksoftirqd "
 			"tasklet_action* run_timer_softirq __run_timers rcu_core*",
 	},
 	[STAGE_NAPI] = {
-		.name = "napi", .kind = GENERIC,
+		.name = "napi", .receives = true, .kind = GENERIC,
 		.symbols = "net_rx_action __napi_poll napi_poll napi_threaded_poll_loop "
 			"napi_threaded_poll __napi_busy_loop napi_busy_loop busy_poll_stop "
 			"net_tx_action xfrm_dev_backlog sk_busy_loop_end ep_busy_loop_end",
 	},
 	[STAGE_DRIVER] = {
-		.name = "driver", .kind = POINTER,
+		.name = "driver", .receives = true, .kind = POINTER,
 		.callers = "__napi_poll napi_poll net_rx_action __napi_busy_loop busy_poll_stop",
 	},
 	[STAGE_VIRTUAL_POLL] = {
-		.name = "virtual_poll",
+		.name = "virtual_poll", .receives = true,
 		.symbols = "process_backlog gro_cell_poll veth_poll tun_napi_poll "
 			"wg_packet_rx_poll flush_backlog cpu_map_kthread_run "
 			"cpu_map_bpf_prog_run*",
 	},
+	[STAGE_IFB] = {
+		.name = "ifb", .receives = true,
+		.symbols = "ifb_*",
+		.modules = "ifb",
+	},
+	/* and tap devices */
+	[STAGE_TUN] = {
+		.name = "tun",
+		.symbols = "tun_* tap_*",
+		.modules = "tun tap",
+	},
+	[STAGE_VHOST] = {
+		.name = "vhost",
+		.modules = "vhost_net",
+	},
+	[STAGE_WIFI] = {
+		.name = "wifi", .receives = true,
+		.symbols = "ieee80211_* cfg80211_*",
+		.modules = "mac80211 cfg80211 lib80211 mac80211_hwsim ath ath9k* ath10k* ath11k* ath12k* "
+			"iwlwifi iwlmvm iwlmld iwldvm mt76* mt7603* mt7615* mt79* rt2x00* rt2800* "
+			"rtw88* rtw89* rtlwifi rtl_pci rtl_usb rtl8xxxu brcmfmac brcmsmac brcmutil "
+			"mwlwifi mwifiex* b43* carl9170",
+	},
+	[STAGE_USBNET] = {
+		.name = "usbnet", .receives = true,
+		.symbols = "usbnet_*",
+		.modules = "usbnet cdc_ether cdc_eem cdc_subset cdc_ncm cdc_mbim qmi_wwan rndis_host "
+			"r8152 asix ax88179_178a aqc111 smsc75xx smsc95xx lan78xx dm9601 sr9700 "
+			"mcs7830 pegasus rtl8150 hso ipheth u_ether usb_f_ecm usb_f_ncm usb_f_rndis",
+	},
+	[STAGE_PKTGEN] = {
+		.name = "pktgen",
+		.symbols = "pktgen_*",
+		.modules = "pktgen",
+	},
 	[STAGE_GRO] = {
-		.name = "gro",
+		.name = "gro", .receives = true,
 		.symbols = "napi_gro_receive gro_receive_skb napi_gro_frags dev_gro_receive "
 			"napi_gro_complete gro_complete napi_gro_flush __gro_flush gro_flush "
 			"napi_complete_done skb_gro_receive skb_gro_receive_list "
@@ -630,7 +701,7 @@ static const struct {
 			"gro_pull_from_frag0 gro_try_pull_from_frag0",
 	},
 	[STAGE_XDP] = {
-		.name = "xdp",
+		.name = "xdp", .receives = true,
 		.symbols = "bpf_dispatcher_xdp_func bpf_dispatcher_xdp xdp_do_redirect "
 			"xdp_do_redirect_frame xdp_do_flush xdp_do_flush_map __dev_flush "
 			"bq_enqueue bq_xmit_all __cpu_map_flush cpu_map_enqueue "
@@ -638,7 +709,7 @@ static const struct {
 			"veth_xdp_rcv_one veth_xdp_rcv_skb",
 	},
 	[STAGE_XDP_GENERIC] = {
-		.name = "xdp_generic",
+		.name = "xdp_generic", .receives = true,
 		.symbols = "do_xdp_generic netif_receive_generic_xdp bpf_prog_run_generic_xdp "
 			"generic_xdp_tx xdp_do_generic_redirect netif_skb_check_for_xdp",
 	},
@@ -652,9 +723,12 @@ static const struct {
 	},
 	[STAGE_RPS] = {
 		.name = "rps",
-		.symbols = "get_rps_cpu enqueue_to_backlog netif_rx __netif_rx "
-			"netif_rx_internal netif_rx_ni net_rps_send_ipi "
-			"net_rps_action_and_irq_enable set_rps_cpu",
+		.symbols = "get_rps_cpu net_rps_send_ipi net_rps_action_and_irq_enable set_rps_cpu",
+	},
+	/* RPS's where a packet is received: see stage_of_frame() */
+	[STAGE_BACKLOG] = {
+		.name = "backlog",
+		.symbols = "enqueue_to_backlog netif_rx __netif_rx netif_rx_internal netif_rx_ni",
 	},
 	[STAGE_TC] = {
 		.name = "tc",
@@ -709,6 +783,31 @@ static const struct {
 		.symbols = "ipvlan_*",
 		.modules = "ipvlan ipvtap",
 	},
+	[STAGE_NETKIT] = {
+		.name = "netkit",
+		.symbols = "netkit_*",
+		.modules = "netkit",
+	},
+	[STAGE_DSA] = {
+		.name = "dsa",
+		.symbols = "dsa_*",
+		.modules = "dsa_core tag_*",
+	},
+	[STAGE_HSR] = {
+		.name = "hsr",
+		.symbols = "hsr_*",
+		.modules = "hsr",
+	},
+	[STAGE_BATADV] = {
+		.name = "batadv",
+		.symbols = "batadv_*",
+		.modules = "batman_adv",
+	},
+	[STAGE_MACSEC] = {
+		.name = "macsec",
+		.symbols = "macsec_*",
+		.modules = "macsec",
+	},
 	[STAGE_BRIDGE] = {
 		.name = "bridge",
 		.symbols = "br_handle_frame br_handle_frame_finish br_forward __br_forward "
@@ -749,6 +848,26 @@ static const struct {
 			"udp_tunnel_xmit_skb udp_tunnel6_xmit_skb ppp_start_xmit pppoe_xmit "
 			"l2tp_xmit_skb",
 	},
+	[STAGE_GTP] = {
+		.name = "gtp",
+		.symbols = "gtp_*",
+		.modules = "gtp",
+	},
+	[STAGE_MPLS] = {
+		.name = "mpls",
+		.symbols = "mpls_*",
+		.modules = "mpls_router mpls_iptunnel mpls_gso",
+	},
+	[STAGE_VRF] = {
+		.name = "vrf",
+		.symbols = "vrf_* l3mdev_*",
+		.modules = "vrf",
+	},
+	[STAGE_OVPN] = {
+		.name = "ovpn",
+		.symbols = "ovpn_*",
+		.modules = "ovpn ovpn_dco*",
+	},
 	[STAGE_WIREGUARD] = {
 		.name = "wireguard",
 		.symbols = "wg_*",
@@ -762,7 +881,7 @@ static const struct {
 	},
 	/* through some of these, in assembly, old kernels cannot unwind */
 	[STAGE_CRYPTO] = {
-		.name = "crypto",
+		.name = "crypto", .shared = true,
 		.symbols = "chacha_* poly1305_* chacha20poly1305_* curve25519_* blake2s_* "
 			"crypto_aead_encrypt crypto_aead_decrypt",
 	},
@@ -779,11 +898,13 @@ static const struct {
 	},
 	[STAGE_NF_PREROUTING_V4] = {
 		.name = "nf_prerouting_v4", .kind = HOOK,
-		.callers = "ip_rcv ip_sublist_rcv",
+		.callers = "ip_rcv ip_sublist_rcv vrf_l3_rcv vrf_ip_rcv vrf_rcv_nfhook "
+			"xfrm4_transport_finish br_nf_pre_routing",
 	},
 	[STAGE_NF_PREROUTING_V6] = {
 		.name = "nf_prerouting_v6", .kind = HOOK,
-		.callers = "ipv6_rcv ip6_sublist_rcv",
+		.callers = "ipv6_rcv ip6_sublist_rcv vrf_ip6_rcv xfrm6_transport_finish "
+			"br_nf_pre_routing_ipv6",
 	},
 	[STAGE_NF_INPUT_V4] = {
 		.name = "nf_input_v4", .kind = HOOK,
@@ -795,34 +916,43 @@ static const struct {
 	},
 	[STAGE_NF_FORWARD_V4] = {
 		.name = "nf_forward_v4", .kind = HOOK,
-		.callers = "ip_forward",
+		.callers = "ip_forward ipmr_queue_xmit ipmr_queue_fwd_xmit br_nf_forward_ip",
 	},
 	[STAGE_NF_FORWARD_V6] = {
 		.name = "nf_forward_v6", .kind = HOOK,
-		.callers = "ip6_forward",
+		.callers = "ip6_forward ip6mr_forward2 ip6mr_prepare_xmit",
 	},
 	[STAGE_NF_OUTPUT_V4] = {
 		.name = "nf_output_v4", .kind = HOOK,
-		.callers = "__ip_local_out raw_sendmsg",
+		.callers = "__ip_local_out raw_sendmsg vrf_ip_local_out ip_vs_nat_xmit ip_vs_dr_xmit "
+			"ip_vs_tunnel_xmit ip_vs_bypass_xmit ip_vs_icmp_xmit",
 	},
 	[STAGE_NF_OUTPUT_V6] = {
 		.name = "nf_output_v6", .kind = HOOK,
-		.callers = "__ip6_local_out ip6_xmit rawv6_sendmsg mld_sendpack ndisc_send_skb",
+		.callers = "__ip6_local_out ip6_xmit rawv6_sendmsg mld_sendpack igmp6_send "
+			"ndisc_send_skb vrf_ip6_local_out ip_vs_nat_xmit_v6 ip_vs_dr_xmit_v6 "
+			"ip_vs_tunnel_xmit_v6 ip_vs_bypass_xmit_v6 ip_vs_icmp_xmit_v6",
 	},
 	[STAGE_NF_POSTROUTING_V4] = {
 		.name = "nf_postrouting_v4", .kind = HOOK,
-		.callers = "ip_output ip_mc_output xfrm4_output",
+		.callers = "ip_output ip_mc_output xfrm4_output vrf_output vrf_ip_out_direct "
+			"vrf_output_direct br_nf_post_routing",
 	},
 	[STAGE_NF_POSTROUTING_V6] = {
 		.name = "nf_postrouting_v6", .kind = HOOK,
-		.callers = "ip6_output ip6_finish_output2 xfrm6_output",
+		.callers = "ip6_output ip6_finish_output2 xfrm6_output vrf_output6 vrf_ip6_out_direct "
+			"vrf_output6_direct",
 	},
 	/* where the hook's caller is not known, and what netfilter has in between */
 	[STAGE_NETFILTER] = {
 		.name = "netfilter",
-		.symbols = "nf_hook_slow nf_hook_slow_list nf_hook NF_HOOK NF_HOOK_LIST "
-			"nf_queue nf_reinject nf_log_*",
-		.modules = "nfnetlink_queue nfnetlink_log nf_log_syslog",
+		.symbols = "nf_hook_slow nf_hook_slow_list nf_hook NF_HOOK NF_HOOK_LIST nf_log_*",
+		.modules = "nfnetlink_log nf_log_syslog",
+	},
+	[STAGE_NFQUEUE] = {
+		.name = "nfqueue",
+		.symbols = "nf_queue __nf_queue nf_reinject nfqnl_*",
+		.modules = "nfnetlink_queue",
 	},
 	[STAGE_CONNTRACK] = {
 		.name = "conntrack",
@@ -965,7 +1095,7 @@ static const struct {
 	},
 	/* the socket layer above the protocols */
 	[STAGE_SOCKET] = {
-		.name = "socket", .kind = GENERIC,
+		.name = "socket", .shared = true, .kind = GENERIC,
 		.symbols = "inet_sendmsg inet6_sendmsg inet_recvmsg inet6_recvmsg inet_sendpage "
 			"sock_common_recvmsg inet_stream_connect inet_dgram_connect "
 			"inet_accept inet_shutdown inet_release inet6_release "
@@ -973,6 +1103,24 @@ static const struct {
 			"sock_recvmsg __sys_sendto __sys_recvfrom ____sys_sendmsg "
 			"____sys_recvmsg sock_write_iter sock_read_iter sock_close "
 			"__sock_release splice_to_socket inet_autobind inet_send_prepare",
+	},
+	[STAGE_MPTCP] = {
+		.name = "mptcp",
+		.symbols = "mptcp_* __mptcp_* subflow_*",
+	},
+	[STAGE_SCTP] = {
+		.name = "sctp", .kind = LOCAL,
+		.symbols = "sctp_*",
+		.modules = "sctp",
+	},
+	[STAGE_TLS] = {
+		.name = "tls",
+		.symbols = "tls_*",
+		.modules = "tls",
+	},
+	[STAGE_SOCKMAP] = {
+		.name = "sockmap",
+		.symbols = "tcp_bpf_* udp_bpf_* sk_psock_* sock_map_* sock_hash_*",
 	},
 	[STAGE_TCP_RECV] = {
 		.name = "tcp_recv",
@@ -1065,13 +1213,33 @@ static const struct {
 		.callers = "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit "
 			"bq_xmit_all",
 	},
+	/* programs of others that are no stage's own */
+	[STAGE_BPF] = {
+		.name = "bpf", .kind = POINTER,
+		.symbols = "__cgroup_bpf_run_filter_skb __cgroup_bpf_run_filter_sk "
+			"__cgroup_bpf_run_filter_sock_addr __cgroup_bpf_run_filter_sock_ops "
+			"__bpf_prog_run_save_cb bpf_prog_run_save_cb bpf_run_sk_reuseport run_lwt_bpf "
+			"bpf_lwt_xmit bpf_input bpf_output bpf_xmit",
+		.callers = "__cgroup_bpf_run_filter_skb __cgroup_bpf_run_filter_sk "
+			"__cgroup_bpf_run_filter_sock_addr __cgroup_bpf_run_filter_sock_ops "
+			"__bpf_prog_run_save_cb bpf_prog_run_save_cb sk_filter_trim_cap "
+			"bpf_run_sk_reuseport reuseport_select_sock run_lwt_bpf bpf_input bpf_output "
+			"bpf_xmit netkit_xmit sk_psock_msg_verdict sk_psock_verdict_recv "
+			"sk_psock_strp_read sk_psock_strp_parse",
+	},
+	/* devices and network namespaces come, go and change */
+	[STAGE_DEVICE] = {
+		.name = "device",
+		.symbols = "cleanup_net linkwatch_* netdev_run_todo unregister_netdevice_* "
+			"register_netdevice __dev_open __dev_close_many dev_deactivate_many",
+	},
 	[STAGE_LSM] = {
-		.name = "lsm",
+		.name = "lsm", .shared = true,
 		.symbols = "security_* selinux_* apparmor_* aa_* smack_* bpf_lsm_* tomoyo_*",
 	},
 	/* top halves */
 	[STAGE_INTERRUPT] = {
-		.name = "interrupt",
+		.name = "interrupt", .shared = true,
 		.symbols = "asm_common_interrupt common_interrupt __common_interrupt "
 			"asm_sysvec_* sysvec_* handle_irq_event handle_edge_irq "
 			"handle_fasteoi_irq el1_interrupt el1h_64_irq* el1t_64_irq* "
@@ -1079,7 +1247,7 @@ static const struct {
 	},
 	/* netto's own programs, and what the kernel does to run them: see resolve_frames() */
 	[STAGE_TRACING] = {
-		.name = "tracing",
+		.name = "tracing", .shared = true,
 		.symbols = "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* "
 			"__bpf_trace_* __traceiter_* ___bpf_prog_run __bpf_prog_run* "
 			"trace_call_bpf kprobe_* kretprobe_* __kretprobe_* rethook_* "
@@ -1091,7 +1259,7 @@ static const struct {
 		.callers = "ktime_get_mono_fast_ns",
 	},
 	[STAGE_UNKNOWN] = {
-		.name = "unknown",
+		.name = "unknown", .shared = true,
 	},
 };
 
@@ -1217,7 +1385,7 @@ static const char helpers[] =
 /*
  * Where the frames of an event end, by which the event is known. A function that a tail call puts
  * in the place of the one before it is a root too; of roots of one event in a row the outermost
- * counts. EV_OTHER: another softirq, or work that is none of the events.
+ * counts.
  */
 static const struct {
 	int event;
@@ -1235,19 +1403,27 @@ static const struct {
 		.event = EV_SEND,
 		.symbols = "inet_sendmsg inet6_sendmsg inet_sendpage packet_sendmsg xsk_sendmsg "
 			"tcp_sendmsg udp_sendmsg udpv6_sendmsg raw_sendmsg rawv6_sendmsg "
-			"ping_v4_sendmsg ping_v6_sendmsg tcp_sendpage udp_sendpage",
+			"ping_v4_sendmsg ping_v6_sendmsg tcp_sendpage udp_sendpage "
+			"mptcp_sendmsg sctp_sendmsg dccp_sendmsg l2tp_ip_sendmsg l2tp_ip6_sendmsg "
+			"tls_sw_sendmsg tls_device_sendmsg tls_sw_sendpage tls_device_sendpage "
+			"tcp_bpf_sendmsg tcp_bpf_sendpage espintcp_sendmsg",
 	},
 	{
 		.event = EV_RECV,
 		.symbols = "inet_recvmsg inet6_recvmsg tcp_splice_read sock_common_recvmsg "
 			"packet_recvmsg xsk_recvmsg tcp_recvmsg udp_recvmsg udpv6_recvmsg "
-			"raw_recvmsg rawv6_recvmsg ping_recvmsg",
+			"raw_recvmsg rawv6_recvmsg ping_recvmsg mptcp_recvmsg sctp_recvmsg "
+			"dccp_recvmsg l2tp_ip_recvmsg l2tp_ip6_recvmsg tls_sw_recvmsg "
+			"tls_sw_splice_read tcp_bpf_recvmsg tcp_bpf_recvmsg_parser udp_bpf_recvmsg "
+			"espintcp_recvmsg",
 	},
 	{
 		.event = EV_CONN,
 		.symbols = "inet_stream_connect inet_dgram_connect inet_accept inet_shutdown "
 			"inet_release udp_connect udpv6_connect ip4_datagram_connect "
-			"ip6_datagram_connect",
+			"ip6_datagram_connect inet_bind inet6_bind inet_bind_sk inet6_bind_sk "
+			"__inet_bind __inet6_bind inet_listen mptcp_bind mptcp_listen "
+			"mptcp_stream_accept sctp_inet_listen sctp_inet_connect",
 	},
 	{
 		.event = EV_NAPI_THREAD,
@@ -1262,22 +1438,30 @@ static const struct {
 		.symbols = "tcp_tasklet_func tcp_tsq_workfn tcp_write_timer tcp_delack_timer "
 			"tcp_keepalive_timer tcp_pace_kick tcp_compressed_ack_kick",
 	},
-	/* WireGuard, IPsec (cryptd works for others too), kTLS, MPTCP, sockmap, vhost-net, mt76 */
+	/* WireGuard, IPsec (cryptd works for others too), kTLS, MPTCP, sockmap, vhost-net, mt76; what
+	   tasks do with tun devices, and with packets that were queued for them */
 	{
 		.event = EV_NET_WORKER,
 		.symbols = "wg_packet_encrypt_worker wg_packet_decrypt_worker wg_packet_tx_worker "
 			"wg_packet_handshake_send_worker wg_packet_handshake_receive_worker "
 			"cryptd_queue_worker padata_parallel_worker padata_serial_worker "
 			"xfrm_trans_reinject tx_work_handler tls_strp_work mptcp_worker "
-			"sk_psock_backlog handle_tx handle_rx mt76_tx_worker",
+			"sk_psock_backlog handle_tx handle_rx mt76_tx_worker tun_chr_read_iter "
+			"tun_chr_write_iter tap_read_iter tap_write_iter nfqnl_recv_verdict "
+			"nfqnl_recv_verdict_batch",
 	},
 	{
 		.event = EV_IO_WORKER,
 		.symbols = "io_wq_worker io_wqe_worker", /* from 5.19 on; before */
 	},
 	{
-		.event = EV_OTHER,
+		.event = EV_SOFTIRQ,
 		.symbols = "handle_softirqs __do_softirq __softirqentry_text_start",
+	},
+	/* what is no network's, though functions of it are called */
+	{
+		.event = EV_OTHER,
+		.symbols = "unix_* netlink_dump netlink_release",
 	},
 	{
 		.event = EV_IDLE,
@@ -1295,8 +1479,8 @@ struct pattern {
 
 struct rules {
 	struct pattern functions[2048]; /* a hash table by name */
-	struct pattern modules[128];	/* a list; the traits are a stage alone */
-	struct pattern starred[256];	/* a list, of functions */
+	struct pattern modules[256];	/* a list; the traits are a stage alone */
+	struct pattern starred[384];	/* a list, of functions */
 	unsigned module_count, starred_count;
 	bool has_kprobes; /* attached by this program */
 };
@@ -1404,7 +1588,7 @@ static void classify(struct rules *r, const struct symbols *symbols, struct symb
 		s->traits.calls = STAGE_NONE;
 	s->bpf = !strcmp(module, "bpf");
 	s->trampoline = s->bpf && !strncmp(name, "bpf_trampoline_", 15);
-	if (s->bpf && !strncmp(name, "bpf_prog_", 9) && strstr(name, "_netto_"))
+	if (is_own_program(symbols, s))
 		s->traits.stage = STAGE_TRACING;
 	s->classified = true;
 }
@@ -1435,7 +1619,7 @@ static const struct symbol *find_symbol(struct symbols *s, struct rules *r, uint
 	return best;
 }
 
-/* Reads kallsyms and the tables. Returns 0 or -errno. */
+/* Reads kallsyms and the tables, perhaps once more. Returns 0 or -errno. */
 static int prepare_sorting(struct symbols *s, struct rules *r, int kallsyms)
 {
 	int err = read_symbols(s, kallsyms);
@@ -1444,6 +1628,10 @@ static int prepare_sorting(struct symbols *s, struct rules *r, int kallsyms)
 		free_symbols(s);
 		return err;
 	}
+	r->module_count = r->starred_count = 0;
+	memset(r->functions, 0, sizeof(r->functions));
+	memset(r->modules, 0, sizeof(r->modules));
+	memset(r->starred, 0, sizeof(r->starred));
 	make_rules(r);
 	classify(r, s, &s->list[TRACING_SYMBOL]);
 	return 0;
@@ -1546,6 +1734,7 @@ struct context {
 	bool local;	/* and delivered to this host */
 	bool forwarded; /* or forwarded */
 	bool output;	/* being sent, and not received again since */
+	bool v6;	/* of IPv6 */
 };
 
 /*
@@ -1578,14 +1767,20 @@ static int stage_of_frame(const struct sorted *s, int i, const struct context *c
 
 	if (stage == STAGE_NETFILTER) {
 		hook = stage_by_caller(s, i, HOOK);
+		if (hook == STAGE_NF_PREROUTING_V4 && c->v6) /* VRF's are of both */
+			return STAGE_NF_PREROUTING_V6;
 		return hook ? hook : stage;
 	}
 	if (stage == STAGE_INTERRUPT && is_preempted(s, i))
 		return STAGE_NONE;
 	if (frame->bpf && (c->stage == STAGE_DRIVER || c->stage == STAGE_VIRTUAL_POLL))
 		return STAGE_XDP;
+	if (frame->bpf && (c->stage == STAGE_DRIVER_TX || stage_by_caller(s, i, POINTER) == STAGE_BPF))
+		return STAGE_BPF;
 	if (frame->bpf && (c->stage == STAGE_CORE || c->stage == STAGE_QDISC))
 		stage = STAGE_TC; /* tcx, which is inlined there */
+	if (stage == STAGE_BACKLOG && c->stage == STAGE_CORE)
+		return STAGE_RPS;
 	if (stage == STAGE_TC && c->output)
 		return STAGE_TC_EGRESS;
 	/* these use functions of the other way */
@@ -1608,6 +1803,7 @@ static void enter_stage(struct sorted *s, struct context *c, int stage)
 	c->output |= stage == STAGE_QDISC;
 	c->local |= stages[stage].kind == LOCAL;
 	c->forwarded |= stage == STAGE_FORWARD_V4 || stage == STAGE_FORWARD_V6;
+	c->v6 |= stage == STAGE_IP_RX_V6;
 }
 
 /* Whether an L3 output sends on what was received; some that do so fragment packets by it. */
@@ -1675,6 +1871,28 @@ static void cut_at_interrupt(struct sorted *s)
 		end++;
 	s->depth = end;
 	walk_stages(s);
+}
+
+/* The outermost stage that only the network has, or STAGE_NONE. */
+static int network_stage(const struct sorted *s)
+{
+	for (int i = 0; i < s->path_length; i++)
+		if (!stages[s->path[i]].shared)
+			return s->path[i];
+	return STAGE_NONE;
+}
+
+/* A stack of no event, but with a frame of the network. */
+static bool is_network(const struct sorted *s)
+{
+	return network_stage(s) != STAGE_NONE && s->event != EV_OTHER;
+}
+
+/* A stack in which packets are received, where not all of its event are. */
+static bool is_receiving(const struct sorted *s)
+{
+	return stages[network_stage(s)].receives ||
+	       memchr(s->path, STAGE_CORE, s->path_length);
 }
 
 /* Capabilities */
@@ -2393,6 +2611,34 @@ static void start_samples(struct sampler *s, struct netto *skel)
 		s->period_ns = RING_BYTES / 2 * NSEC_PER_SEC / sizeof(struct record) / s->hz;
 }
 
+/*
+ * Whether code came since the last time: a program, since each gets the next number, or a module,
+ * which is the first in the list then. What is not known counts as nothing.
+ */
+static bool has_new_code(void)
+{
+	static const struct bpf_insn nothing[] = { { .code = BPF_ALU64 | BPF_MOV | BPF_K },
+						   { .code = BPF_JMP | BPF_EXIT } };
+	static char last_module[64];
+	static uint32_t last_id;
+	struct bpf_prog_info info = {};
+	__u32 size = sizeof(info), before = last_id;
+	char module[sizeof(last_module)];
+	int fd = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, NULL, "GPL", nothing,
+			       ARRAY_SIZE(nothing), NULL);
+	bool changed;
+
+	if (fd >= 0)
+		bpf_obj_get_info_by_fd(fd, &info, &size);
+	close(fd);
+	read_small_file("/proc/modules", module, sizeof(module));
+	module[strcspn(module, " ")] = 0;
+	last_id = info.id;
+	changed = (info.id && info.id != before + 1) || strcmp(module, last_module);
+	strcpy(last_module, module);
+	return changed;
+}
+
 /* The half of a CPU's table that is for an interval, when its turn comes. */
 static half_t *half_at(const struct sampler *s, int cpu, uint32_t window)
 {
@@ -2554,8 +2800,6 @@ static int try_load(struct session *s, const struct probe *only)
 	s->skel->rodata->switches = core != NO_HOOK;
 	s->skel->rodata->fields = core == TP_BTF;
 	s->skel->rodata->parking = storage ? PARK_STORAGE : parking ? PARK_HASH : PARK_NOWHERE;
-	for (int i = 0; i < MAX_PROBES; i++)
-		s->skel->rodata->rest |= !is_traced(s, s->probes[i].event);
 	bpf_program__set_autoload(s->skel->progs.netto_free, parking && !storage);
 	bpf_map__set_autocreate(s->skel->maps.netto_storage, storage);
 	bpf_map__set_autocreate(s->skel->maps.netto_saved, parking && !storage);
@@ -2563,7 +2807,7 @@ static int try_load(struct session *s, const struct probe *only)
 		bpf_map__set_max_entries(s->skel->maps.netto_saved, 8);
 		bpf_map__set_max_entries(s->skel->maps.netto_tasks, 8);
 	}
-	s->skel->rodata->tasks = opt.tasks && functions > 0;
+	s->skel->rodata->tasks = opt.tasks && core != NO_HOOK;
 	bpf_map__set_autocreate(s->skel->maps.netto_tasks, s->skel->rodata->tasks);
 	bpf_program__set_autoload(s->skel->progs.netto_poll, wants_devices(s));
 	bpf_map__set_autocreate(s->skel->maps.netto_polled, wants_devices(s));
@@ -2813,13 +3057,21 @@ static int explain_load(int err, char *why, size_t size)
 	return EXIT_FAILED;
 }
 
-/* Whether an event that is not traced is told from samples: its stacks must have a root. */
+/* Whether an event can be told from samples: its stacks must have a root. */
 static bool is_sampled(const struct session *s, int event)
 {
-	if (s->sampler.hz && s->skel->rodata->rest)
-		for (unsigned i = 0; i < ARRAY_SIZE(roots); i++)
-			if (roots[i].event == event)
-				return true;
+	for (unsigned i = 0; s->sampler.hz && i < ARRAY_SIZE(roots); i++)
+		if (roots[i].event == event)
+			return true;
+	return s->sampler.hz && event == EV_NET_OTHER;
+}
+
+/* Whether an event that hooks could measure has to be told from samples. */
+static bool needs_samples(const struct session *s)
+{
+	for (int i = 0; i < MAX_PROBES; i++)
+		if (!is_traced(s, s->probes[i].event) && is_sampled(s, s->probes[i].event))
+			return true;
 	return false;
 }
 
@@ -2934,7 +3186,6 @@ static int start_without_bpf(struct session *s, int status)
 		message("cannot open the eBPF object: %s", strerror(errno));
 		return EXIT_FAILED;
 	}
-	s->skel->rodata->rest = 1;
 	close(s->sampler.kallsyms);
 	plan_samples(&s->sampler); /* the attempts to load may have given them up */
 	start_samples(&s->sampler, NULL);
@@ -3000,7 +3251,7 @@ static int start_probes(struct session *s)
 	if (!s->sampler.hz && core_kind(s) && opt.freq && (!opt.verbose || opt.folded))
 		message("no samples, and so no stages: %s", s->sampler.why_not);
 	if (opt.tasks && !s->skel->rodata->tasks)
-		message("no tasks: socket operations are not traced here");
+		message("no tasks: nothing is traced here");
 	if (!s->sampler.hz && opt.folded)
 		return EXIT_FAILED;
 	open_energy(&s->energy);
@@ -3021,14 +3272,15 @@ static void stop_probes(struct session *s)
 struct times {
 	uint64_t wall_ns; /* 0: this CPU was not there */
 	uint64_t ns[EV_MAX];
-	uint64_t idle_part_ns, ksoftirqd_part_ns; /* of rx_softirq, if they are traced */
+	uint64_t parts_ns[PARTS]; /* of rx_softirq, if they are traced */
+	uint64_t longest_ns[EV_MAX]; /* the longest stretch; only of those that has_longest() names */
 	uint64_t count[EV_MAX];
 	uint64_t lost;	    /* operations that could not be parked */
 	uint64_t missed;    /* ends of operations */
 	uint64_t unseen_ns; /* not in wall_ns: what it did is not known */
 	/* idle time as the kernel accounts for it; only in sample mode; UINT64_MAX: not known */
 	uint64_t quiet_ns;
-	/* of events that only samples tell, and of net: 95 % intervals */
+	/* of events that samples tell, or take something from, and of net: 95 % intervals */
 	uint64_t low_ns[EV_MAX], high_ns[EV_MAX], net_low_ns, net_high_ns;
 };
 
@@ -3042,7 +3294,7 @@ static const struct {
 	[SQUEEZED] = { EV_NONE, "squeezed" },	 [RPS] = { EV_NONE, "rps" },
 };
 
-/* What a process did in socket operations. */
+/* What a process did in operations, and what NET_RX took that interrupted it. */
 struct process {
 	uint32_t pid;
 	task_t did;
@@ -3066,6 +3318,21 @@ struct marks {
 	bool has_recursion_misses; /* the kernel counts them, from 5.12 */
 	double time;		   /* Unix seconds */
 };
+
+/* Whether the longest stretch of an event is known, where it is traced. */
+static bool has_longest(int event)
+{
+	return event == EV_RX_SOFTIRQ || event == EV_TX_SOFTIRQ || event == EV_SOFTIRQ ||
+	       event == EV_HARDIRQ;
+}
+
+/* Takes the larger ones. */
+static void merge_longest(uint64_t into[EV_MAX], const __u64 longest[EV_MAX])
+{
+	for (int e = 0; e < EV_MAX; e++)
+		if (has_longest(e) && longest[e] > into[e])
+			into[e] = longest[e];
+}
 
 static uint64_t sum_ns(const __u64 ns[16])
 {
@@ -3116,7 +3383,7 @@ static bool is_lost(struct session *s, int cpu, bool online)
 	struct sampler *p = &s->sampler;
 	bool had = cpu < p->cpus && !p->dead[cpu];
 
-	if (s->blind || !is_sampled(s, EV_OTHER))
+	if (s->blind || !needs_samples(s))
 		return false;
 	if (online == had)
 		return !had;
@@ -3166,7 +3433,7 @@ static int mark_by_clock(struct session *s, int cpu, bool online, struct times *
 static int mark_cpu(struct session *s, int cpu, struct times *t)
 {
 	cpu_t *c = &s->skel->bss->cpus[cpu];
-	const __u64 *ns = c->mark_ns;
+	const __u64 *ns = c->mark_ns, *parts = c->mark_parts;
 	int64_t residual = s->residual[cpu];
 	int err = 0;
 
@@ -3174,6 +3441,7 @@ static int mark_cpu(struct session *s, int cpu, struct times *t)
 		err = run_mark(s, cpu);
 		if (err)
 			break;
+		merge_longest(t->longest_ns, c->mark_longest);
 		residual = c->mark_wall - sum_ns(c->mark_ns);
 		if (residual == s->residual[cpu])
 			break;
@@ -3182,16 +3450,20 @@ static int mark_cpu(struct session *s, int cpu, struct times *t)
 		return mark_failed(cpu, err);
 	if (is_lost(s, cpu, !err) || (err && !c->task))
 		return 0;
-	if (err)
+	if (err) {
 		ns = c->ns;
+		parts = c->parts;
+		merge_longest(t->longest_ns, c->longest);
+		memset(c->longest, 0, sizeof(c->longest));
+	}
 	s->residual[cpu] = residual;
 	t->wall_ns = sum_ns(ns) + residual;
 	for (int e = 0; e < EV_MAX; e++) {
 		t->ns[e] = ns[e];
 		t->count[e] = c->count[e];
 	}
-	t->idle_part_ns = ns[PART_IDLE];
-	t->ksoftirqd_part_ns = ns[PART_KSOFTIRQD];
+	for (int i = 0; i < PARTS; i++)
+		t->parts_ns[i] = parts[i];
 	t->lost = c->lost;
 	t->missed = c->missed;
 	t->unseen_ns = err ? c->unseen : c->mark_unseen;
@@ -3629,9 +3901,18 @@ static bool wait_until(struct session *s, uint64_t deadline_ns, const sigset_t *
 
 /* Profile: the samples of an interval, sorted */
 
+/*
+ * What holds time of others, which samples tell: the event that is traced, and is left with the
+ * rest. Without hooks all is in the first one.
+ */
+enum { POOLS = 2 };
+static const int pools[POOLS] = { EV_OTHER, EV_SOFTIRQ };
+
 /* Samples of a CPU, or of all. */
 struct shares {
 	uint64_t samples[EV_MAX];
+	uint64_t told[POOLS][EV_MAX]; /* of those in a pool: what they are */
+	uint64_t receiving[EV_MAX];   /* in which packets are received: see is_receiving() */
 	struct {
 		uint64_t self;	/* with this stage as the innermost */
 		uint64_t total; /* with this stage anywhere */
@@ -3701,19 +3982,24 @@ static void sort_raw(const struct profile *p, const struct raw *raw, struct sort
 }
 
 /*
- * The event of a sample: what owned the CPU, if that is traced. Of the rest, the root of the stack
- * tells it; an event that is traced cannot be there.
+ * The event of a sample: what owned the CPU, if a hook has told it. Of the rest, the root of the
+ * stack tells it, or a stage of the network that is in it.
  */
 static int told_event(const struct profile *p, const struct raw *raw, const struct sorted *s)
 {
 	int owner = raw_owner(raw);
 
-	if (owner < EV_OTHER)
+	if (owner < EV_SOFTIRQ)
 		return owner;
-	if (s->event && s->event != EV_IDLE)
-		return p->told[s->event] ? s->event : EV_OTHER;
-	if (memchr(s->path, STAGE_INTERRUPT, s->path_length))
-		return EV_OTHER; /* a top half */
+	if (p->told[s->event] && s->event != EV_OTHER && s->event != EV_SOFTIRQ)
+		return s->event;
+	if (is_network(s))
+		return EV_NET_OTHER;
+	if (owner == EV_SOFTIRQ || (s->event == EV_SOFTIRQ && p->told[EV_SOFTIRQ]))
+		return EV_SOFTIRQ;
+	if ((s->event && s->event != EV_IDLE) ||
+	    memchr(s->path, STAGE_INTERRUPT, s->path_length)) /* a top half */
+		return EV_OTHER;
 	return owner == EV_IDLE ? owner : s->event ? EV_IDLE : EV_OTHER;
 }
 
@@ -3753,18 +4039,28 @@ static bool read_tables(struct profile *p, const struct sampler *s, uint32_t win
 	return true;
 }
 
-static bool is_softirq(int event)
+static bool has_contexts(int event)
 {
 	return event == EV_RX_SOFTIRQ || event == EV_TX_SOFTIRQ;
 }
 
+/* A sample, of whatever event; `owner` is what owned the CPU. */
+static void count_event(struct shares *to, int owner, int event, uint64_t count)
+{
+	to->samples[event] += count;
+	for (int i = 0; i < POOLS; i++)
+		if (pools[i] == owner)
+			to->told[i][event] += count;
+}
+
+/* One of a network event. */
 static void count_shares(struct shares *to, const struct sorted *s, int event, uint64_t count)
 {
 	bool seen[STAGES] = {};
 
-	to->samples[event] += count;
+	to->receiving[event] += is_receiving(s) ? count : 0;
 	to->activities[event][s->activity] += count;
-	if (is_softirq(event))
+	if (has_contexts(event))
 		to->contexts[event][s->context] += count;
 	to->stages[event][s->stage].self += count;
 	for (int i = 0; i < s->path_length; i++) {
@@ -3844,13 +4140,12 @@ static bool sort_raws(struct profile *p)
 		sort_raw(p, raw, &sorted);
 		event = raw->event = told_event(p, raw, &sorted);
 		p->samples += raw->count;
-		if (raw_owner(raw) == EV_OTHER && !sorted.event && raw_depth(raw) >= p->max_depth)
+		if (event == EV_OTHER && !sorted.event && raw_depth(raw) >= p->max_depth)
 			p->cut += raw->count;
-		if (event >= EV_IO_WORKER) { /* its stack says nothing of the network */
-			p->all.samples[event] += raw->count;
-			p->cpu[raw->cpu].samples[event] += raw->count;
+		count_event(&p->all, raw_owner(raw), event, raw->count);
+		count_event(&p->cpu[raw->cpu], raw_owner(raw), event, raw->count);
+		if (event >= EV_IO_WORKER) /* its stack says nothing of the network */
 			continue;
-		}
 		p->net_samples += raw->count;
 		p->unknown += sorted.stage == STAGE_UNKNOWN ? raw->count : 0;
 		count_shares(&p->all, &sorted, event, raw->count);
@@ -4024,14 +4319,10 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 		e->kind = p->kind;
 	}
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		bool sampled = is_sampled(s, e);
-
 		if (is_traced(s, e))
 			events[e].source = TRACED;
-		if (sampled && e == EV_IDLE && !core_kind(s))
-			events[e].source = COUNTED;
-		else if (sampled && (e == EV_OTHER || !events[e].source))
-			events[e].source = SAMPLED;
+		else if (is_sampled(s, e))
+			events[e].source = e == EV_IDLE && !core_kind(s) ? COUNTED : SAMPLED;
 		if (!events[e].hook[0])
 			snprintf(events[e].hook, sizeof(events[e].hook), "%s%s",
 				 events[e].source == TRACED    ? "absent:"
@@ -4050,8 +4341,8 @@ static void add_times(struct times *into, const struct times *t, int sign)
 	into->lost += sign * t->lost;
 	into->missed += sign * t->missed;
 	into->quiet_ns += sign * t->quiet_ns;
-	into->idle_part_ns += sign * t->idle_part_ns;
-	into->ksoftirqd_part_ns += sign * t->ksoftirqd_part_ns;
+	for (int i = 0; i < PARTS; i++)
+		into->parts_ns[i] += sign * t->parts_ns[i];
 	into->unseen_ns += sign * t->unseen_ns;
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		into->ns[e] += sign * t->ns[e];
@@ -4199,19 +4490,25 @@ static void list_queues(const struct marks *b, const struct marks *a, struct res
 	qsort(r->queues, r->queue_count, sizeof(*r->queues), compare_queues);
 }
 
+/* The time of its operations. */
 static uint64_t process_ns(const struct process *p)
 {
 	uint64_t sum = 0;
 
 	for (int e = 0; e < EV_MAX; e++)
-		sum += p->did.ns[e];
+		sum += e == EV_RX_SOFTIRQ ? 0 : p->did.ns[e];
 	return sum;
 }
 
 static int compare_process_times(const void *a, const void *b)
 {
-	uint64_t x = process_ns(a), y = process_ns(b);
+	const struct process *p = a, *q = b;
+	uint64_t x = process_ns(p), y = process_ns(q);
 
+	if (x == y) {
+		x = p->did.ns[EV_RX_SOFTIRQ];
+		y = q->did.ns[EV_RX_SOFTIRQ];
+	}
 	return x != y ? (x < y ? 1 : -1) : compare_processes(a, b);
 }
 
@@ -4287,6 +4584,7 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 			r->elapsed_ns = t->wall_ns + t->unseen_ns;
 		r->cpus++;
 		add_times(&r->all, t, 1);
+		merge_longest(r->all.longest_ns, (const __u64 *)t->longest_ns);
 	}
 	/* of a CPU that was not there at both ends packets are not known: so not of all either */
 	for (int i = 0; i < COUNTS; i++)
@@ -4330,48 +4628,73 @@ static void forget_processes(const struct session *s, struct marks *b, const str
 	b->process_count = kept;
 }
 
-/* Samples of what is not traced. */
-static uint64_t rest_samples(const struct result *r, const struct shares *s)
+/* Samples of a pool; but not where the kernel accounts for their time. */
+static uint64_t pool_samples(const struct result *r, const struct shares *s, int pool)
 {
 	uint64_t samples = 0;
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		if (r->events[e].source == SAMPLED)
-			samples += s->samples[e];
+		if (r->events[e].source != COUNTED)
+			samples += s->told[pool][e];
 	return samples;
 }
 
-/* Shares out what a CPU did that is not traced, all of which is `other` so far, as its samples are.
- */
-static void share_out_cpu(const struct result *r, struct times *t, const struct shares *s)
+/* Squares of how far the ends of intervals are from times, to be summed; at EV_NONE those of net. */
+struct spread {
+	double below[EV_MAX], above[EV_MAX];
+};
+
+static void add_spread(struct spread *s, int event, uint64_t ns, uint64_t low_ns, uint64_t high_ns)
 {
-	uint64_t whole_ns = t->ns[EV_OTHER], left_ns = whole_ns, traced_ns = sum_net(r, t->ns);
-	uint64_t samples = rest_samples(r, s), net = 0;
+	s->below[event] += pow((double)ns - low_ns, 2);
+	s->above[event] += pow((double)high_ns - ns, 2);
+}
+
+/* The ends of an interval: each part of the time was sampled by itself. */
+static void widen(uint64_t *low_ns, uint64_t *high_ns, const struct spread *s, int event,
+		  uint64_t ns)
+{
+	*low_ns = ns - fmin(sqrt(s->below[event]), ns);
+	*high_ns = ns + sqrt(s->above[event]);
+}
+
+/* Gives the time of a pool to those that its samples tell; what is left stays there. */
+static void share_out_pool(const struct result *r, struct times *t, const struct shares *s,
+			   int pool, struct spread *spread)
+{
+	uint64_t whole_ns = t->ns[pools[pool]], left_ns = whole_ns, net = 0;
+	uint64_t samples = pool_samples(r, s, pool);
 	struct estimate e;
 
 	for (int i = EV_NONE + 1; i < EV_MAX; i++) {
-		if (r->events[i].source != SAMPLED)
+		if (r->events[i].source == COUNTED)
 			continue;
-		e = estimate(whole_ns, s->samples[i], samples);
-		t->low_ns[i] = e.low_ns;
-		t->high_ns[i] = e.high_ns;
-		net += r->events[i].net ? s->samples[i] : 0;
-		if (i == EV_OTHER)
+		e = estimate(whole_ns, s->told[pool][i], samples);
+		if (r->events[i].source == SAMPLED || i == pools[pool])
+			add_spread(spread, i, e.ns, e.low_ns, e.high_ns);
+		net += r->events[i].net ? s->told[pool][i] : 0;
+		if (i == pools[pool])
 			continue;
-		t->ns[i] = e.ns < left_ns ? e.ns : left_ns;
-		left_ns -= t->ns[i];
+		if (e.ns > left_ns)
+			e.ns = left_ns;
+		t->ns[i] += e.ns;
+		left_ns -= e.ns;
 	}
-	t->ns[EV_OTHER] = left_ns;
+	t->ns[pools[pool]] = left_ns;
 	e = estimate(whole_ns, net, samples);
-	t->net_low_ns = traced_ns + e.low_ns;
-	t->net_high_ns = traced_ns + e.high_ns;
+	add_spread(spread, EV_NONE, e.ns, e.low_ns, e.high_ns);
 }
 
-/* How far the ends of all CPUs' intervals are from the sum: each CPU is sampled by itself. */
-static void widen(uint64_t *low, uint64_t *high, double below, double above, uint64_t ns)
+static void share_out_cpu(const struct result *r, struct times *t, const struct shares *s)
 {
-	*low = ns - fmin(sqrt(below), ns);
-	*high = ns + sqrt(above);
+	struct spread spread = {};
+
+	for (int i = 0; i < POOLS; i++)
+		if (r->events[pools[i]].source == TRACED || pools[i] == EV_OTHER)
+			share_out_pool(r, t, s, i, &spread);
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		widen(&t->low_ns[e], &t->high_ns[e], &spread, e, t->ns[e]);
+	widen(&t->net_low_ns, &t->net_high_ns, &spread, EV_NONE, sum_net(r, t->ns));
 }
 
 /* Of the time of a CPU in sample mode: where the kernel does not tell, as much as of its samples.
@@ -4382,7 +4705,7 @@ static uint64_t idle_time(const struct result *r, const struct times *t, const s
 
 	if (t->quiet_ns != UINT64_MAX)
 		return fmin(t->quiet_ns, t->ns[EV_OTHER]);
-	return estimate(t->ns[EV_OTHER], idle, idle + rest_samples(r, s)).ns;
+	return estimate(t->ns[EV_OTHER], idle, idle + pool_samples(r, s, 0)).ns;
 }
 
 /*
@@ -4391,11 +4714,10 @@ static uint64_t idle_time(const struct result *r, const struct times *t, const s
  */
 static void share_out(struct result *r)
 {
-	double below[EV_MAX + 1] = {}, above[EV_MAX + 1] = {};
 	struct profile *p = &r->profile;
-	uint64_t net_ns;
+	struct spread spread = {};
 
-	if (r->events[EV_OTHER].source != SAMPLED)
+	if (r->events[EV_NET_OTHER].source != SAMPLED)
 		return;
 	memset(r->all.ns, 0, sizeof(r->all.ns));
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
@@ -4410,22 +4732,18 @@ static void share_out(struct result *r)
 		share_out_cpu(r, t, &p->cpu[cpu]);
 		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 			r->all.ns[e] += t->ns[e];
-			below[e] += pow((double)t->ns[e] - t->low_ns[e], 2);
-			above[e] += pow((double)t->high_ns[e] - t->ns[e], 2);
+			add_spread(&spread, e, t->ns[e], t->low_ns[e], t->high_ns[e]);
 		}
-		net_ns = sum_net(r, t->ns);
-		below[EV_NONE] += pow((double)net_ns - t->net_low_ns, 2);
-		above[EV_NONE] += pow((double)t->net_high_ns - net_ns, 2);
+		add_spread(&spread, EV_NONE, sum_net(r, t->ns), t->net_low_ns, t->net_high_ns);
 	}
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		widen(&r->all.low_ns[e], &r->all.high_ns[e], below[e], above[e], r->all.ns[e]);
-	widen(&r->all.net_low_ns, &r->all.net_high_ns, below[EV_NONE], above[EV_NONE],
-	      sum_net(r, r->all.ns));
+		widen(&r->all.low_ns[e], &r->all.high_ns[e], &spread, e, r->all.ns[e]);
+	widen(&r->all.net_low_ns, &r->all.net_high_ns, &spread, EV_NONE, sum_net(r, r->all.ns));
 }
 
 /*
- * Samples that are due in the time that is sampled, of network events and what is not traced, and
- * were not taken. Those of idle CPUs may be there, or not.
+ * Samples that are due in the time that is sampled, all but idle, and were not taken. Those of idle
+ * CPUs may be there, or not.
  */
 static void count_missed(struct result *r)
 {
@@ -4434,26 +4752,10 @@ static void count_missed(struct result *r)
 
 	for (int cpu = 0; p->hz && cpu < MAX_CPUS; cpu++)
 		for (int e = EV_NONE + 1; e < EV_MAX; e++)
-			if (r->events[e].source && (r->events[e].source == SAMPLED || e < EV_OTHER))
+			if (r->events[e].source && e != EV_IDLE)
 				due += (double)r->cpu[cpu].ns[e] /
 				       sample_period(NSEC_PER_SEC / p->hz, cpu);
 	p->missed = fdim(due, p->samples - p->all.samples[EV_IDLE] + p->lost);
-}
-
-/* The side of the stack that receives packets: its time is shared among them. */
-static bool is_of_receiving(int event)
-{
-	return event == EV_RX_SOFTIRQ || event == EV_NAPI_THREAD || event == EV_HARDIRQ;
-}
-
-static uint64_t receive_ns(const struct result *r, const uint64_t ns[EV_MAX])
-{
-	uint64_t sum = 0;
-
-	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		if (is_of_receiving(e) && r->events[e].source)
-			sum += ns[e];
-	return sum;
 }
 
 /* The CPU with the largest share of `net`, and what it says of all. */
@@ -4508,7 +4810,8 @@ static double net_power(const struct result *r)
 static struct estimate estimate_part(const struct result *r, const struct times *t,
 				     const struct shares *s, int event, uint64_t part)
 {
-	uint64_t samples = s->samples[event], rest = rest_samples(r, s);
+	uint64_t samples = s->samples[event];
+	uint64_t rest = pool_samples(r, s, 0) + pool_samples(r, s, 1);
 	struct estimate e;
 
 	if (r->events[event].source != SAMPLED || !samples)
@@ -4519,14 +4822,52 @@ static struct estimate estimate_part(const struct result *r, const struct times 
 	return e;
 }
 
+/* The events whose time all goes to packets that are received. */
+static bool is_of_receiving(int event)
+{
+	return event == EV_RX_SOFTIRQ || event == EV_NAPI_THREAD || event == EV_HARDIRQ;
+}
+
+/*
+ * The time in which packets are received, to be shared among them: of network workers (tun's
+ * writers) and of what has no event, as much as their samples tell. *sampled_ns: what of it only
+ * samples tell.
+ */
+static struct estimate estimate_receiving(const struct result *r, const struct times *t,
+					  const struct shares *s, uint64_t *sampled_ns)
+{
+	struct estimate sum = {};
+
+	*sampled_ns = 0;
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		struct estimate part = { .ns = t->ns[e], .low_ns = t->ns[e], .high_ns = t->ns[e] };
+		bool traced = r->events[e].source == TRACED;
+
+		if (!r->events[e].source)
+			continue;
+		if (e == EV_NET_WORKER || e == EV_NET_OTHER)
+			part = estimate_part(r, t, s, e, s->receiving[e]);
+		else if (!is_of_receiving(e))
+			continue;
+		else if (!traced)
+			part = (struct estimate) { t->ns[e], t->low_ns[e], t->high_ns[e] };
+		if (!traced || !is_of_receiving(e))
+			*sampled_ns += part.ns;
+		sum.ns += part.ns;
+		sum.low_ns += part.low_ns;
+		sum.high_ns += part.high_ns;
+	}
+	return sum;
+}
+
 /* Whether the time in a context is traced, and in which of these: else it is NULL. */
 static const uint64_t *traced_context(const struct result *r, const struct times *t, int event,
 				      int context)
 {
 	if (!r->has_parts || event != EV_RX_SOFTIRQ)
 		return NULL;
-	return context == CONTEXT_IDLE	      ? &t->idle_part_ns
-	       : context == CONTEXT_KSOFTIRQD ? &t->ksoftirqd_part_ns
+	return context == CONTEXT_IDLE	      ? &t->parts_ns[PART_IDLE]
+	       : context == CONTEXT_KSOFTIRQD ? &t->parts_ns[PART_KSOFTIRQD]
 					      : NULL;
 }
 
@@ -4562,25 +4903,51 @@ static struct estimate estimate_context(const struct result *r, const struct tim
  */
 static const struct {
 	const char *header;
-	int events[5];
+	int events[6];
 } columns[] = {
 	{ "rx", { EV_RX_SOFTIRQ } },
 	{ "tx", { EV_TX_SOFTIRQ } },
 	{ "recv", { EV_RECV } },
 	{ "send", { EV_SEND } },
 	{ "conn", { EV_CONN } },
-	{ "work", { EV_NAPI_THREAD, EV_BUSY_POLL, EV_TCP_WORK, EV_NET_WORKER } },
+	{ "work", { EV_NAPI_THREAD, EV_BUSY_POLL, EV_TCP_WORK, EV_NET_WORKER, EV_NET_OTHER } },
 	{ "irq", { EV_HARDIRQ } },
-	{ "other", { EV_IO_WORKER, EV_OTHER } },
+	{ "other", { EV_IO_WORKER, EV_SOFTIRQ, EV_OTHER } },
 	{ "idle", { EV_IDLE } },
 };
 
+/* Whether what hooks could measure is told from samples. */
 static bool is_net_sampled(const struct result *r)
 {
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		if (r->events[e].net && r->events[e].source == SAMPLED)
+		if (r->events[e].net && e != EV_NET_OTHER && r->events[e].source == SAMPLED)
 			return true;
 	return false;
+}
+
+/* What of `net` only samples tell, and have taken from `other` and `softirq`. */
+static uint64_t sampled_net_ns(const struct result *r, const struct times *t)
+{
+	uint64_t sum = 0;
+
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		if (r->events[e].net && r->events[e].source == SAMPLED)
+			sum += t->ns[e];
+	return sum;
+}
+
+/* Of a time of which samples tell a part: `~` where that is more than rounds to 0.0 percent. */
+static bool is_marked(uint64_t sampled_ns, uint64_t wall_ns)
+{
+	return percent(sampled_ns, wall_ns) >= 0.05;
+}
+
+static const char *net_mark(const struct result *r, const struct times *t)
+{
+	return r->events[EV_RX_SOFTIRQ].source == SAMPLED ||
+			       is_marked(sampled_net_ns(r, t), t->wall_ns)
+		       ? "~"
+		       : "";
 }
 
 static void print_percent(FILE *f, bool measured, bool sampled, double percent)
@@ -4596,19 +4963,24 @@ static void print_table_row(FILE *f, const struct result *r, const char *name,
 			    const struct times *t)
 {
 	fprintf(f, "%4s", name);
-	print_percent(f, true, is_net_sampled(r), percent(sum_net(r, t->ns), t->wall_ns));
+	print_percent(f, true, net_mark(r, t)[0], percent(sum_net(r, t->ns), t->wall_ns));
 	for (unsigned i = 0; i < ARRAY_SIZE(columns); i++) {
-		uint64_t ns = 0;
-		bool measured = false, sampled = false;
+		uint64_t ns = 0, sampled_ns = 0;
+		bool measured = false, traced = false;
 
 		for (const int *e = columns[i].events; *e; e++) {
 			if (!r->events[*e].source)
 				continue;
 			measured = true;
-			sampled |= r->events[*e].source == SAMPLED;
+			traced |= r->events[*e].source != SAMPLED;
 			ns += t->ns[*e];
+			if (r->events[*e].source == SAMPLED)
+				sampled_ns += t->ns[*e];
+			else if (*e == EV_OTHER)
+				sampled_ns += sampled_net_ns(r, t);
 		}
-		print_percent(f, measured, sampled, percent(ns, t->wall_ns));
+		print_percent(f, measured, !traced || is_marked(sampled_ns, t->wall_ns),
+			      percent(ns, t->wall_ns));
 	}
 	fputc('\n', f);
 }
@@ -4747,7 +5119,7 @@ static void print_stages(FILE *f, const struct result *r)
 		for (int i = STAGE_NONE + 1; i < STAGES; i++)
 			if (parents[i] == STAGE_NONE && p->all.stages[e][i].total)
 				print_stage(f, r, e, parents, i, 0);
-		if (is_softirq(e))
+		if (has_contexts(e))
 			print_contexts(f, r, e);
 		print_parts(f, "  activity", &activities[1], &p->all.activities[e][1],
 			    ACTIVITIES - 1, p->all.samples[e]);
@@ -4832,16 +5204,26 @@ static void print_counts_row(FILE *f, const struct result *r, const uint64_t val
 	}
 }
 
+static void print_ns_per_packet(FILE *f, const struct result *r, const struct times *t,
+				const struct shares *s, uint64_t packets)
+{
+	uint64_t sampled_ns;
+	struct estimate e = estimate_receiving(r, t, s, &sampled_ns);
+
+	if (packets)
+		fprintf(f, " %s%.1f\n", sampled_ns >= 0.05 * packets ? "~" : "",
+			(double)e.ns / packets);
+	else
+		fputs(" -\n", f);
+}
+
 static void print_packets_row(FILE *f, const struct result *r, const char *name,
-			      const uint64_t values[COUNTS], const struct times *t)
+			      const uint64_t values[COUNTS], const struct times *t,
+			      const struct shares *s)
 {
 	fprintf(f, "%7s", name);
 	print_counts_row(f, r, values, PROCESSED);
-	if (values[PROCESSED])
-		fprintf(f, " %s%.1f\n", is_net_sampled(r) ? "~" : "",
-			(double)receive_ns(r, t->ns) / values[PROCESSED]);
-	else
-		fputs(" -\n", f);
+	print_ns_per_packet(f, r, t, s, values[PROCESSED]);
 }
 
 /* Of each CPU that had any, and what the cards count. */
@@ -4855,7 +5237,7 @@ static void print_packets(FILE *f, const struct result *r)
 	for (int i = PROCESSED; i < COUNTS; i++)
 		fprintf(f, " %11s", counts[i].name);
 	fputs(" ns/packet\n", f);
-	print_packets_row(f, r, "all", r->all_counts, &r->all);
+	print_packets_row(f, r, "all", r->all_counts, &r->all, &r->profile.all);
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
 		const uint64_t *values = r->counts[cpu];
 
@@ -4863,12 +5245,12 @@ static void print_packets(FILE *f, const struct result *r)
 		    !(values[PROCESSED] | values[DROPPED] | values[SQUEEZED] | values[RPS]))
 			continue;
 		snprintf(name, sizeof(name), "%d", cpu);
-		print_packets_row(f, r, name, values, &r->cpu[cpu]);
+		print_packets_row(f, r, name, values, &r->cpu[cpu], &r->profile.cpu[cpu]);
 	}
-	if (r->card_packets)
-		fprintf(f, "%7s %11" PRIu64 "%36s %s%.1f\n", "cards", r->card_packets, "",
-			is_net_sampled(r) ? "~" : "",
-			(double)receive_ns(r, r->all.ns) / r->card_packets);
+	if (!r->card_packets)
+		return;
+	fprintf(f, "%7s %11" PRIu64 "%36s", "cards", r->card_packets, "");
+	print_ns_per_packet(f, r, &r->all, &r->profile.all, r->card_packets);
 }
 
 static void print_busiest(FILE *f, const struct result *r)
@@ -4878,7 +5260,7 @@ static void print_busiest(FILE *f, const struct result *r)
 	if (b.cpu < 0)
 		return;
 	fprintf(f, "\nbusiest: CPU %d, net %s%.2f %%, %.2f times the mean of %d CPU%s", b.cpu,
-		is_net_sampled(r) ? "~" : "", b.net, b.ratio, b.cpus, b.cpus == 1 ? "" : "s");
+		net_mark(r, &r->cpu[b.cpu]), b.net, b.ratio, b.cpus, b.cpus == 1 ? "" : "s");
 	if (b.rate > 0)
 		fprintf(f, "; %.0f packets/s, full at %.0f (extrapolated from today's cost)",
 			b.rate, b.full);
@@ -4948,33 +5330,37 @@ static void name_process(const struct process *p, char *text, size_t size)
 	char name[4 * sizeof(p->did.name) + 1];
 
 	escape_name((const char *)p->did.name, sizeof(p->did.name), name, sizeof(name));
-	snprintf(text, size, "%s:%u", name, p->pid);
+	snprintf(text, size, "%s:%u", p->pid ? name : "idle", p->pid);
 }
 
-/* The processes that took most of the socket operations' time, in percent of all CPUs' time. */
+/* The processes that took most of the operations' time, in percent of all CPUs' time. */
 static void print_tasks(FILE *f, const struct result *r)
 {
-	static const int shown[] = { EV_RECV, EV_SEND, EV_CONN, EV_BUSY_POLL };
+	static const int shown[] = { EV_RECV,	   EV_SEND,	  EV_CONN,
+				     EV_BUSY_POLL, EV_NET_WORKER, EV_RX_SOFTIRQ };
 	char name[100];
 
 	if (!r->has_tasks)
 		return;
-	fprintf(f, "\n%7s %6s %6s %6s %6s %11s  task: %zu in all\n", "% all", "recv", "send",
-		"conn", "poll", "calls", r->process_count);
+	fprintf(f, "\n%7s %6s %6s %6s %6s %6s %6s %11s  task: %zu in all\n", "% all", "recv",
+		"send", "conn", "poll", "work", "rx", "calls", r->process_count);
 	for (size_t i = 0; i < r->process_count && i < opt.tasks; i++) {
 		const struct process *p = &r->processes[i];
 		uint64_t calls = 0;
 
 		fprintf(f, "%7.2f", percent(process_ns(p), r->all.wall_ns));
 		for (unsigned j = 0; j < ARRAY_SIZE(shown); j++) {
-			fprintf(f, " %6.2f", percent(p->did.ns[shown[j]], r->all.wall_ns));
-			calls += p->did.count[shown[j]];
+			int e = shown[j];
+
+			print_percent(f, r->events[e].source == TRACED, false,
+				      percent(p->did.ns[e], r->all.wall_ns));
+			calls += e == EV_RX_SOFTIRQ ? 0 : p->did.count[e];
 		}
 		name_process(p, name, sizeof(name));
 		fprintf(f, " %11" PRIu64 "  %s\n", calls, name);
 	}
 	if (r->tasks_lost)
-		fprintf(f, "%7.2f %39" PRIu64 "  not known: no room for more tasks\n",
+		fprintf(f, "%7.2f %53" PRIu64 "  not known: no room for more tasks\n",
 			percent(r->tasks_lost_ns, r->all.wall_ns), r->tasks_lost);
 }
 
@@ -5026,7 +5412,7 @@ static void print_table(FILE *f, const struct result *r)
 		fprintf(f, ", %" PRIu64 " recursions", r->recursion_misses);
 	if (r->has_energy)
 		fprintf(f, "; power %.2f W, net's share %s%.2f W", power(r),
-			is_net_sampled(r) ? "~" : "", net_power(r));
+			net_mark(r, &r->all), net_power(r));
 	fputc('\n', f);
 }
 
@@ -5049,7 +5435,7 @@ static void print_csv_field(FILE *f, const char *text)
 /* A CSV row; what is NULL or negative is not known, and its field empty. */
 struct csv_row {
 	const char *record, *cpu, *name;
-	const uint64_t *ns, *count, *low_ns, *high_ns, *total_ns;
+	const uint64_t *ns, *count, *low_ns, *high_ns, *total_ns, *max_ns;
 	bool tenths; /* of a nanosecond; else all times are whole ones */
 	double percent;
 	const char *source;
@@ -5057,7 +5443,8 @@ struct csv_row {
 
 static void print_csv_header(FILE *f)
 {
-	fputs("time,host,record,cpu,name,ns,percent,count,low_ns,high_ns,total_ns,source\n", f);
+	fputs("time,host,record,cpu,name,ns,percent,count,low_ns,high_ns,total_ns,source,max_ns\n",
+	      f);
 }
 
 static void print_csv_number(FILE *f, const uint64_t *number, bool tenths)
@@ -5083,45 +5470,58 @@ static void print_csv_row(FILE *f, const struct result *r, const struct csv_row 
 	print_csv_number(f, row->low_ns, row->tenths);
 	print_csv_number(f, row->high_ns, row->tenths);
 	print_csv_number(f, row->total_ns, row->tenths);
-	fprintf(f, ",%s\n", row->source ? row->source : "");
+	fprintf(f, ",%s", row->source ? row->source : "");
+	print_csv_number(f, row->max_ns, false);
+	fputc('\n', f);
+}
+
+static void print_csv_event(FILE *f, const struct result *r, const char *cpu, const struct times *t,
+			    int event)
+{
+	/* what no hook claims: it has no entries to count, and samples may have taken a part */
+	bool pool = event == EV_OTHER || event == EV_SOFTIRQ;
+	bool traced = r->events[event].source == TRACED, sampled = r->events[event].source == SAMPLED;
+	bool has_interval = sampled || (pool && r->events[EV_NET_OTHER].source == SAMPLED);
+
+	if (pool && sampled_net_ns(r, t))
+		sampled = true;
+	print_csv_row(f, r,
+		      &(struct csv_row) {
+			      .record = "event",
+			      .cpu = cpu,
+			      .name = r->events[event].name,
+			      .ns = &t->ns[event],
+			      .percent = percent(t->ns[event], t->wall_ns),
+			      .count = event == EV_OTHER || !traced ? NULL : &t->count[event],
+			      .low_ns = has_interval ? &t->low_ns[event] : NULL,
+			      .high_ns = has_interval ? &t->high_ns[event] : NULL,
+			      .source = sources[sampled ? SAMPLED : r->events[event].source],
+			      .max_ns = traced && has_longest(event) ? &t->longest_ns[event]
+								     : NULL });
 }
 
 static void print_csv_events(FILE *f, const struct result *r, const char *cpu,
 			     const struct times *t)
 {
 	uint64_t ns = sum_net(r, t->ns), count = sum_net(r, t->count);
-	bool sampled = is_net_sampled(r);
+	bool has_interval = r->events[EV_NET_OTHER].source == SAMPLED;
 
-	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		bool told = r->events[e].source == SAMPLED;
-
-		if (!r->events[e].source)
-			continue;
-		/* `other` is what no hook claims: it has no entries to count */
-		print_csv_row(
-			f, r,
-			&(struct csv_row) { .record = "event",
-					    .cpu = cpu,
-					    .name = r->events[e].name,
-					    .ns = &t->ns[e],
-					    .percent = percent(t->ns[e], t->wall_ns),
-					    .count = e == EV_OTHER || r->events[e].source != TRACED
-							     ? NULL
-							     : &t->count[e],
-					    .low_ns = told ? &t->low_ns[e] : NULL,
-					    .high_ns = told ? &t->high_ns[e] : NULL,
-					    .source = sources[r->events[e].source] });
-	}
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		if (r->events[e].source)
+			print_csv_event(f, r, cpu, t, e);
 	print_csv_row(f, r,
-		      &(struct csv_row) { .record = "event",
-					  .cpu = cpu,
-					  .name = "net",
-					  .ns = &ns,
-					  .percent = percent(ns, t->wall_ns),
-					  .count = sampled ? NULL : &count,
-					  .low_ns = sampled ? &t->net_low_ns : NULL,
-					  .high_ns = sampled ? &t->net_high_ns : NULL,
-					  .source = sources[sampled ? SAMPLED : TRACED] });
+		      &(struct csv_row) {
+			      .record = "event",
+			      .cpu = cpu,
+			      .name = "net",
+			      .ns = &ns,
+			      .percent = percent(ns, t->wall_ns),
+			      .count = is_net_sampled(r) ? NULL : &count,
+			      .low_ns = has_interval ? &t->net_low_ns : NULL,
+			      .high_ns = has_interval ? &t->net_high_ns : NULL,
+			      .source = sources[is_net_sampled(r) || sampled_net_ns(r, t)
+							? SAMPLED
+							: TRACED] });
 }
 
 static void print_csv_share(FILE *f, const struct result *r, const char *record, const char *cpu,
@@ -5181,7 +5581,7 @@ static void print_csv_shares(FILE *f, const struct result *r, const char *cpu,
 			if (s->activities[e][i])
 				print_csv_share(f, r, "activity", cpu, t, s, e, activities[i].name,
 						s->activities[e][i], NULL);
-		for (int i = 0; i < CONTEXTS && is_softirq(e); i++)
+		for (int i = 0; i < CONTEXTS && has_contexts(e); i++)
 			print_csv_context(f, r, cpu, t, s, e, i);
 	}
 }
@@ -5243,26 +5643,17 @@ static uint64_t per_packet(uint64_t ns, uint64_t packets)
 
 /* What receiving took for each of `packets`, if there were any. */
 static void print_csv_per_packet(FILE *f, const struct result *r, const char *cpu, const char *name,
-				 const struct times *t, uint64_t packets)
+				 const struct times *t, const struct shares *s, uint64_t packets)
 {
-	uint64_t ns[EV_MAX], each, low, high;
-	bool sampled = false;
+	uint64_t sampled_ns, each, low, high;
+	struct estimate e = estimate_receiving(r, t, s, &sampled_ns);
+	bool has_interval = e.low_ns != e.high_ns;
 
 	if (!packets || r->blind)
 		return;
-	memcpy(ns, t->ns, sizeof(ns));
-	each = per_packet(receive_ns(r, ns), packets);
-	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		if (!is_of_receiving(e) || r->events[e].source != SAMPLED)
-			continue;
-		ns[e] = t->low_ns[e];
-		sampled = true;
-	}
-	low = per_packet(receive_ns(r, ns), packets);
-	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		if (is_of_receiving(e) && r->events[e].source == SAMPLED)
-			ns[e] = t->high_ns[e];
-	high = per_packet(receive_ns(r, ns), packets);
+	each = per_packet(e.ns, packets);
+	low = per_packet(e.low_ns, packets);
+	high = per_packet(e.high_ns, packets);
 	print_csv_row(f, r,
 		      &(struct csv_row) { .record = "packet",
 					  .cpu = cpu,
@@ -5270,10 +5661,10 @@ static void print_csv_per_packet(FILE *f, const struct result *r, const char *cp
 					  .ns = &each,
 					  .percent = -1,
 					  .count = &packets,
-					  .low_ns = sampled ? &low : NULL,
-					  .high_ns = sampled ? &high : NULL,
+					  .low_ns = has_interval ? &low : NULL,
+					  .high_ns = has_interval ? &high : NULL,
 					  .tenths = true,
-					  .source = sources[sampled ? SAMPLED : TRACED] });
+					  .source = sources[sampled_ns ? SAMPLED : TRACED] });
 }
 
 /* Likewise of each stage of receiving, on all CPUs. */
@@ -5318,14 +5709,15 @@ static void print_csv_packets(FILE *f, const struct result *r)
 	char name[12];
 
 	print_csv_counts(f, r, "all", r->all_counts);
-	print_csv_per_packet(f, r, "all", "ns_per_packet", &r->all, r->all_counts[PROCESSED]);
+	print_csv_per_packet(f, r, "all", "ns_per_packet", &r->all, &r->profile.all,
+			     r->all_counts[PROCESSED]);
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
 		if (!r->cpu[cpu].wall_ns)
 			continue;
 		snprintf(name, sizeof(name), "%d", cpu);
 		print_csv_counts(f, r, name, r->counts[cpu]);
 		print_csv_per_packet(f, r, name, "ns_per_packet", &r->cpu[cpu],
-				     r->counts[cpu][PROCESSED]);
+				     &r->profile.cpu[cpu], r->counts[cpu][PROCESSED]);
 	}
 	if (r->has_cards)
 		print_csv_row(f, r,
@@ -5334,7 +5726,8 @@ static void print_csv_packets(FILE *f, const struct result *r)
 						  .name = "cards",
 						  .percent = -1,
 						  .count = &r->card_packets });
-	print_csv_per_packet(f, r, "all", "ns_per_card_packet", &r->all, r->card_packets);
+	print_csv_per_packet(f, r, "all", "ns_per_card_packet", &r->all, &r->profile.all,
+			     r->card_packets);
 	print_csv_stages_per_packet(f, r);
 }
 
@@ -5747,7 +6140,7 @@ static int run_intervals(struct session *s, const sigset_t *signals)
 	rules.has_kprobes = is_kprobe_used(s);
 	r.profile.rules = &rules;
 	/* of many intervals the first report must not be late; make_profile() says if it fails */
-	if (opt.count != 1 && s->sampler.hz)
+	if (opt.count != 1 && s->sampler.hz && has_new_code())
 		prepare_sorting(&symbols, &rules, s->sampler.kallsyms);
 	r.no_bpf = s->no_bpf[0];
 	r.blind = s->blind;
@@ -5778,6 +6171,8 @@ static int run_intervals(struct session *s, const sigset_t *signals)
 		subtract_marks(&marks[(i + 1) % 2], &marks[i % 2], &r);
 		if (r.has_tasks)
 			forget_processes(s, &marks[(i + 1) % 2], &marks[i % 2]);
+		if (opt.count != 1 && s->sampler.hz && has_new_code())
+			free_symbols(&symbols); /* to be read once more */
 		if (make_profile(&r.profile, &s->sampler, i + 1))
 			status = EXIT_FAILED; /* what was traced is reported all the same */
 		share_out(&r);

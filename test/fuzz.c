@@ -454,7 +454,7 @@ static void fuzz_names(void)
 		if (*p != ',')
 			break;
 	}
-	EXPECT(fields == 11);
+	EXPECT(fields == 12);
 	free(row);
 	free(host);
 	free(text);

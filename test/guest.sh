@@ -122,7 +122,7 @@ group_counts() {
 	counts "operations" all_operations
 	check "operations: the time of all processes is in the events" "$(awk -F, '
 		$3 == "event" && $4 == "all" && ($5 == "send" || $5 == "recv" || $5 == "conn") { ns += $6; n += $8 }
-		$3 == "task" { sum += $6; m += $8 }
+		$3 == "task" && $5 ~ "/(send|recv|conn)$" { sum += $6; m += $8 }
 		END { print (n == m && sum <= ns && sum > 0) }' "$T/csv")" "$(grep event,all "$T/csv")"
 	check "operations: they take packets, each processed once, and polled on no card" \
 		"$(packet processed) == $(packet 'polled/(backlog)') && $(packet processed) > 2000 && $(packet cards) == 0" \
@@ -142,7 +142,7 @@ family() {
 }
 
 all_families() {
-	family conn $((4 * 101 + 1)) connect tcp4 101 # connect, accept, and close on both sides; and the listener's close
+	family conn $((4 * 101 + 3)) connect tcp4 101 # connect, accept, and close on both sides; bind, listen and close of the listener
 	family "send recv conn" 0 unix 1511
 	family recv 61 rawv6_recv 61
 	family send 83 packet_send 83
@@ -455,7 +455,7 @@ group_io_worker() {
 	measure "$LOAD" uring_work 1 # all in the first run of a worker, before it has its name
 	none_but "io_uring" io_worker
 	check "io_uring: its workers are io_worker from their first run on, and no part of net" \
-		"$(ns all io_worker) > 0 && $(ns all net) + $(ns all io_worker) + $(ns all other) + $(ns all idle) == $(wall all)" \
+		"$(ns all io_worker) > 0 && $(ns all net) + $(ns all io_worker) + $(ns all softirq) + $(ns all other) + $(ns all idle) == $(wall all)" \
 		"$(grep event,all "$T/csv")"
 	measure "$LOAD" uring_work 100 sqpoll
 	none_but "io_uring's SQPOLL"
@@ -493,7 +493,7 @@ group_read_sock() {
 # --- Packets, tasks and CPUs ---
 
 softirqs() { # NAME
-	awk -v name="$1:" '$1 == name { for (i = 2; i <= NF; i++) s += $i } END { print s }' /proc/softirqs
+	awk -v name="^$1:" '$1 ~ name { for (i = 2; i <= NF; i++) s += $i } END { print s }' /proc/softirqs
 }
 
 # What /proc/net/softnet_stat counts on all CPUs: processed, dropped, squeezed, RPS. Hexadecimal is the shell's to read.
@@ -515,6 +515,10 @@ packets() {
 	check_counted 3 "$what: as many squeezes" "$(packet squeezed)"
 	check_counted 4 "$what: as many by RPS" "$(packet rps)"
 	check_counted 5 "$what: as many NET_RX softirqs as in /proc/softirqs" "$(count all rx_softirq)"
+	check_counted 5 "$what: the processes that they interrupt have all of them" "$(tasks_of rx_softirq 8)" \
+		"($(tasks_of rx_softirq 6) > 0) == ($(count all rx_softirq) > 0) && $(run_row tasks_lost 8) == 0"
+	check_counted 6 "$what: as many softirqs of the other vectors" "$(count all softirq)" \
+		"$(longest softirq) > 0 && $(longest softirq) <= $(ns all softirq) && $(longest rx_softirq) <= $(ns all rx_softirq)"
 	# In tenths of a nanosecond, as printed: what receiving took, shared among the packets of each report.
 	check "$what: ns_per_packet is what receiving took, shared among the packets" "$(awk -F, '
 		$3 == "event" && $5 ~ "^(rx_softirq|napi_thread|hardirq)$" { took[$1, $4] += $6 }
@@ -528,7 +532,15 @@ packets() {
 }
 
 packet_counts() {
-	echo "$(softnet) $(softirqs NET_RX)"
+	echo "$(softnet) $(softirqs NET_RX) $(($(softirqs '.*') - $(softirqs NET_RX) - $(softirqs NET_TX)))"
+}
+
+tasks_of() { # EVENT FIELD: of all processes
+	awk -F, -v event="/$1\$" -v field="$2" '$3 == "task" && $5 ~ event { s += $field } END { printf "%.0f", s }' "$T/csv"
+}
+
+longest() { # EVENT
+	awk -F, -v event="$1" '$3 == "event" && $4 == "all" && $5 == event && $13 > most { most = $13 } END { printf "%.0f", most }' "$T/csv"
 }
 
 until_dropped() {
@@ -565,8 +577,8 @@ group_tasks() {
 	check "tasks: a name with special characters is one field, escaped" \
 		"$(awk -F, '$3 == "task" && $5 ~ /^a\\x2c\\x22\\x0a\\x1b\[2J:[0-9]*\/send$/ { n += $8 } END { print n + 0 }' "$T/csv") == 307" \
 		"$(grep ,task, "$T/csv")"
-	check "tasks: 12 fields in each row, no control character" \
-		"$(awk -F, 'NF != 12' "$T/csv" | wc -l) == 0 && $(tr -d '\n -~' <"$T/csv" | wc -c) == 0" "$(awk -F, 'NF != 12' "$T/csv")"
+	check "tasks: 13 fields in each row, no control character" \
+		"$(awk -F, 'NF != 13' "$T/csv" | wc -l) == 0 && $(tr -d '\n -~' <"$T/csv" | wc -c) == 0" "$(awk -F, 'NF != 13' "$T/csv")"
 }
 
 # Another netto, that comes and goes meanwhile, attaches to the same functions.
@@ -681,15 +693,13 @@ group_overflow() {
 	export NETTO_WITHOUT="storage room"
 	begin_session -F 0 -t 100
 	unset NETTO_WITHOUT
-	begin_cut
-	sh -c 'for i in $(seq 20); do load block_recv 1500 >/dev/null & done; wait'
-	end_cut
+	COUNTER="softirqs NET_RX" measure sh -c 'for i in $(seq 20); do load block_recv 1500 >/dev/null & done; wait'
 	check "operations that do not fit into the hash are counted" \
 		"$(run_row operations_lost 8) == 12 && $(count all recv) == 20" "$(grep -e operations_lost "$T/csv")"
 	# With room for 8 processes: what the others do is counted, but not for them. Those that do nothing for an interval make room.
-	check "tasks: those without room are counted" \
-		"$(run_row tasks_lost 8) > 0 && $(awk -F, '$3 == "task" { n += $8 } END { print n + 0 }' "$T/csv") + $(run_row tasks_lost 8) == $(count all send) + $(count all recv) + $(count all conn)" \
-		"$(grep -e ,task "$T/csv")"
+	check_counted 1 "tasks: those without room are counted, and so is what interrupts them" \
+		"$(($(tasks_of '.*' 8) + $(run_row tasks_lost 8) - $(count all send) - $(count all recv) - $(count all conn)))" \
+		"$(run_row tasks_lost 8) > 0"
 	measure one_after_the_other
 	check "tasks: 12 processes one after the other, with room for 8: all are counted" \
 		"$(awk -F, '$3 == "task" && $5 ~ "/send$" { n += $8 } END { print n + 0 }' "$T/csv") == 132 && $(run_row tasks_lost 8) == 0" \

@@ -39,7 +39,7 @@ test_samples() {
 		"$(awk -F, '$3 == "stack" { if (m && $8 > m) bad++; m = $8; n++ } END { print (n == 10 && !bad) }' "$T/csv")" "$(grep ,stack, "$T/csv")"
 	if [ "$(hooked send fentry)" = 0 ]; then
 		check "operations that are not traced are told from samples, and why/ rows say so" \
-			"$(grep -c -e 'event,all,recv,.*,sampled$' -e 'event,all,send,.*,sampled$' "$T/csv") == 2 &&
+			"$(grep -c -e 'event,all,recv,.*,sampled,' -e 'event,all,send,.*,sampled,' "$T/csv") == 2 &&
 			 $(grep -c 'why/send=not fentry: .' "$T/csv") == 1" "$(grep -e event,all -e why/ "$T/csv")"
 		skip "counts of socket operations on this machine" "$(grep why/send= "$T/csv" | cut -d, -f5)"
 	fi
@@ -102,7 +102,7 @@ test_folded() {
 	done
 	stop_flood
 	check "-f: folded stacks, the event first" \
-		"$(grep -vcE '^(rx_softirq|tx_softirq|recv|send|conn|hardirq|tcp_work|napi_thread|net_worker|busy_poll)(;[^ ;]+)* [1-9][0-9]*$' "$T/csv") == 0 &&
+		"$(grep -vcE '^(rx_softirq|tx_softirq|recv|send|conn|hardirq|tcp_work|napi_thread|net_worker|busy_poll|net_other)(;[^ ;]+)* [1-9][0-9]*$' "$T/csv") == 0 &&
 		 $(grep -c '^rx_softirq;.*net_rx_action;.*process_backlog' "$T/csv") > 0" "$(cat "$T/csv")"
 	check "-f: each stack once" "$(sed 's/ [0-9]*$//' "$T/csv" | sort | uniq -d | grep -c .) == 0" \
 		"$(sed 's/ [0-9]*$//' "$T/csv" | sort | uniq -d)"
@@ -125,7 +125,7 @@ test_without() {
 		flood_until send 20
 		check "without $without: softirqs by ${softirqs%:*}, operations from samples" \
 			"$(hooked rx_softirq ${softirqs%:*}) == 1 && $(hooked send $operations) == 1 && $(ns all send) > 0 &&
-			 $(grep -c 'event,all,send,.*,sampled$' "$T/csv") == 1" "$(cat "$T/csv")"
+			 $(grep -c 'event,all,send,.*,sampled,' "$T/csv") == 1" "$(cat "$T/csv")"
 		exits 3 'lets .* not be traced\|refuses eBPF' "without $without: -m trace is refused, and says what is not traced" -m trace 0.1
 	done
 	NETTO_WITHOUT=$before
@@ -172,7 +172,7 @@ test_intervals() {
 	check "5 intervals: 5 reports, one header" \
 		"$(grep -c ,elapsed, "$T/csv") == 5 && $(grep -c ^time, "$T/csv") == 1" "$(cat "$T/csv")"
 	conserved "5 intervals"
-	check "12 fields in each row" "$(awk -F, 'NF != 12' "$T/csv" | wc -l) == 0" "$(awk -F, 'NF != 12' "$T/csv")"
+	check "13 fields in each row" "$(awk -F, 'NF != 13' "$T/csv" | wc -l) == 0" "$(awk -F, 'NF != 13' "$T/csv")"
 	with_netto 0.2 2
 	check "text: the same number of fields in each row of the table" \
 		"$(awk '/^ ?(CPU| all|[ 0-9]+[0-9]) / { n[NF] } END { for (i in n) c++; print c }' "$T/csv") == 1" "$(cat "$T/csv")"
@@ -435,7 +435,7 @@ test_nothing_stays() {
 	kill -KILL "$netto"
 	wait "$netto" 2>/dev/null
 	wait_for nothing_more_than "$before"
-	check "SIGKILL: nothing stays loaded" "$(loaded) == $before" "$(bpftool prog | grep netto)"
+	check "SIGKILL: nothing stays loaded" "$(loaded) <= $before" "$(bpftool prog | grep netto)"
 }
 
 # At most 16 MB and 1 MB a CPU for the stacks: the peak of the whole process, its report included.

@@ -30,7 +30,7 @@
  *	k EVENT ROOT STAGE ACTIVITY ADDRESS...
  *		A stack, leaf first, and what the sorter must say of it. EVENT is what the probes
  *		said when it was sampled. ROOT is the event that the stack itself tells: the same as
- *		EVENT; or `other`, where another softirq had interrupted the operation or a probe
+ *		EVENT; or `softirq`, where another softirq had interrupted the operation or a probe
  *		was not under way; or `-`, where the stack has no root.
  */
 /* clang-format on */
@@ -471,12 +471,23 @@ static void make_up_profile(struct profile *p)
 		{ EV_SEND, 0, 1,
 		  "kmem_cache_alloc __alloc_skb alloc_skb_with_frags __ip_append_data udp_sendmsg "
 		  "INET" },
+		{ EV_SOFTIRQ, 0, 15,
+		  "__netif_receive_skb_core netif_receive_skb ifb_ri_tasklet[ifb] "
+		  "tasklet_action_common tasklet_action handle_softirqs __irq_exit_rcu" },
+		{ EV_SOFTIRQ, 0, 5, "call_timer_fn run_timer_softirq handle_softirqs" },
+		{ EV_OTHER, 0, 10,
+		  "ovs_execute_actions[openvswitch] ovs_packet_cmd_execute[openvswitch] "
+		  "genl_rcv_msg netlink_sendmsg __sys_sendto" },
+		{ EV_OTHER, 0, 20, "fib_dump_info inet_dump_fib netlink_dump netlink_recvmsg" },
+		{ EV_OTHER, 0, 20, "sk_destruct unix_release_sock unix_release" },
+		{ EV_OTHER, 0, 800, "vfs_read ksys_read" },
 	};
 	static uint64_t words[ARRAY_SIZE(samples)][1 + MAX_DEPTH];
 
 	begin_kernel(false);
 	p->hz = 997;
 	p->clock = "cpu-clock";
+	p->max_depth = MAX_DEPTH;
 	p->lost = 2;
 	p->missed = 4;
 	p->raws = calloc(1 + ARRAY_SIZE(samples), sizeof(*p->raws));
@@ -589,7 +600,8 @@ static const struct result *made_up_result(bool operations)
 		{ 0, EV_RECV, 0, 300000000, 20011 },
 		{ 0, EV_SEND, 0, 550000000, 30011 },
 		{ 0, EV_CONN, 0, 0, 2 },
-		{ 0, EV_OTHER, 4000, 870004000, 0 },
+		{ 0, EV_SOFTIRQ, 0, 20000000, 4001 },
+		{ 0, EV_OTHER, 4000, 850004000, 0 },
 		{ 0, EV_IDLE, 1000, 6850001000, 90001 },
 		{ 1, EV_IDLE, 0, 4000000000, 7 },
 		{ 3, EV_RX_SOFTIRQ, 0, 9999999950, 4294967311 },
@@ -630,8 +642,11 @@ static const struct result *made_up_result(bool operations)
 		a.energy_uj = 5e6;
 		b.energy_uj = 455000000.4;
 		r.has_energy = r.has_devices = r.has_tasks = r.has_parts = true;
-		b.cpu[0].idle_part_ns = 420000000;
-		b.cpu[3].ksoftirqd_part_ns = 7000000000;
+		b.cpu[0].parts_ns[PART_IDLE] = 420000000;
+		b.cpu[3].parts_ns[PART_KSOFTIRQD] = 7000000000;
+		b.cpu[0].longest_ns[EV_RX_SOFTIRQ] = 1234567;
+		b.cpu[0].longest_ns[EV_SOFTIRQ] = 54321;
+		b.cpu[3].longest_ns[EV_RX_SOFTIRQ] = 7654321;
 		make_up_polled(&a, 1);
 		make_up_polled(&b, 2);
 		make_up_processes(&a, &b);
@@ -639,16 +654,21 @@ static const struct result *made_up_result(bool operations)
 		strcpy(r.host.nodename, "a \"b\",c");
 	}
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		bool traced = e <= (operations ? EV_CONN : EV_TX_SOFTIRQ) || e >= EV_OTHER;
+		bool traced = e <= (operations ? EV_CONN : EV_TX_SOFTIRQ) || e >= EV_SOFTIRQ;
 
 		set_event(&r, e, traced ? TRACED : UNMEASURED, "fentry:inet_one+inet_two");
 	}
+	if (operations)
+		set_event(&r, EV_NET_OTHER, SAMPLED, "perf_event:cpu-clock");
+	r.profile.told[EV_NET_OTHER] = operations;
 	strcpy(r.host.sysname, "Linux");
 	strcpy(r.host.release, "6.12.107");
 	strcpy(r.host.machine, "x86_64");
 	subtract_marks(&b, &a, &r);
-	if (operations)
+	if (operations) {
 		make_up_profile(&r.profile);
+		share_out(&r);
+	}
 	return &r;
 }
 
@@ -732,15 +752,40 @@ static void test_arithmetic(void)
 	SAME(r->all.wall_ns, 24000000000);
 	SAME(r->all.unseen_ns, 2500000000);
 	SAME(r->all.lost, 3);
-	SAME(r->cpu[0].ns[EV_OTHER], 870000000);
-	SAME(sum_net(r, r->cpu[0].ns), 2280000000);
+	SAME(r->cpu[0].longest_ns[EV_RX_SOFTIRQ], 1234567);
+	SAME(r->all.longest_ns[EV_RX_SOFTIRQ], 7654321);
+	SAME(r->all.longest_ns[EV_RECV], 0);
 	SAME(sum_net(r, r->all.count), 4294967311 + 120036);
-	CHECK(percent(sum_net(r, r->cpu[0].ns), r->cpu[0].wall_ns) == 22.8, "%f",
-	      percent(sum_net(r, r->cpu[0].ns), r->cpu[0].wall_ns));
+	CHECK(percent(2280000000, r->cpu[0].wall_ns) == 22.8, "%f",
+	      percent(2280000000, r->cpu[0].wall_ns));
 	CHECK(percent(1, 0) == 0, "%f", percent(1, 0));
 	/* what is not measured is no part of net, whatever the kernel side holds */
 	r = made_up_result(false);
 	SAME(sum_net(r, r->cpu[0].ns), 1430000000);
+}
+
+/* What is traced keeps its time; net_other is found in what is left, and in other softirqs. */
+static void test_net_other(void)
+{
+	const struct result *r = made_up_result(true);
+	const struct times *t = &r->cpu[0];
+	const int64_t in_softirq = 15000000, in_other = 850000000 / 85;
+	uint64_t sampled_ns;
+	struct estimate e = estimate_receiving(r, t, &r->profile.cpu[0], &sampled_ns);
+
+	SAME(t->ns[EV_RX_SOFTIRQ], 1420000000);
+	SAME(t->ns[EV_NET_OTHER], in_softirq + in_other);
+	SAME(t->ns[EV_SOFTIRQ], 20000000 - in_softirq);
+	SAME(t->ns[EV_OTHER], 850000000 - in_other);
+	SAME(sum_net(r, t->ns), 2280000000 + in_softirq + in_other);
+	CHECK(t->low_ns[EV_NET_OTHER] < t->ns[EV_NET_OTHER] &&
+		      t->ns[EV_NET_OTHER] < t->high_ns[EV_NET_OTHER],
+	      "%" PRIu64 " to %" PRIu64, t->low_ns[EV_NET_OTHER], t->high_ns[EV_NET_OTHER]);
+	/* ifb receives; a packet that user space sends on by OVS was received before */
+	SAME(sampled_ns, (in_softirq + in_other) * 15 / 25);
+	SAME(e.ns, 1420000000 + sampled_ns);
+	SAME(r->cpu[3].ns[EV_NET_OTHER], 0);
+	SAME(r->all.ns[EV_NET_OTHER], t->ns[EV_NET_OTHER]);
 }
 
 /* Where nothing is traced all is told from samples, and still sums up to wall time. */
@@ -761,7 +806,9 @@ static void test_share_out(void)
 	SAME(r->cpu[3].ns[EV_IDLE], 10000000000);
 	/* of CPU 0's samples below known roots, those of receives */
 	SAME(r->cpu[0].ns[EV_RECV],
-	     (int64_t)(6700000000.0 * 90 / rest_samples(r, &r->profile.cpu[0]) + 0.5));
+	     (int64_t)(6700000000.0 * 90 / pool_samples(r, &r->profile.cpu[0], 0) + 0.5));
+	SAME(r->cpu[0].ns[EV_SOFTIRQ],
+	     (int64_t)(6700000000.0 * 5 / pool_samples(r, &r->profile.cpu[0], 0) + 0.5));
 }
 
 static const char *escaped(const char *name)
@@ -815,7 +862,7 @@ static void test_busiest(void)
 	r.counts[0][PROCESSED] = 1600000; /* 1 us each, of which 0.625 in receiving */
 	check_text("a router", busiest_text(&r),
 		   "CPU 0 of 2: 80 %, 1.6 of the mean, 800000/s, full at 850000/s");
-	SAME(per_packet(receive_ns(&r, r.cpu[0].ns), 1600000), 6250);
+	SAME(per_packet(r.cpu[0].ns[EV_RX_SOFTIRQ], 1600000), 6250);
 }
 
 /* A CPU that is plugged in meanwhile: packets are not known, softirqs are. */
@@ -1509,7 +1556,7 @@ static void replay_stack(const char *path, const char *line, bool show)
 	if (show)
 		printf("%s %s\n    %s\n", event, said, describe(&s));
 	CHECK(!strcmp(said, now), "%s: %s, not %s: %s", path, now, said, describe(&s));
-	CHECK(!strcmp(root, event) || !strcmp(root, "other") || !strcmp(root, "-") ||
+	CHECK(!strcmp(root, event) || !strcmp(root, "softirq") || !strcmp(root, "-") ||
 		      !strcmp(root, "tcp_work"), /* which was not traced */
 	      "%s: %s was traced: %s", path, event, describe(&s));
 }
@@ -1733,7 +1780,8 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } tests[] = { { TEST(parse_number) }, { TEST(parse_cpus) },    { TEST(parse_options) },
-	      { TEST(arithmetic) },   { TEST(share_out) },     { TEST(escape_name) },
+	      { TEST(arithmetic) },   { TEST(net_other) },     { TEST(share_out) },
+	      { TEST(escape_name) },
 	      { TEST(busiest) },      { TEST(plugged) },       { TEST(energy) },
 	      { TEST(append) },	      { TEST(list_cpus) },     { TEST(find_parents) },
 	      { TEST(estimate) },     { TEST(sample_period) }, { TEST(count_missed) },
