@@ -134,11 +134,11 @@ latest() { # AWK-PROGRAM [FROM]
 }
 
 last_report() { # the time of the last whole report, which ends with the hook of idle
-	latest 'index($5, "hook/idle=") == 1 && NF == 12 { t = $1 } END { print t ? t : 0 }'
+	latest 'index($5, "hook/idle=") == 1 && NF == 13 { t = $1 } END { print t ? t : 0 }'
 }
 
 is_reported() { # TIME: a whole report that is later
-	latest 'index($5, "hook/idle=") == 1 && NF == 12 && $1 > from { n++ } END { exit !n }' "$1"
+	latest 'index($5, "hook/idle=") == 1 && NF == 13 && $1 > from { n++ } END { exit !n }' "$1"
 }
 
 # From here on the session's reports are cut.
@@ -154,7 +154,7 @@ end_cut() {
 	done
 	[ "$cut_size" -gt $REPORT ] || cut_size=$REPORT
 	tail -c +$((cut_size - REPORT + 1)) "$T/reports" | awk -F, -v from="$cut_from" '
-		$1 + 0 <= from || NF != 12 { next }
+		$1 + 0 <= from || NF != 13 { next }
 		{ rows[n++] = $0 }
 		index($5, "hook/idle=") == 1 { whole = n }
 		END { for (i = 0; i < whole; i++) print rows[i] }' >"$T/csv"
@@ -273,6 +273,32 @@ context() { # NAME CPU: in percent of rx_softirq's time
 	awk "BEGIN { printf \"%.2f\", $(ns "$2" rx_softirq) ? 100 * $(field context "$2" "rx_softirq/$1" 6) / $(ns "$2" rx_softirq) : -1 }"
 }
 
+# The stages of the last measurement, over all CPUs and events: "name samples ns", with what it calls, in $T/stages.
+add_up_stages() {
+	awk -F, '
+		$3 == "stage" && $4 == "all" {
+			split($5, n, "/")
+			ns[n[1]] += $6
+			samples[n[1]] += $8
+			total[n[1], n[2]] += $11
+		}
+		END {
+			for (i in total) {
+				split(i, n, SUBSEP)
+				sum[n[2]] += total[i]
+				if (total[i])
+					count[n[2]] += total[i] / ns[n[1]] * samples[n[1]]
+			}
+			for (stage in sum)
+				printf "%s %.0f %.0f\n", stage, count[stage], sum[stage]
+		}' "$T/csv" >"$T/stages"
+}
+
+# Of rows on standard input: the samples of net.
+samples_of_net() {
+	awk -F, '$3 == "stage" && $4 == "all" && $5 !~ "^(other|softirq|idle|io_worker)/" { n += $8 } END { print n + 0 }'
+}
+
 # Of each CPU and event: the stages' own time and samples sum to those of the event, and intervals hold what they are about.
 # A line only if not.
 shared_out() { # WHAT
@@ -312,9 +338,12 @@ shared_out() { # WHAT
 		$3 == "event" && $4 == "all" && $5 == "rx_softirq" { ns[report + 0] = $6 }
 		$3 == "context" && $4 == "all" && $5 ~ "^rx_softirq/" { sum[report + 0] += $6; n[report + 0]++ }
 		END {
-			for (i in sum)
-				if ((sum[i] - ns[i]) ^ 2 > (n[i] + 0.001 * ns[i]) ^ 2)
+			for (i in sum) {
+				off = sum[i] - ns[i]
+				slack = n[i] + 0.001 * ns[i]
+				if (off > slack || off < -slack)
 					print "contexts sum to " sum[i] " of " ns[i] " ns"
+			}
 		}' "$T/csv")
 	[ -z "$seen" ] || fail "contexts share out NET_RX: $1" "$seen"
 }

@@ -26,11 +26,15 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/if_alg.h>
 #include <linux/if_tun.h>
 #include <linux/io_uring.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <linux/netlink.h>
 #include <linux/perf_event.h>
 #include <linux/seccomp.h>
 #include <linux/tls.h>
@@ -38,7 +42,9 @@
 #include <linux/virtio_ring.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/ip.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <netpacket/packet.h>
 #include <pthread.h>
 #include <sched.h>
@@ -75,6 +81,10 @@
 #define MOVE_NS	     100000000	 /* bigsend: time between two moves */
 #define BIGSEND	     (1LL << 31) /* bigsend: bytes; a call takes this less a page */
 #define NS	     1000000000LL
+
+/* Of Linux 6.7, which the headers may not have yet. */
+#define BPF_NETKIT_PRIMARY 54
+#define NETKIT_PASS	   0
 
 struct address {
 	struct sockaddr_storage any;
@@ -187,6 +197,7 @@ static const struct {
 	{ "PERIOD_US", 1, 1e7, 0 },
 	{ "NICE", -20, 19, 0 },
 	{ "ERRNO", 1, 4095, 0 },
+	{ "QUEUE", 0, 65535, 0 },
 };
 
 static double number(const char *name)
@@ -232,6 +243,15 @@ static long long wall_ns(void)
 static long long cpu_ns(void)
 {
 	return now(CLOCK_THREAD_CPUTIME_ID) - cpu_start;
+}
+
+/* The checksum of IP, not yet inverted. */
+static uint16_t sum(const void *p, size_t length, uint32_t sum)
+{
+	for (const uint16_t *word = p; length; length -= 2)
+		sum += *word++;
+	sum = (sum >> 16) + (sum & 0xffff);
+	return sum + (sum >> 16);
 }
 
 static void pause_ns(long ns)
@@ -296,6 +316,34 @@ static long long used_ns(int who, long *switches)
 	*switches += u.ru_nvcsw + u.ru_nivcsw;
 	return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * NS +
 	       (u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1000;
+}
+
+/* Programs of few instructions, for loads that need no object file. */
+#define MOVE(reg, value)                                                                           \
+	{                                                                                          \
+		.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = reg, .imm = value                  \
+	}
+#define CALL(helper)                                                                               \
+	{                                                                                          \
+		.code = BPF_JMP | BPF_CALL, .imm = helper                                          \
+	}
+#define EXIT                                                                                       \
+	{                                                                                          \
+		.code = BPF_JMP | BPF_EXIT                                                         \
+	}
+#define COUNT(a) (sizeof(a) / sizeof(a[0]))
+
+static int bpf(int command, union bpf_attr *attr)
+{
+	return must(syscall(SYS_bpf, command, attr, sizeof(*attr)), "bpf");
+}
+
+static int load_program(int type, const struct bpf_insn *code, size_t count)
+{
+	return bpf(BPF_PROG_LOAD, &(union bpf_attr) { .prog_type = type,
+						      .insns = (uintptr_t)code,
+						      .insn_cnt = count,
+						      .license = (uintptr_t) "GPL" });
 }
 
 /* ==== 2. Sockets ==== */
@@ -363,6 +411,12 @@ static int proto_socket(const char *proto)
 			  is_tcp(proto) ? SOCK_STREAM : SOCK_DGRAM, 0);
 }
 
+static void bind_to_any_port(int fd, struct address *a)
+{
+	bind_to(fd, a);
+	must(getsockname(fd, (struct sockaddr *)&a->any, &a->length), "getsockname");
+}
+
 /* A socket of the protocol that is bound to the loopback. Sets its address. TCP's listens. */
 static int bound_socket(const char *proto, struct address *a)
 {
@@ -373,8 +427,7 @@ static int bound_socket(const char *proto, struct address *a)
 		die(proto, "not udp4, udp6, tcp4 or tcp6");
 	*a = address_of(proto[3] == '6' ? "::1" : "127.0.0.1", 0);
 	fd = proto_socket(proto);
-	bind_to(fd, a);
-	must(getsockname(fd, (struct sockaddr *)&a->any, &a->length), "getsockname");
+	bind_to_any_port(fd, a);
 	if (is_tcp(proto))
 		must(listen(fd, 1), "listen");
 	return fd;
@@ -453,6 +506,67 @@ static void open_path(void)
 	connect_to(io.tx, &to);
 	if (type == SOCK_STREAM)
 		io.rx = accept_last(io.rx);
+}
+
+static void start_tls(void)
+{
+	struct tls12_crypto_info_aes_gcm_128 key = {
+		.info = { TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_128 },
+	};
+
+	may(setsockopt(io.tx, SOL_TCP, TCP_ULP, "tls", sizeof("tls")), "kTLS");
+	must(setsockopt(io.rx, SOL_TCP, TCP_ULP, "tls", sizeof("tls")), "TCP_ULP");
+	must(setsockopt(io.tx, SOL_TLS, TLS_TX, &key, sizeof(key)), "TLS_TX");
+	must(setsockopt(io.rx, SOL_TLS, TLS_RX, &key, sizeof(key)), "TLS_RX");
+}
+
+/* What is sent is received without TCP. */
+static void join_by_sockmap(void)
+{
+	int map = bpf(BPF_MAP_CREATE, &(union bpf_attr) { .map_type = BPF_MAP_TYPE_SOCKMAP,
+							  .key_size = 4,
+							  .value_size = 4,
+							  .max_entries = 2 });
+	struct bpf_insn redirect[] = {
+		{ .code = BPF_LD | BPF_DW | BPF_IMM,
+		  .dst_reg = 2,
+		  .src_reg = BPF_PSEUDO_MAP_FD,
+		  .imm = map },
+		{},
+		MOVE(3, 0),
+		MOVE(4, BPF_F_INGRESS),
+		CALL(BPF_FUNC_msg_redirect_map),
+		EXIT,
+	};
+	int program = load_program(BPF_PROG_TYPE_SK_MSG, redirect, COUNT(redirect));
+
+	bpf(BPF_PROG_ATTACH, &(union bpf_attr) { .target_fd = map,
+						 .attach_bpf_fd = program,
+						 .attach_type = BPF_SK_MSG_VERDICT });
+	for (int key = 0; key < 2; key++)
+		bpf(BPF_MAP_UPDATE_ELEM,
+		    &(union bpf_attr) { .map_fd = map,
+					.key = (uintptr_t)&key,
+					.value = (uintptr_t)(key ? &io.tx : &io.rx) });
+}
+
+/* A connection over the loopback, of the KIND tcp, mptcp, sctp, tls or sockmap. */
+static void open_stream(void)
+{
+	const char *kind = text("KIND");
+	int protocol = !strcmp(kind, "mptcp") ? MPTCP : !strcmp(kind, "sctp") ? IPPROTO_SCTP : 0;
+	struct address to = address_of("127.0.0.1", 0);
+	int fd = may(socket(AF_INET, SOCK_STREAM, protocol), kind);
+
+	bind_to_any_port(fd, &to);
+	must(listen(fd, 1), "listen");
+	io.tx = new_socket(AF_INET, SOCK_STREAM, protocol);
+	connect_to(io.tx, &to);
+	io.rx = accept_last(fd);
+	if (!strcmp(kind, "tls"))
+		start_tls();
+	if (!strcmp(kind, "sockmap"))
+		join_by_sockmap();
 }
 
 static int packet_socket(const char *ifname, int protocol)
@@ -794,15 +908,9 @@ static void run_mptcp(void)
 static void run_ktls(void)
 {
 	static char buf[16384];
-	struct tls12_crypto_info_aes_gcm_128 key = {
-		.info = { TLS_1_2_VERSION, TLS_CIPHER_AES_GCM_128 },
-	};
 	long all = (long)number("N") * sizeof(buf), sent = 0, got = 0, size;
 
-	may(setsockopt(io.tx, SOL_TCP, TCP_ULP, "tls", sizeof("tls")), "kTLS");
-	must(setsockopt(io.rx, SOL_TCP, TCP_ULP, "tls", sizeof("tls")), "TCP_ULP");
-	must(setsockopt(io.tx, SOL_TLS, TLS_TX, &key, sizeof(key)), "TLS_TX");
-	must(setsockopt(io.rx, SOL_TLS, TLS_RX, &key, sizeof(key)), "TLS_RX");
+	start_tls();
 	while (got < all) {
 		while (sent < all && (size = send(io.tx, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
 			sent += size;
@@ -1165,6 +1273,215 @@ static void run_vhost(void)
 	printf("frames=%ld\n", (n + FRAMES - 1) / FRAMES * FRAMES);
 }
 
+/* A packet of UDP over IPv4, or the first one of a TCP connection. Returns its length. */
+static int make_packet(unsigned char *p, const char *from, const char *to, bool syn)
+{
+	struct iphdr *ip = (void *)p;
+	struct udphdr *udp = (void *)(ip + 1);
+	struct tcphdr *tcp = (void *)(ip + 1);
+	int length = sizeof(*ip) + (syn ? sizeof(*tcp) : sizeof(*udp) + SIZE);
+
+	memset(p, 0, length);
+	*ip = (struct iphdr) { .version = 4,
+			       .ihl = 5,
+			       .tot_len = htons(length),
+			       .ttl = 64,
+			       .protocol = syn ? IPPROTO_TCP : IPPROTO_UDP };
+	if (inet_pton(AF_INET, from, &ip->saddr) != 1 || inet_pton(AF_INET, to, &ip->daddr) != 1)
+		die(from, "not an address");
+	ip->check = ~sum(ip, sizeof(*ip), 0);
+	if (syn)
+		*tcp = (struct tcphdr) {
+			.dest = htons(PORT), .doff = 5, .syn = 1, .window = 0xffff
+		};
+	else
+		*udp = (struct udphdr) { .dest = htons(PORT), .len = htons(sizeof(*udp) + SIZE) };
+	return length;
+}
+
+/* A tun device that is there, of one queue. */
+static int open_tun(void)
+{
+	struct ifreq ifr = { .ifr_flags = IFF_TUN | IFF_NO_PI };
+	int fd = must(open("/dev/net/tun", O_RDWR | O_NONBLOCK), "/dev/net/tun");
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", text("IF"));
+	must(ioctl(fd, TUNSETIFF, &ifr), "TUNSETIFF");
+	return fd;
+}
+
+/* Takes what the device has. Returns how many packets that were. */
+static long read_tun(int fd)
+{
+	static char buf[1 << 16];
+	long got = 0;
+
+	while (read(fd, buf, sizeof(buf)) > 0)
+		got++;
+	if (errno != EAGAIN)
+		die("read from the tun device", strerror(errno));
+	return got;
+}
+
+/* What a VPN in user space does: packets are written, and what comes to the device is read. */
+static void run_tun(void)
+{
+	long long end = number("SECONDS") * NS;
+	int fd = open_tun(), length;
+	long writes = 0, reads = 0;
+
+	length = make_packet(io.buf, text("FROM"), text("TO"), false);
+	start_clocks();
+	for (; wall_ns() < end; writes++) {
+		must(write(fd, io.buf, length), "write to the tun device");
+		reads += read_tun(fd);
+	}
+	printf("writes=%ld reads=%ld cpu_ns=%lld wall_ns=%lld\n", writes, reads, cpu_ns(),
+	       wall_ns());
+}
+
+/*
+ * N connections begin, from as many ports, and go on no further, for SECONDS: the kernel's timers
+ * answer again and again.
+ */
+static void run_syns(void)
+{
+	struct address any = address_of("0.0.0.0", PORT);
+	int listener = new_socket(AF_INET, SOCK_STREAM, 0), fd = open_tun(), length;
+	struct tcphdr *tcp = (void *)(io.buf + sizeof(struct iphdr));
+	long n = number("N"), reads = 0;
+
+	bind_to(listener, &any);
+	must(listen(listener, n), "listen");
+	length = make_packet(io.buf, text("FROM"), text("TO"), true);
+	start_clocks();
+	for (long i = 0; i < n; i++) {
+		tcp->source = htons(1024 + i);
+		tcp->check = 0;
+		tcp->check = ~sum(io.buf + offsetof(struct iphdr, saddr), sizeof(*tcp) + 8,
+				  htons(IPPROTO_TCP) + htons(sizeof(*tcp)));
+		must(write(fd, io.buf, length), "write to the tun device");
+	}
+	while (wall_ns() < number("SECONDS") * NS) {
+		reads += read_tun(fd);
+		pause_ns(50000000);
+	}
+	printf("writes=%ld reads=%ld\n", n, reads);
+}
+
+/* Accepts all packets of a queue of netfilter's, until it is killed. */
+static void run_nfqueue(void)
+{
+	struct {
+		struct nlmsghdr n;
+		struct nfgenmsg g;
+		struct nlattr a;
+		struct nfqnl_msg_config_cmd command;
+		struct nlattr b;
+		struct nfqnl_msg_config_params params;
+		char padding[3];
+	} bind_queue = {
+		{ .nlmsg_len = sizeof(bind_queue),
+		  .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG,
+		  .nlmsg_flags = NLM_F_REQUEST },
+		{ .res_id = htons(number("QUEUE")) },
+		{ NLA_HDRLEN + sizeof(bind_queue.command), NFQA_CFG_CMD },
+		{ .command = NFQNL_CFG_CMD_BIND },
+		{ NLA_HDRLEN + sizeof(bind_queue.params), NFQA_CFG_PARAMS },
+		{ .copy_mode = NFQNL_COPY_META },
+		{},
+	};
+	struct {
+		struct nlmsghdr n;
+		struct nfgenmsg g;
+		struct nlattr a;
+		struct nfqnl_msg_verdict_hdr v;
+	} verdict = {
+		{ .nlmsg_len = sizeof(verdict),
+		  .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT,
+		  .nlmsg_flags = NLM_F_REQUEST },
+		{ .res_id = htons(number("QUEUE")) },
+		{ NLA_HDRLEN + sizeof(verdict.v), NFQA_VERDICT_HDR },
+		{ .verdict = htonl(NF_ACCEPT) },
+	};
+	struct {
+		struct nlmsghdr n;
+		struct nfgenmsg g;
+		struct nlattr a; /* NFQA_PACKET_HDR is the first one */
+		struct nfqnl_msg_packet_hdr p;
+		char rest[4096];
+	} packet;
+	int fd = may(socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER), "NETLINK_NETFILTER");
+
+	must(send(fd, &bind_queue, sizeof(bind_queue), 0), "send");
+	puts("bound");
+	fflush(stdout);
+	for (;;) {
+		if (recv(fd, &packet, sizeof(packet), 0) < 0 && errno != ENOBUFS)
+			die("recv", strerror(errno));
+		verdict.v.id = packet.p.packet_id;
+		must(send(fd, &verdict, sizeof(verdict), 0), "send");
+	}
+}
+
+/* N sockets are bound to any port. */
+static void run_binds(void)
+{
+	struct rlimit files = { 65536, 65536 };
+	struct address any = address_of("127.0.0.1", 0);
+	long n = number("N");
+
+	must(setrlimit(RLIMIT_NOFILE, &files), "setrlimit");
+	start_clocks();
+	for (long i = 0; i < n; i++)
+		bind_to(new_socket(AF_INET, SOCK_STREAM, 0), &any);
+	printf("binds=%ld cpu_ns=%lld\n", n, cpu_ns());
+}
+
+static void *accept_all(void *listener)
+{
+	for (;;)
+		close(accept_one(*(int *)listener));
+	return NULL;
+}
+
+/* N threads wait for connections, which come one after the other. */
+static void run_accepts(void)
+{
+	int listener = bound_socket("tcp4", &io.to);
+	long long end = number("SECONDS") * NS;
+	long n = number("N"), connects = 0, switches;
+	pthread_t thread;
+
+	for (long i = 0; i < n; i++)
+		must(-(errno = pthread_create(&thread, NULL, accept_all, &listener)),
+		     "pthread_create");
+	start_clocks();
+	for (; wall_ns() < end; connects++) {
+		int fd = new_socket(AF_INET, SOCK_STREAM, 0);
+
+		connect_to(fd, &io.to);
+		must(close(fd), "close");
+	}
+	printf("connects=%ld cpu_ns=%lld\n", connects, used_ns(RUSAGE_SELF, &switches));
+}
+
+/* N frames of UDP from FROM to TO into the stack, by an XDP program that runs with them. */
+static void run_xdplive(void)
+{
+	struct bpf_insn pass[] = { MOVE(0, XDP_PASS), EXIT };
+	unsigned char frame[256] = { [12] = 8 }; /* IPv4, to the loopback's address */
+
+	bpf(BPF_PROG_TEST_RUN,
+	    &(union bpf_attr) { .test.prog_fd = load_program(BPF_PROG_TYPE_XDP, pass, COUNT(pass)),
+				.test.data_in = (uintptr_t)frame,
+				.test.data_size_in = 14 + make_packet(frame + 14, text("FROM"),
+								      text("TO"), false),
+				.test.repeat = number("N"),
+				.test.flags = BPF_F_TEST_XDP_LIVE_FRAMES });
+	printf("frames=%.0f\n", number("N"));
+}
+
 /* ==== 7. Commands that lack something ==== */
 
 static void execute(void)
@@ -1214,6 +1531,33 @@ static void run_peak(void)
 	must(wait4(child, &status, 0, &usage), "wait4");
 	fprintf(stderr, "peak_kb=%ld\n", usage.ru_maxrss);
 	exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
+/* While a program that takes some time runs for each packet of a cgroup, or of a netkit device. */
+static void run_program(void)
+{
+	struct bpf_insn code[] = {
+		MOVE(1, 4000),
+		{ .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 1, .imm = -1 },
+		{ .code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = 1, .off = -2 },
+		MOVE(0, 1),
+		EXIT,
+	};
+	bool cgroup = text("CGROUP|IF")[0] == '/';
+	union bpf_attr link = { .link_create.attach_type =
+					cgroup ? BPF_CGROUP_INET_EGRESS : BPF_NETKIT_PRIMARY };
+
+	if (cgroup) {
+		link.link_create.target_fd = must(open(text("CGROUP|IF"), O_RDONLY), "cgroup");
+	} else {
+		code[3].imm = NETKIT_PASS;
+		link.link_create.target_ifindex =
+			must((int)if_nametoindex(text("CGROUP|IF")) ?: -1, "device");
+	}
+	link.link_create.prog_fd = load_program(
+		cgroup ? BPF_PROG_TYPE_CGROUP_SKB : BPF_PROG_TYPE_SCHED_CLS, code, COUNT(code));
+	must(dup(bpf(BPF_LINK_CREATE, &link)), "dup"); /* of which the command inherits a copy */
+	execute();
 }
 
 /* Where a system call fails: ENOSYS is 38, EPERM is 1. */
@@ -1285,8 +1629,16 @@ static const struct load loads[] = {
 	    PATH("tcp4")),
 	RUN(busypoll, busypoll, "NETNS_TX NETNS_RX ADDRESS US N [epoll]", "N receives of nothing",
 	    PATH("udp4")),
+	RUN(stream, flood, "KIND SECONDS CPU_TX CPU_RX [SIZE]",
+	    "the same over lo; KIND: tcp, mptcp, sctp, tls or sockmap", .open = open_stream),
 	RUN(uring_work, uring_work, "N|MS [sqpoll]", "16 MB each, by io_uring's workers"),
 	RUN(vhost, vhost, "N", "frames through vhost-net to a tap device"),
+	RUN(tun, tun, "IF FROM TO SECONDS CPU", "packets into a tun device, and out of it"),
+	RUN(syns, syns, "IF FROM TO N SECONDS", "N half connections by a tun device"),
+	RUN(nfqueue, nfqueue, "QUEUE", "accepts its packets, until killed"),
+	RUN(binds, binds, "N", "sockets are bound to any port"),
+	RUN(accepts, accepts, "N SECONDS CPU", "connections for N threads that accept"),
+	RUN(xdplive, xdplive, "FROM TO N", "frames that come to lo from an XDP program"),
 	RUN(mptcp, mptcp, "N", "connections with a message"),
 	RUN(ktls, ktls, "N", "records of 16 kB", PAIR("tcp4")),
 	RUN(algorithm, algorithm, "TYPE NAME", "holds it, until killed"),
@@ -1296,13 +1648,14 @@ static const struct load loads[] = {
 	RUN(timers, timers, "HZ", "perf events on each CPU, until killed"),
 	RUN(uncap, uncap, "CAP|all COMMAND [ARG]...", "run it without a capability"),
 	RUN(only, only, "CAP,... COMMAND [ARG]...", "run it with these capabilities alone"),
+	RUN(program, program, "CGROUP|IF COMMAND [ARG]...", "run it with an eBPF program there"),
 	RUN(nobpf, refused, "ERRNO COMMAND [ARG]...", "run it where bpf() fails"),
 	RUN(peak, peak, "COMMAND [ARG]...", "run it, and say the most memory that it had"),
 	RUN(noperf, refused, "ERRNO COMMAND [ARG]...", "run it where perf_event_open() fails"),
 };
 /* clang-format on */
 
-#define LOADS (sizeof(loads) / sizeof(loads[0]))
+#define LOADS COUNT(loads)
 
 /* How many arguments the load must have: the words before the first bracket. */
 static int needed(const struct load *l)

@@ -106,32 +106,6 @@ nft_counter() {
 
 # --- measuring ------------------------------------------------------------------------------
 
-# The stages of the last measurement, over all CPUs and events: "name samples ns", with what it calls, in $T/stages.
-add_up_stages() {
-	awk -F, '
-		$3 == "stage" && $4 == "all" {
-			split($5, n, "/")
-			ns[n[1]] += $6
-			samples[n[1]] += $8
-			total[n[1], n[2]] += $11
-		}
-		END {
-			for (i in total) {
-				split(i, n, SUBSEP)
-				sum[n[2]] += total[i]
-				if (total[i])
-					count[n[2]] += total[i] / ns[n[1]] * samples[n[1]]
-			}
-			for (stage in sum)
-				printf "%s %.0f %.0f\n", stage, count[stage], sum[stage]
-		}' "$T/csv" >"$T/stages"
-}
-
-# Of rows on standard input: the samples of net.
-samples_of_net() {
-	awk -F, '$3 == "stage" && $4 == "all" && $5 !~ "^(other|softirq|idle|io_worker)/" { n += $8 } END { print n + 0 }'
-}
-
 reached() { # ADDRESS
 	"$LOAD" udppath $A $B "$1" 0.01 0 1 >"$T/load" 2>&1 &&
 		[ "$(load_value sends)" = "$(load_value recvs)" ] && [ "$(load_value recvs)" -gt 0 ]
