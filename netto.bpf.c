@@ -296,7 +296,7 @@ struct {
 	__u64 ns[16];	     /* exclusive time */
 	__u64 count[16];     /* entries; of idle and of whole threads: switches to them */
 	__u64 longest[16];   /* of softirqs and top halves: longest stretch since the last mark */
-	__u64 parts[PARTS];  /* of ns[EV_RX_SOFTIRQ] */
+	__u64 parts[PARTS];  /* of ns[EV_RX_SOFTIRQ]; the first one is not kept */
 	__u64 mark_ns[16];   /* at the last mark: ns[] with what was still open */
 	__u64 mark_longest[16];
 	__u64 mark_parts[PARTS];
@@ -1459,6 +1459,8 @@ int netto_mark(void *ctx)
 		__u64 soft = now - c->hard - open - c->irq[SOFT].since;
 
 		c->mark_ns[event_index(c->irq[SOFT].event)] += soft;
+		if (c->irq[SOFT].event == EV_RX_SOFTIRQ)
+			c->mark_parts[c->part & (PARTS - 1)] += soft;
 		open += soft;
 	}
 	open = span(c->task, (now - c->above - open) << SLOT_BITS);

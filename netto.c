@@ -274,13 +274,22 @@ struct symbols {
 	bool has_napi_poll; /* from 5.12 on: before, net_rx_action() itself calls the drivers */
 	const struct symbol *cache[16384]; /* by address: what was found last */
 	uint64_t cached[16384];
+	const struct own_code *own;
+};
+
+/* Where the functions of this program's own eBPF programs are, as far as the kernel tells. */
+struct own_code {
+	unsigned count;
+	struct {
+		uint64_t address;
+		uint32_t bytes;
+	} functions[512];
 };
 
 enum {
 	MAX_SYMBOLS = 1 << 22,
 	MAX_CORE_FUNCTION = 1 << 20,   /* bytes after which a symbol ends, where no other follows */
 	MAX_MODULE_FUNCTION = 1 << 16, /* the same in a module */
-	MAX_OWN_PROGRAM = 1 << 12,     /* the same of this program's own in eBPF */
 	MAX_PADDING = 64,	       /* bytes before a function */
 	BREAKPOINT_BYTES = 8, /* of the first instructions, behind a landing pad at times */
 };
@@ -410,10 +419,13 @@ static int compare_symbols(const void *a, const void *b)
 
 static void free_symbols(struct symbols *s)
 {
+	const struct own_code *own = s->own;
+
 	free(s->list);
 	free(s->names);
 	free(s->modules);
 	memset(s, 0, sizeof(*s));
+	s->own = own;
 }
 
 /*
@@ -488,8 +500,9 @@ static struct symbol *search_symbol(const struct symbols *s, uint64_t address)
 			: s->list[low].module ? MAX_MODULE_FUNCTION
 					      : MAX_CORE_FUNCTION;
 
-	if (is_own_program(s, &s->list[low]))
-		size = MAX_OWN_PROGRAM;
+	for (unsigned i = 0; s->own && i < s->own->count; i++)
+		if (s->own->functions[i].address == s->list[low].address)
+			size = s->own->functions[i].bytes;
 	if (address - s->list[low].address >= size)
 		low = UNKNOWN_SYMBOL;
 	while (low && s->list[low - 1].address == s->list[low].address)
@@ -1885,7 +1898,8 @@ static int network_stage(const struct sorted *s)
 /* A stack of no event, but with a frame of the network. */
 static bool is_network(const struct sorted *s)
 {
-	return network_stage(s) != STAGE_NONE && s->event != EV_OTHER;
+	return network_stage(s) != STAGE_NONE && s->event != EV_OTHER &&
+	       s->stage != STAGE_TRACING; /* on the way to a hook */
 }
 
 /* A stack in which packets are received, where not all of its event are. */
@@ -2043,6 +2057,7 @@ struct sampler {
 	uint64_t period_ns;  /* after which the rings must be read; 0: there are none */
 	uint64_t started_ns; /* the first interval's start; samples before it count for nothing */
 	int kallsyms;	     /* file descriptor, opened while it may be */
+	struct own_code own;
 };
 
 /* What /proc counts on each CPU: softirqs, and packets, from PROCESSED on. */
@@ -2609,6 +2624,31 @@ static void start_samples(struct sampler *s, struct netto *skel)
 		explain_no_events(s, err);
 	else if (!skel) /* when half of a ring may be full: of stacks that have all 127 frames */
 		s->period_ns = RING_BYTES / 2 * NSEC_PER_SEC / sizeof(struct record) / s->hz;
+}
+
+/* Code of others may lie right behind that of this program, and be gone when kallsyms is read. */
+static void find_own_code(struct own_code *own, struct netto *skel)
+{
+	struct bpf_program *p;
+
+	bpf_object__for_each_program(p, skel->obj) {
+		__u64 addresses[16] = {};
+		__u32 bytes[16] = {}, size = sizeof(struct bpf_prog_info);
+		struct bpf_prog_info info = { .jited_ksyms = (uintptr_t)addresses,
+					      .nr_jited_ksyms = ARRAY_SIZE(addresses),
+					      .jited_func_lens = (uintptr_t)bytes,
+					      .nr_jited_func_lens = ARRAY_SIZE(bytes) };
+
+		if (bpf_program__fd(p) < 0 ||
+		    bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &size))
+			continue;
+		for (unsigned i = 0; i < ARRAY_SIZE(bytes); i++) {
+			if (!addresses[i] || !bytes[i] || own->count == ARRAY_SIZE(own->functions))
+				continue;
+			own->functions[own->count].address = addresses[i];
+			own->functions[own->count++].bytes = bytes[i];
+		}
+	}
 }
 
 /*
@@ -3244,6 +3284,8 @@ static int start_probes(struct session *s)
 		status = EXIT_IMPOSSIBLE;
 	else
 		start_samples(&s->sampler, s->skel);
+	if (!status && !s->no_bpf[0] && s->sampler.hz)
+		find_own_code(&s->sampler.own, s->skel);
 	if (!status && !s->sampler.hz && !core_kind(s) && !s->blind)
 		status = go_blind(s);
 	if (status)
@@ -6136,6 +6178,7 @@ static int run_intervals(struct session *s, const sigset_t *signals)
 	describe_events(s, r.events);
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
 		r.profile.told[e] = r.events[e].source == SAMPLED;
+	symbols.own = &s->sampler.own;
 	r.profile.symbols = &symbols;
 	rules.has_kprobes = is_kprobe_used(s);
 	r.profile.rules = &rules;

@@ -676,6 +676,8 @@ static void expect_mark(struct truth *t, struct frame *f)
 	expected[cpu].unseen = t->unseen;
 	if (t->soft)
 		ns[t->soft] += f->read[SOFT] - t->soft_began;
+	if (t->soft == EV_RX_SOFTIRQ)
+		expected[cpu].parts[t->part] += f->read[SOFT] - t->soft_began;
 	if (t->running != machines[cpu].current)
 		expected[cpu].unseen += f->read[TASK] - t->changed;
 	else
