@@ -27,7 +27,7 @@ b() {
 
 # The command again and again, until there are the samples.
 repeated() { # COMMAND...
-	for _ in $(seq 25); do
+	for _ in $(seq 40); do
 		"$@" || return
 		[ "$(tail -c +$((cut_size + 1)) "$T/reports" | ${COUNT:-samples_of_net})" -lt ${ENOUGH:-$SAMPLES} ] || break
 	done
@@ -289,7 +289,7 @@ hidden_wifi() {
 	for end in "$A a2" "$B b2"; do
 		"$IP" netns exec ${end% *} iw dev ${end#* } set type ibss
 		ip -n ${end% *} link set ${end#* } up
-		"$IP" netns exec ${end% *} iw dev ${end#* } ibss join netto 2412
+		"$IP" netns exec ${end% *} iw dev ${end#* } ibss join netto 2412 fixed-freq 02:00:00:00:00:aa # one cell from the start
 	done
 	by_rules wifi nft
 	rmmod mac80211_hwsim
