@@ -32,8 +32,11 @@ net_up() {
 	"$IP" netns exec netto-r sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
 }
 
+[ "${1-}" = fast ] || [ -n "${ticks-}" ] || ticks=tick:40000 # 12 s each
+export ticks="${ticks- }"
+
 rounds_of() { # MODE
-	for kind in udp:5000 forward:2500 tcp:500 pipe:10000; do
+	for kind in udp:5000 forward:2500 tcp:500 pipe:10000 $ticks; do
 		/rounds "${kind%:*}" "${kind#*:}" >"$T/rounds" || exit 1
 		sed "s/.*mean=\(.*\) median=\(.*\)/${kind%:*} $1 \2 \1/" "$T/rounds"
 	done

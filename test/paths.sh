@@ -123,7 +123,7 @@ traffic() { # ADDRESS
 
 # through PATH ADDRESS STAGES [OTHERS]: measures traffic from a to an address of b. STAGES are those that must show; OTHERS
 # may. All others of the list above must be in no sample; but local_v6 may be in a few, since IPv6 looks for neighbours and
-# groups by itself, and on this machine what its own traffic needs. LOSS: packets need not come through; where they do, no
+# groups by itself, conntrack, whose worker collects garbage, and on this machine what its own traffic needs. LOSS: packets need not come through; where they do, no
 # measurement begins before. SIZE: bytes of a packet.
 through() {
 	path=$1 stages=$3 others=${4-} sends=0 recvs=0
@@ -142,7 +142,7 @@ through() {
 	while read -r stage count _; do
 		few=0
 		case $part,$stage in
-		*,local_v6 | paths-host,local_v4 | paths-host,udp_rx) few=10 ;;
+		*,local_v6 | *,conntrack | paths-host,local_v4 | paths-host,udp_rx) few=10 ;;
 		esac
 		case " $stages $others " in
 		*" $stage "*) continue ;;

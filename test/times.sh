@@ -80,6 +80,18 @@ burn() {
 	[ "$(load_value packets)" = $PACKETS ] || fail "$1: all packets burn" "$(cat "$T/load")"
 }
 
+# Nothing but the load sends: there is no IPv6, and no neighbour has to be verified.
+quiet_net() {
+	net_up
+	neighbour "$A" a1 "$ADDRESS" "$B" b1
+	neighbour "$B" b1 192.0.2.1 "$A" a1
+}
+
+neighbour() { # NAMESPACE DEVICE ADDRESS ITS-NAMESPACE ITS-DEVICE
+	ip netns exec "$1" sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6' 2>/dev/null
+	ip -n "$1" neigh replace "$3" dev "$2" nud permanent lladdr "$(ip netns exec "$4" cat "/sys/class/net/$5/address")"
+}
+
 of_devices() { # of the load's CPU
 	awk -F, -v cpu=$CPU '$3 == "device" && $4 == cpu { s += $6 } END { printf "%.0f", s }' "$T/csv"
 }
@@ -493,7 +505,7 @@ times_netto() {
 mount -t tracefs none /sys/kernel/tracing 2>/dev/null
 trap 'net_down; [ -z "$filler" ] || kill $filler 2>/dev/null' EXIT
 filler=
-net_up
+quiet_net
 case $part in
 burns-icount) names="ingress egress blocked sends contexts" ;;
 burns-*) names="ingress egress prerouting sample threaded" ;;
