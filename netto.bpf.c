@@ -271,14 +271,14 @@ const volatile struct {
  * check.
  */
 struct {
-	__u64 task;	/* the word of the task level; 0: not counting yet */
-	__u64 above;	/* time that the levels above the tasks took */
-	__u64 resumed;	/* task clock at the last sched_switch or the start, << SLOT_BITS */
-	__u64 running;	/* task pointer: who runs since then */
-	__u8 ready;	/* the task on this CPU is known to have task storage, or needs none */
-	__u16 flags;	/* of the task on this CPU: OVERTAKEN, MISSED */
-	__u8 base;	/* what the task on this CPU is outside operations: an event */
-	__u8 serving;	/* the softirq that runs, an event; not on PREEMPT_RT: it is a task's */
+	__u64 task;    /* the word of the task level; 0: not counting yet */
+	__u64 above;   /* time that the levels above the tasks took */
+	__u64 resumed; /* task clock at the last sched_switch or the start, << SLOT_BITS */
+	__u64 running; /* task pointer: who runs since then */
+	__u8 ready;    /* the task on this CPU is known to have task storage, or needs none */
+	__u16 flags;   /* of the task on this CPU: OVERTAKEN, MISSED */
+	__u8 base;     /* what the task on this CPU is outside operations: an event */
+	__u8 serving;  /* the softirq that runs, an event; not on PREEMPT_RT: it is a task's */
 	/* of EV_RX_SOFTIRQ, if it interrupts the task on this CPU: the idle task, ksoftirqd, or
 	   another; not on PREEMPT_RT, and not where no field of a task is read */
 	enum { PART_NONE, PART_IDLE, PART_KSOFTIRQD, PARTS = 4 } part;
@@ -558,7 +558,8 @@ static __noinline int netto_charge(__u64 event, __u64 ns, __u64 count)
 
 static __always_inline void charge_task(__u64 event, __u64 ns, __u64 count)
 {
-	if (is_of_tasks(event) && tasks) /* in this order nothing is left of it where it cannot be */
+	/* in this order nothing is left of it where it cannot be */
+	if (is_of_tasks(event) && tasks)
 		netto_charge(event, ns, count);
 }
 
@@ -1470,7 +1471,8 @@ int netto_mark(void *ctx)
 	else
 		c->mark_ns[owner(c->task)] += open;
 	c->mark_wall = now - c->start - c->mark_unseen;
-	/* an interrupt came after the clock, and some of its time is in these sums: a residual says so */
+	/* an interrupt came after the clock: some of its time is in these sums, as a residual says
+	 */
 	if (READ_ONCE(c->above) != above)
 		c->mark_wall++;
 	return 0;

@@ -748,7 +748,7 @@ static const struct {
 		.symbols = "tcf_classify tcf_classify_ingress __tcf_classify tc_run "
 			"cls_bpf_classify fl_classify u32_classify mall_classify "
 			"tcf_action_exec tcf_mirred_act skb_do_redirect sch_handle_ingress "
-			"tcf_* tcx_run*",
+			"tcf_* tcx_run* est_timer est_fetch_counters",
 		.modules = "cls_* act_* sch_ingress",
 	},
 	/* the same below __dev_queue_xmit() */
@@ -1001,7 +1001,8 @@ static const struct {
 	[STAGE_DEFRAG] = {
 		.name = "defrag",
 		.symbols = "ip_defrag ipv6_frag_rcv nf_ct_frag6_* inet_frag_find "
-			"ipv4_conntrack_defrag ipv6_defrag ip_check_defrag",
+			"ipv4_conntrack_defrag ipv6_defrag ip_check_defrag ip_expire "
+			"ip6_frag_expire ip6frag_expire_frag_queue inet_frags_* fqdir_*",
 		.modules = "nf_defrag_ipv4 nf_defrag_ipv6",
 	},
 	[STAGE_EARLY_DEMUX] = {
@@ -1028,7 +1029,7 @@ static const struct {
 			"fib6_rule_action ip6_dst_check ip6_dst_lookup_tail "
 			"ip6_dst_lookup_flow ip6_sk_dst_lookup_flow ip6_dst_lookup "
 			"fib6_select_path fib6_node_lookup rt6_* ip6_rt_* ip6_mtu "
-			"ip6_dst_mtu_maybe_forward ip6_route_*",
+			"ip6_dst_mtu_maybe_forward ip6_route_* fib6_gc_timer_cb fib6_run_gc",
 	},
 	[STAGE_MULTICAST] = {
 		.name = "multicast",
@@ -1087,7 +1088,8 @@ static const struct {
 			"icmp_push_reply icmp_unreach icmpv6_echo_reply icmp6_send ndisc_rcv "
 			"igmp_rcv igmp6_event_query ping_rcv nf_send_reset nf_send_reset6 "
 			"nf_send_unreach nf_send_unreach6 nf_reject_* ndisc_recv_* "
-			"ndisc_send_* ndisc_router_discovery ndisc_redirect_rcv",
+			"ndisc_send_* ndisc_router_discovery ndisc_redirect_rcv igmp_* igmpv3_* "
+			"mld_*",
 	},
 	[STAGE_ARP] = {
 		.name = "arp", .kind = LOCAL,
@@ -1159,7 +1161,7 @@ static const struct {
 			"__sk_free ip4_datagram_connect __ip4_datagram_connect "
 			"ip6_datagram_connect __ip6_datagram_connect udp_connect "
 			"udpv6_connect inet_csk_complete_hashdance inet_csk_wait_for_connect "
-			"inet_csk_clone_lock",
+			"inet_csk_clone_lock reqsk_timer_handler tw_timer_handler inet_twsk_kill",
 	},
 	[STAGE_TCP_TX] = {
 		.name = "tcp_tx",
@@ -1208,7 +1210,7 @@ static const struct {
 			"qdisc_run_end sch_direct_xmit pfifo_fast_enqueue pfifo_fast_dequeue "
 			"fq_codel_enqueue fq_codel_dequeue fq_enqueue fq_dequeue "
 			"qdisc_dequeue_head netdev_core_pick_tx netdev_pick_tx dequeue_skb "
-			"qdisc_restart noqueue_enqueue qdisc_watchdog*",
+			"qdisc_restart noqueue_enqueue qdisc_watchdog* dev_watchdog",
 		.modules = "sch_*",
 	},
 	[STAGE_GSO] = {
@@ -1222,9 +1224,9 @@ static const struct {
 	[STAGE_DRIVER_TX] = {
 		.name = "driver_tx", .kind = POINTER,
 		.symbols = "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit "
-			"packet_xmit loopback_xmit veth_xmit",
+			"packet_xmit loopback_xmit veth_xmit netpoll_*",
 		.callers = "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit "
-			"bq_xmit_all",
+			"bq_xmit_all netpoll_start_xmit",
 	},
 	/* programs of others that are no stage's own */
 	[STAGE_BPF] = {
@@ -1788,7 +1790,8 @@ static int stage_of_frame(const struct sorted *s, int i, const struct context *c
 		return STAGE_NONE;
 	if (frame->bpf && (c->stage == STAGE_DRIVER || c->stage == STAGE_VIRTUAL_POLL))
 		return STAGE_XDP;
-	if (frame->bpf && (c->stage == STAGE_DRIVER_TX || stage_by_caller(s, i, POINTER) == STAGE_BPF))
+	if (frame->bpf &&
+	    (c->stage == STAGE_DRIVER_TX || stage_by_caller(s, i, POINTER) == STAGE_BPF))
 		return STAGE_BPF;
 	if (frame->bpf && (c->stage == STAGE_CORE || c->stage == STAGE_QDISC))
 		stage = STAGE_TC; /* tcx, which is inlined there */
@@ -1905,8 +1908,7 @@ static bool is_network(const struct sorted *s)
 /* A stack in which packets are received, where not all of its event are. */
 static bool is_receiving(const struct sorted *s)
 {
-	return stages[network_stage(s)].receives ||
-	       memchr(s->path, STAGE_CORE, s->path_length);
+	return stages[network_stage(s)].receives || memchr(s->path, STAGE_CORE, s->path_length);
 }
 
 /* Capabilities */
@@ -2631,7 +2633,8 @@ static void find_own_code(struct own_code *own, struct netto *skel)
 {
 	struct bpf_program *p;
 
-	bpf_object__for_each_program(p, skel->obj) {
+	bpf_object__for_each_program(p, skel->obj)
+	{
 		__u64 addresses[16] = {};
 		__u32 bytes[16] = {}, size = sizeof(struct bpf_prog_info);
 		struct bpf_prog_info info = { .jited_ksyms = (uintptr_t)addresses,
@@ -3314,8 +3317,9 @@ static void stop_probes(struct session *s)
 struct times {
 	uint64_t wall_ns; /* 0: this CPU was not there */
 	uint64_t ns[EV_MAX];
-	uint64_t parts_ns[PARTS]; /* of rx_softirq, if they are traced */
-	uint64_t longest_ns[EV_MAX]; /* the longest stretch; only of those that has_longest() names */
+	uint64_t parts_ns[PARTS];    /* of rx_softirq, if they are traced */
+	uint64_t longest_ns[EV_MAX]; /* the longest stretch; only of those that has_longest() names
+				      */
 	uint64_t count[EV_MAX];
 	uint64_t lost;	    /* operations that could not be parked */
 	uint64_t missed;    /* ends of operations */
@@ -4681,7 +4685,8 @@ static uint64_t pool_samples(const struct result *r, const struct shares *s, int
 	return samples;
 }
 
-/* Squares of how far the ends of intervals are from times, to be summed; at EV_NONE those of net. */
+/* Squares of how far the ends of intervals are from times, to be summed; at EV_NONE those of net.
+ */
 struct spread {
 	double below[EV_MAX], above[EV_MAX];
 };
@@ -5453,8 +5458,8 @@ static void print_table(FILE *f, const struct result *r)
 	if (r->has_recursion_misses)
 		fprintf(f, ", %" PRIu64 " recursions", r->recursion_misses);
 	if (r->has_energy)
-		fprintf(f, "; power %.2f W, net's share %s%.2f W", power(r),
-			net_mark(r, &r->all), net_power(r));
+		fprintf(f, "; power %.2f W, net's share %s%.2f W", power(r), net_mark(r, &r->all),
+			net_power(r));
 	fputc('\n', f);
 }
 
@@ -5522,24 +5527,25 @@ static void print_csv_event(FILE *f, const struct result *r, const char *cpu, co
 {
 	/* what no hook claims: it has no entries to count, and samples may have taken a part */
 	bool pool = event == EV_OTHER || event == EV_SOFTIRQ;
-	bool traced = r->events[event].source == TRACED, sampled = r->events[event].source == SAMPLED;
+	bool traced = r->events[event].source == TRACED,
+	     sampled = r->events[event].source == SAMPLED;
 	bool has_interval = sampled || (pool && r->events[EV_NET_OTHER].source == SAMPLED);
 
 	if (pool && sampled_net_ns(r, t))
 		sampled = true;
-	print_csv_row(f, r,
-		      &(struct csv_row) {
-			      .record = "event",
-			      .cpu = cpu,
-			      .name = r->events[event].name,
-			      .ns = &t->ns[event],
-			      .percent = percent(t->ns[event], t->wall_ns),
-			      .count = event == EV_OTHER || !traced ? NULL : &t->count[event],
-			      .low_ns = has_interval ? &t->low_ns[event] : NULL,
-			      .high_ns = has_interval ? &t->high_ns[event] : NULL,
-			      .source = sources[sampled ? SAMPLED : r->events[event].source],
-			      .max_ns = traced && has_longest(event) ? &t->longest_ns[event]
-								     : NULL });
+	print_csv_row(
+		f, r,
+		&(struct csv_row) { .record = "event",
+				    .cpu = cpu,
+				    .name = r->events[event].name,
+				    .ns = &t->ns[event],
+				    .percent = percent(t->ns[event], t->wall_ns),
+				    .count = event == EV_OTHER || !traced ? NULL : &t->count[event],
+				    .low_ns = has_interval ? &t->low_ns[event] : NULL,
+				    .high_ns = has_interval ? &t->high_ns[event] : NULL,
+				    .source = sources[sampled ? SAMPLED : r->events[event].source],
+				    .max_ns = traced && has_longest(event) ? &t->longest_ns[event]
+									   : NULL });
 }
 
 static void print_csv_events(FILE *f, const struct result *r, const char *cpu,
@@ -5551,19 +5557,19 @@ static void print_csv_events(FILE *f, const struct result *r, const char *cpu,
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
 		if (r->events[e].source)
 			print_csv_event(f, r, cpu, t, e);
-	print_csv_row(f, r,
-		      &(struct csv_row) {
-			      .record = "event",
-			      .cpu = cpu,
-			      .name = "net",
-			      .ns = &ns,
-			      .percent = percent(ns, t->wall_ns),
-			      .count = is_net_sampled(r) ? NULL : &count,
-			      .low_ns = has_interval ? &t->net_low_ns : NULL,
-			      .high_ns = has_interval ? &t->net_high_ns : NULL,
-			      .source = sources[is_net_sampled(r) || sampled_net_ns(r, t)
-							? SAMPLED
-							: TRACED] });
+	print_csv_row(
+		f, r,
+		&(struct csv_row) {
+			.record = "event",
+			.cpu = cpu,
+			.name = "net",
+			.ns = &ns,
+			.percent = percent(ns, t->wall_ns),
+			.count = is_net_sampled(r) ? NULL : &count,
+			.low_ns = has_interval ? &t->net_low_ns : NULL,
+			.high_ns = has_interval ? &t->net_high_ns : NULL,
+			.source = sources[is_net_sampled(r) || sampled_net_ns(r, t) ? SAMPLED
+										    : TRACED] });
 }
 
 static void print_csv_share(FILE *f, const struct result *r, const char *record, const char *cpu,

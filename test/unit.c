@@ -1779,16 +1779,15 @@ static int record(double seconds)
 static const struct {
 	const char *name;
 	void (*run)(void);
-} tests[] = { { TEST(parse_number) }, { TEST(parse_cpus) },    { TEST(parse_options) },
-	      { TEST(arithmetic) },   { TEST(net_other) },     { TEST(share_out) },
-	      { TEST(escape_name) },
-	      { TEST(busiest) },      { TEST(plugged) },       { TEST(energy) },
-	      { TEST(append) },	      { TEST(list_cpus) },     { TEST(find_parents) },
-	      { TEST(estimate) },     { TEST(sample_period) }, { TEST(count_missed) },
-	      { TEST(size_table) },   { TEST(rings) },	       { TEST(symbols) },
-	      { TEST(bad_symbols) },  { TEST(many_symbols) },  { TEST(tables) },
-	      { TEST(stacks) },	      { TEST(top_half) },      { TEST(deepest_stack) },
-	      { TEST(recorded) } };
+} tests[] = { { TEST(parse_number) },  { TEST(parse_cpus) },  { TEST(parse_options) },
+	      { TEST(arithmetic) },    { TEST(net_other) },   { TEST(share_out) },
+	      { TEST(escape_name) },   { TEST(busiest) },     { TEST(plugged) },
+	      { TEST(energy) },	       { TEST(append) },      { TEST(list_cpus) },
+	      { TEST(find_parents) },  { TEST(estimate) },    { TEST(sample_period) },
+	      { TEST(count_missed) },  { TEST(size_table) },  { TEST(rings) },
+	      { TEST(symbols) },       { TEST(bad_symbols) }, { TEST(many_symbols) },
+	      { TEST(tables) },	       { TEST(stacks) },      { TEST(top_half) },
+	      { TEST(deepest_stack) }, { TEST(recorded) } };
 
 int main(int argc, char **argv)
 {
