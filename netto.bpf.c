@@ -1471,8 +1471,7 @@ int netto_mark(void *ctx)
 	else
 		c->mark_ns[owner(c->task)] += open;
 	c->mark_wall = now - c->start - c->mark_unseen;
-	/* an interrupt came after the clock: some of its time is in these sums, as a residual says
-	 */
+	/* an interrupt came after the clock, and is in part in these sums: a residual says so */
 	if (READ_ONCE(c->above) != above)
 		c->mark_wall++;
 	return 0;

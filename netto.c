@@ -653,7 +653,8 @@ static const struct {
 		.name = "napi", .receives = true, .kind = GENERIC,
 		.symbols = "net_rx_action __napi_poll napi_poll napi_threaded_poll_loop "
 			"napi_threaded_poll __napi_busy_loop napi_busy_loop busy_poll_stop "
-			"net_tx_action xfrm_dev_backlog sk_busy_loop_end ep_busy_loop_end",
+			"net_tx_action xfrm_dev_backlog sk_busy_loop_end ep_busy_loop_end "
+			"net_rps_action_and_irq_enable",
 	},
 	[STAGE_DRIVER] = {
 		.name = "driver", .receives = true, .kind = POINTER,
@@ -736,7 +737,7 @@ static const struct {
 	},
 	[STAGE_RPS] = {
 		.name = "rps",
-		.symbols = "get_rps_cpu net_rps_send_ipi net_rps_action_and_irq_enable set_rps_cpu",
+		.symbols = "get_rps_cpu net_rps_send_ipi set_rps_cpu",
 	},
 	/* RPS's where a packet is received: see stage_of_frame() */
 	[STAGE_BACKLOG] = {
