@@ -1498,7 +1498,7 @@ struct rules {
 	struct pattern modules[256];	/* a list; the traits are a stage alone */
 	struct pattern starred[384];	/* a list, of functions */
 	unsigned module_count, starred_count;
-	bool has_kprobes; /* attached by this program */
+	bool has_kprobes; /* attached by this program; the last one: see prepare_sorting() */
 };
 
 /* Adds what is not 0 to what is: no name is twice in lists of the same kind. */
@@ -1644,10 +1644,7 @@ static int prepare_sorting(struct symbols *s, struct rules *r, int kallsyms)
 		free_symbols(s);
 		return err;
 	}
-	r->module_count = r->starred_count = 0;
-	memset(r->functions, 0, sizeof(r->functions));
-	memset(r->modules, 0, sizeof(r->modules));
-	memset(r->starred, 0, sizeof(r->starred));
+	memset(r, 0, offsetof(struct rules, has_kprobes));
 	make_rules(r);
 	classify(r, s, &s->list[TRACING_SYMBOL]);
 	return 0;
