@@ -100,12 +100,21 @@ of_tasks() {
 	awk -F, '$3 == "task" && $5 ~ "^load:[0-9]*/send$" { s += $6 } END { printf "%.0f", s }' "$T/csv"
 }
 
-# What the event rises by, as a part of what is burnt; and in $T/more what all other network events and the devices or tasks do.
+events() { # of the load's CPU: EVENT NS COUNT
+	awk -F, -v cpu=$CPU '
+		$3 == "event" && $4 == cpu && $6 != "" { ns[$5] += $6; count[$5] += $8 }
+		END { for (event in ns) printf "%s %.0f %d\n", event, ns[event], count[event] }' "$T/csv"
+}
+
+# What the event rises by, as a part of what is burnt; in $T/others and $T/details what all other network events and what the
+# devices or tasks do. In $T/rises: what each event does, in ns and entries.
 rise() { # PLACE EVENT
 	burn "$1" 0 $NS
 	event_ns=$(ns $CPU "$2") net_ns=$(ns $CPU net) devices_ns=$(of_devices) tasks_ns=$(of_tasks)
+	events >"$T/unburnt"
 	burn "$1" $NS 0
 	event_ns=$(($(ns $CPU "$2") - event_ns)) net_ns=$(($(ns $CPU net) - net_ns))
+	events | paste -d ' ' - "$T/unburnt" | awk '{ printf "%s %.0f %d, ", $1, $2 - $5, $3 - $6 }' >"$T/rises"
 	ratio $((net_ns - event_ns)) "$burnt" >>"$T/others"
 	case $2 in
 	send) ratio $(($(of_tasks) - tasks_ns)) "$burnt" ;;
@@ -117,7 +126,7 @@ rise() { # PLACE EVENT
 # PLACE EVENT STAGE
 burns() {
 	start_burn "$1" 0
-	packets 100 0 >"$T/load" 2>&1 # what is allocated for the first packets, and the neighbour's address
+	packets $PACKETS 0 >"$T/load" 2>&1 # what is allocated for the first packets, and the neighbour's address
 	stop_burn 2>/dev/null
 	case $? in
 	143) ;;
@@ -132,10 +141,11 @@ burns() {
 	esac
 	: >"$T/others"
 	: >"$T/details"
-	HZ=0 TASKS=100 # samples make the caches colder
+	HZ=0 TASKS=100 # samples make the caches colder, and net_other is told from them
 	judged "$1: $2 rises by what is burnt" "1 - $TOLERANCE" "1 + $TOLERANCE" rise "$1" "$2"
 	seen=$(sort -g "$T/others" | sed -n "$(($(wc -l <"$T/others") / 2 + 1))p")
-	check "$1: other network events do not: $seen" "$seen > -$TOLERANCE && $seen < $TOLERANCE" "$(cat "$T/others")"
+	check "$1: other network events do not: $seen" "$seen > -$TOLERANCE && $seen < $TOLERANCE" \
+		"$(cat "$T/others") $(cat "$T/rises")"
 	seen=$(sort -g "$T/details" | sed -n "$(($(wc -l <"$T/details") / 2 + 1))p")
 	check "$1: what was polled or called does: $seen" "$seen > 1 - $TOLERANCE && $seen < 1 + $TOLERANCE" "$(cat "$T/details")"
 	[ "$part" != burns-icount ] || return 0 # with retpolines, from which the kernel cannot unwind
@@ -514,13 +524,14 @@ times-*) names="blocked sends preempted migrated not_network fifo intervals busy
 esac
 shift
 [ $# -gt 0 ] || set -- $names
-# To attach and detach takes most of the time there; and samples make no cache colder.
+# To attach and detach takes most of the time there. Without samples, whose own time falls into what they interrupt.
 case $part in
 *-icount)
 	INTERVAL=1 # so long that to report is no great part of it
-	begin_session -F 997 -t 100 -s 0
+	begin_session -F 0 -t 100 -s 0
 	;;
 esac
 for name; do
+	[ "$name" != contexts ] || [ -z "$session" ] || end_session
 	times_"$name"
 done
