@@ -4290,7 +4290,8 @@ struct event {
 	char why[256];	 /* "not KIND: REASON", of what is better; of the first of its hooks */
 };
 
-/* From `a` to `b`; a nanosecond may be missing where a mark came between a clock and its use. */
+/* From `a` to `b`, of what may step back: where a mark came between a program's clock and its
+ * store. */
 static uint64_t sub_ns(uint64_t b, uint64_t a)
 {
 	return (int64_t)(b - a) < 0 ? 0 : b - a;
@@ -4591,6 +4592,28 @@ static void list_processes(const struct marks *b, const struct marks *a, struct 
 		qsort(r->processes, r->process_count, sizeof(*r->processes), compare_process_times);
 }
 
+/*
+ * Where a mark came between a program's clock and its store, the event that ended there was given
+ * what is that of the next one: nanoseconds, or the milliseconds for which a virtual CPU stood
+ * still. If it has less than nothing in the interval after that, the other one has it all, and so
+ * has the most; from there it is taken back, and the sum stays.
+ */
+static void settle_events(uint64_t ns[EV_MAX])
+{
+	int most = EV_OTHER;
+	int64_t owed = 0;
+
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		if ((int64_t)ns[e] > (int64_t)ns[most])
+			most = e;
+		if ((int64_t)ns[e] < 0) {
+			owed -= ns[e];
+			ns[e] = 0;
+		}
+	}
+	ns[most] = sub_ns(ns[most], owed);
+}
+
 /* The interval from mark `a` to mark `b`. */
 static void subtract_marks(const struct marks *b, const struct marks *a, struct result *r)
 {
@@ -4618,11 +4641,8 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 		}
 		if ((int64_t)t->quiet_ns < 0) /* the kernel's figure may step back */
 			t->quiet_ns = UINT64_MAX;
-		residual = t->wall_ns;
-		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-			t->ns[e] = sub_ns(t->ns[e], 0);
-			residual -= t->ns[e];
-		}
+		settle_events(t->ns);
+		residual = t->wall_ns - sum_ns((const __u64 *)t->ns);
 		r->residual_ns += residual < 0 ? -residual : residual;
 		if (t->wall_ns + t->unseen_ns > r->elapsed_ns)
 			r->elapsed_ns = t->wall_ns + t->unseen_ns;

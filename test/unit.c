@@ -893,6 +893,29 @@ static void test_plugged(void)
 	SAME(r.all_counts[PROCESSED], 14);
 }
 
+/* What an event was given before a mark that came between a clock and its store: it is taken from the one that has it now. */
+static void test_settling(void)
+{
+	static struct marks a, b;
+	static struct result r;
+
+	a.cpu[0].wall_ns = 1000;
+	a.cpu[0].ns[EV_OTHER] = 400;
+	a.cpu[0].ns[EV_SEND] = 600;
+	b.cpu[0].wall_ns = 2000;
+	b.cpu[0].ns[EV_OTHER] = 380;
+	b.cpu[0].ns[EV_SEND] = 590;
+	b.cpu[0].ns[EV_RECV] = 10;
+	b.cpu[0].ns[EV_IDLE] = 1020;
+	subtract_marks(&b, &a, &r);
+	SAME(r.cpu[0].ns[EV_OTHER], 0);
+	SAME(r.cpu[0].ns[EV_SEND], 0);
+	SAME(r.cpu[0].ns[EV_RECV], 10);
+	SAME(r.cpu[0].ns[EV_IDLE], 990);
+	SAME(r.all.ns[EV_IDLE], 990);
+	SAME(r.residual_ns, 0);
+}
+
 /* What two packages have used since the first time, from their counters; `-` cannot be read. */
 static const char *energy_text(const char *counters)
 {
@@ -1781,7 +1804,7 @@ static const struct {
 	void (*run)(void);
 } tests[] = { { TEST(parse_number) },  { TEST(parse_cpus) },  { TEST(parse_options) },
 	      { TEST(arithmetic) },    { TEST(net_other) },   { TEST(share_out) },
-	      { TEST(escape_name) },   { TEST(busiest) },     { TEST(plugged) },
+	      { TEST(escape_name) },   { TEST(busiest) },     { TEST(plugged) },   { TEST(settling) },
 	      { TEST(energy) },	       { TEST(append) },      { TEST(list_cpus) },
 	      { TEST(find_parents) },  { TEST(estimate) },    { TEST(sample_period) },
 	      { TEST(count_missed) },  { TEST(size_table) },  { TEST(rings) },
