@@ -23,6 +23,7 @@
 #include <linux/perf_event.h>
 #include <limits.h>
 #include <math.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -30,6 +31,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -67,8 +69,10 @@ enum {
 	MAX_PROBES = ARRAY_SIZE(((struct netto__rodata *)0)->probes),
 	MAX_DEPTH = ARRAY_SIZE(((struct netto__bss *)0)->stack_layout) - 1,
 	POLLED_ROOM = ARRAY_SIZE(((polled_t *)0)->places),
+	NOTED_STEAL = 2,  /* percent of all CPUs */
 	MAX_DEVICES = 10, /* printed in text, and of each so many queues */
 	MAX_HZ = 100000,  /* the kernel's timer takes no more */
+	MIN_FILES = 64,	  /* descriptors, with which one program can be tried */
 	MARK_TRIES = 100, /* a mark is spoilt only if it meets a program between two instructions */
 	/* of a CPU's samples, without eBPF; with a page before it, as much as
 	   kernel.perf_event_mlock_kb lets each CPU have by default */
@@ -103,11 +107,12 @@ static FILE *report; /* stdout, or the file of -o */
 
 /* The last line on stderr, a terminal, says how much time is left: the next one goes over it. */
 static bool has_progress;
+enum { PROGRESS_COLUMNS = 22 }; /* "netto: 31622400 s left" */
 
 static void clear_progress(void)
 {
 	if (has_progress)
-		fprintf(stderr, "\r%30s\r", "");
+		fprintf(stderr, "\r%*s\r", PROGRESS_COLUMNS, "");
 	has_progress = false;
 }
 
@@ -150,6 +155,32 @@ static const char *error_text(int err)
 	return err == -ENOTSUPP ? "Not supported by this kernel" : strerror(-err);
 }
 
+/* This process, or the machine, is at a limit: what was asked for is not refused as such. */
+static bool is_exhausted(int err)
+{
+	return err == -ENOMEM || err == -EMFILE || err == -ENFILE;
+}
+
+/*
+ * As many descriptors as may be: there are two for each CPU, and some 200 for probes. False after a
+ * message if there are too few to find out what this host can do.
+ */
+static bool raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return true;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		message("cannot raise RLIMIT_NOFILE: %s", strerror(errno));
+	if (limit.rlim_max >= MIN_FILES)
+		return true;
+	message("only %llu files may be open: raise RLIMIT_NOFILE (ulimit -n) to 1024",
+		(unsigned long long)limit.rlim_max);
+	return false;
+}
+
 /* The hash of a stack and one frame more, as in netto.bpf.c. */
 static uint64_t add_to_hash(uint64_t hash, uint64_t frame)
 {
@@ -189,15 +220,18 @@ static int parse_cpus(const char *list, bool *cpus)
 	return last;
 }
 
-/* The first `size` - 1 bytes of a file; empty if it cannot be read. */
-static void read_small_file(const char *path, char *text, size_t size)
+/* The first `size` - 1 bytes of a file. Returns 0, or -errno if it cannot be read: then it is
+ * empty. */
+static int read_small_file(const char *path, char *text, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t length = fd < 0 ? 0 : read(fd, text, size - 1);
+	ssize_t length = fd < 0 ? -1 : read(fd, text, size - 1);
+	int err = length < 0 ? -errno : 0;
 
 	text[length > 0 ? length : 0] = 0;
 	if (fd >= 0)
 		close(fd);
+	return err;
 }
 
 /*
@@ -207,13 +241,14 @@ static void read_small_file(const char *path, char *text, size_t size)
 static int read_cpus(const char *name, bool *cpus)
 {
 	char path[64], list[4096];
-	int last;
+	int last, err;
 
 	snprintf(path, sizeof(path), "/sys/devices/system/cpu/%s", name);
-	read_small_file(path, list, sizeof(list));
+	err = read_small_file(path, list, sizeof(list));
 	last = parse_cpus(list, cpus);
 	if (last < 0)
-		message("cannot read %s: mount sysfs on /sys", path);
+		message("cannot read %s: %s", path,
+			err == -ENOENT ? "mount sysfs on /sys" : strerror(-err));
 	return last;
 }
 
@@ -2043,8 +2078,9 @@ struct sampler {
 	unsigned hz;	   /* 0: they are not */
 	const char *clock; /* name of the perf event */
 	char why_not[128];
-	bool scan;     /* stacks that cannot be unwound: not where the kernel forbids it */
-	int max_depth; /* frames that the kernel takes: more are cut off at the root */
+	bool scan;	      /* stacks that cannot be unwound: not where the kernel forbids it */
+	int max_depth;	      /* frames that the kernel takes: more are cut off at the root */
+	unsigned most_stacks; /* that a half has room for; 0: as many as it should */
 	unsigned halves, slots, words;	  /* as in netto.bpf.c */
 	int cpus;			  /* ids of the CPUs that have a table are below */
 	size_t half_size;		  /* bytes */
@@ -2365,12 +2401,29 @@ static void size_table(struct sampler *s, double seconds)
 		stacks = limit / STACK_BYTES;
 	if (without("room"))
 		stacks = 4;
+	if (s->most_stacks && stacks > s->most_stacks)
+		stacks = s->most_stacks;
 	s->slots = 16;
 	while (s->slots < stacks)
 		s->slots *= 2;
 	s->words = fmax(stacks * FRAMES, 2 * (1 + MAX_DEPTH));
 	s->half_size = sizeof(half_t) + s->slots * sizeof(((half_t *)0)->slots[0]) +
 		       (s->words + 1 + MAX_DEPTH) * sizeof(__u64);
+}
+
+/* There was no memory: half of the room, and in the end none. False if there was none already. */
+static bool shrink_table(struct sampler *s)
+{
+	if (!s->hz)
+		return false;
+	s->most_stacks = s->words / 32 / 2;
+	if (s->most_stacks < 16)
+		refuse_samples(s, "no memory for the table of stacks");
+	else
+		size_table(s, opt.seconds);
+	message("there is no memory for the table of stacks: now for %u stacks of 32 frames a CPU",
+		s->hz ? s->most_stacks : 0);
+	return true;
 }
 
 /* What the kernel writes into a ring, as attr.sample_type asks in sample_all(). */
@@ -2391,8 +2444,13 @@ static void open_kallsyms(struct sampler *s)
 	s->kallsyms = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
 	length = s->kallsyms < 0 ? -1 : read(s->kallsyms, start, sizeof(start) - 1);
 	if (length <= 0) {
-		refuse_samples(s, "cannot read /proc/kallsyms: %s: CONFIG_KALLSYMS makes it",
-			       s->kallsyms < 0 ? strerror(errno) : "it is empty");
+		int err = s->kallsyms < 0 ? errno : 0;
+
+		refuse_samples(s, "cannot read /proc/kallsyms: %s%s",
+			       err ? strerror(err) : "it is empty",
+			       access("/proc/self", F_OK) ? ": mount proc on /proc"
+			       : err == ENOENT		  ? ": CONFIG_KALLSYMS makes it"
+							  : "");
 		return;
 	}
 	start[length] = 0;
@@ -2580,7 +2638,8 @@ static void explain_no_events(struct sampler *s, int err)
 			s,
 			"no memory may be locked for perf events: raise kernel.perf_event_mlock_kb, or have CAP_IPC_LOCK");
 	else
-		refuse_samples(s, "cannot open perf events: %s", strerror(-err));
+		refuse_samples(s, "cannot open perf events: %s%s", strerror(-err),
+			       err == -EMFILE ? ": raise RLIMIT_NOFILE (ulimit -n)" : "");
 }
 
 /*
@@ -2857,6 +2916,8 @@ static int try_load(struct session *s, const struct probe *only)
 	err = netto__load(s->skel);
 	if (!err && without("bpf"))
 		err = -EPERM;
+	if (!err && without("memory") && s->sampler.hz && s->sampler.slots > 64)
+		err = -ENOMEM;
 	if (!err && (!s->skel->bss || without("mmap")))
 		err = -EOPNOTSUPP; /* before 5.5 the memory of programs cannot be mapped */
 	if (err) {
@@ -2956,12 +3017,20 @@ static int attach_probe(struct probe *p)
 }
 
 /*
- * In the order of the table, in which sched_switch, which lets the CPUs count, is last. Returns
- * false if a probe was refused: all are to be loaded anew.
+ * In the order of the table, in which sched_switch, which lets the CPUs count, is last. Returns 0,
+ * -EAGAIN if a probe was refused, so that all are to be loaded anew, or -errno at a limit.
  */
-static bool attach_probes(struct session *s)
+static int attach_probes(struct session *s)
 {
 	bool complete = true;
+
+	if (s->skel->rodata->parking == PARK_HASH) {
+		s->free_link = bpf_program__attach(s->skel->progs.netto_free);
+		if (!s->free_link) {
+			refuse_core(s, error_text(-errno));
+			return -EAGAIN;
+		}
+	}
 
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
@@ -2973,9 +3042,11 @@ static bool attach_probes(struct session *s)
 			p->attached = p[-1].attached;
 		else
 			err = attach_probe(p);
+		if (is_exhausted(err))
+			return err;
 		if (err && !p->function) {
 			refuse_core(s, error_text(err));
-			return false;
+			return -EAGAIN;
 		}
 		if (err == -ENOENT && p->kind == KPROBE) {
 			set_absent(p, "not in this kernel, or its module is not loaded");
@@ -2985,7 +3056,7 @@ static bool attach_probes(struct session *s)
 			complete = false;
 		}
 	}
-	return complete;
+	return complete ? 0 : -EAGAIN;
 }
 
 /* Maps what they will be counted in, and attaches their program. */
@@ -3032,29 +3103,29 @@ static void detach_probes(struct session *s)
 static int load_probes(struct session *s)
 {
 	int err = list_probes(s);
-	bool complete = false;
 
-	while (!err && !complete) {
+	if (err)
+		return err;
+	do {
 		err = try_load(s, NULL);
-		if (err) {
-			if (refuse_part(s, err))
-				err = 0;
+		if (err == -ENOMEM && shrink_table(&s->sampler))
+			err = -EAGAIN;
+		else if (err && !is_exhausted(err) && refuse_part(s, err))
+			err = -EAGAIN;
+		if (err)
 			continue;
-		}
-		if (s->skel->rodata->parking == PARK_HASH)
-			s->free_link = bpf_program__attach(s->skel->progs.netto_free);
 		attach_devices(s);
-		complete = attach_probes(s);
-		if (!complete)
+		err = attach_probes(s);
+		if (err)
 			detach_probes(s);
-	}
+	} while (err == -EAGAIN);
 	return err;
 }
 
 /* Why nothing can be loaded, and what would help. Returns the exit status if nothing else helps. */
 static int explain_load(int err, char *why, size_t size)
 {
-	char modes[64], *mode, limit[112] = "";
+	char modes[64], *mode, limit[112] = "", map[64];
 	struct rlimit memlock;
 
 	if (syscall(SYS_bpf, BPF_MAP_CREATE, NULL, 0) < 0 && errno == ENOSYS) {
@@ -3064,6 +3135,11 @@ static int explain_load(int err, char *why, size_t size)
 	if (err == -EOPNOTSUPP) {
 		snprintf(why, size, "this kernel's eBPF is too old: it must be 5.5 or newer");
 		return EXIT_IMPOSSIBLE;
+	}
+	if (is_exhausted(err)) {
+		snprintf(why, size, "cannot load and attach the eBPF programs: %s%s",
+			 strerror(-err), err == -EMFILE ? ": raise RLIMIT_NOFILE (ulimit -n)" : "");
+		return EXIT_FAILED;
 	}
 	getrlimit(RLIMIT_MEMLOCK, &memlock);
 	if (memlock.rlim_cur < 16 << 20)
@@ -3078,6 +3154,11 @@ static int explain_load(int err, char *why, size_t size)
 				    NULL) == 0) {
 		snprintf(why, size, "%s", limit);
 		return EXIT_FAILED;
+	}
+	read_small_file("/proc/self/uid_map", map, sizeof(map));
+	if (err == -EPERM && map[0] && !strstr(map, " 4294967295")) {
+		snprintf(why, size, "in a user namespace eBPF is not permitted: run it outside");
+		return EXIT_IMPOSSIBLE;
 	}
 	if (err == -EPERM) {
 		read_small_file("/sys/kernel/security/lockdown", modes, sizeof(modes));
@@ -3253,7 +3334,7 @@ static int start_bpf(struct session *s)
 		snprintf(
 			s->no_bpf, sizeof(s->no_bpf),
 			"not permitted to use eBPF: run it as root, or with CAP_BPF and CAP_PERFMON");
-		return EXIT_FAILED;
+		return EXIT_IMPOSSIBLE;
 	}
 	err = load_probes(s);
 	return err ? explain_load(err, s->no_bpf, sizeof(s->no_bpf)) : 0;
@@ -3265,6 +3346,8 @@ static int start_probes(struct session *s)
 	struct utsname uts;
 	int status;
 
+	if (!raise_file_limit())
+		return EXIT_FAILED;
 	s->cpus = read_cpus("possible", NULL) + 1;
 	if (!s->cpus)
 		return EXIT_FAILED;
@@ -3353,6 +3436,7 @@ struct marks {
 	uint64_t card_packets;		   /* that the network cards have received */
 	unsigned cards;			   /* how many there are */
 	double energy_uj;		   /* that the packages used since the start, microjoules */
+	uint64_t stolen_ns;		   /* that CPUs waited for the hypervisor */
 	polled_t *polled;	   /* of each CPU; of memory that is used again at the next mark */
 	struct process *processes; /* by number; likewise */
 	size_t process_count;
@@ -3533,20 +3617,25 @@ static void read_recursion_misses(const struct session *s, struct marks *m)
 	}
 }
 
-/* The idle time of each CPU, in which it waits for input or output too; 0 if it is not known. */
-static void read_idle_times(struct marks *m)
+/*
+ * From /proc/stat: the idle time of each CPU, in which it waits for input or output too, and of all
+ * CPUs together what the hypervisor gave to others. 0 if it is not known.
+ */
+static void read_stat(struct marks *m)
 {
 	FILE *f = fopen("/proc/stat", "re");
 	const uint64_t tick_ns = NSEC_PER_SEC / sysconf(_SC_CLK_TCK);
-	unsigned long long idle, wait;
+	unsigned long long idle, wait, stolen;
 	char line[256];
 	int cpu;
 
-	while (f && fgets(line, sizeof(line), f))
-		if (line[3] != ' ' && /* all CPUs */
-		    sscanf(line, "cpu%d %*u %*u %*u %llu %llu", &cpu, &idle, &wait) == 3 &&
-		    cpu >= 0 && cpu < MAX_CPUS)
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "cpu %*u %*u %*u %*u %*u %*u %*u %llu", &stolen) == 1)
+			m->stolen_ns = stolen * tick_ns;
+		else if (sscanf(line, "cpu%d %*u %*u %*u %llu %llu", &cpu, &idle, &wait) == 3 &&
+			 cpu >= 0 && cpu < MAX_CPUS)
 			m->cpu[cpu].quiet_ns = (idle + wait) * tick_ns;
+	}
 	if (f)
 		fclose(f);
 }
@@ -3729,10 +3818,9 @@ static int read_counters(struct session *s, struct marks *m)
 	read_cards(m);
 	read_energy(&s->energy);
 	m->energy_uj = s->energy.used_uj;
+	read_stat(m);
 	if (s->blind)
 		read_softirqs(m);
-	else if (!core_kind(s))
-		read_idle_times(m);
 	return 0;
 }
 
@@ -3834,63 +3922,84 @@ static int command_status(void)
 					 : 128 + WTERMSIG(command.status);
 }
 
-/* A second one of these kills, as long as they are not blocked. */
-static sigset_t ending_signals(void)
-{
-	struct sigaction old;
-	sigset_t set;
+/*
+ * What a signal that ends the measurement does: before anything is measured, and when all is
+ * reported, it ends this process; then the kernel takes off what is attached. The first one while
+ * it measures ends it after a report; a second one kills.
+ */
+static volatile sig_atomic_t phase, status_at_end;
+enum { STARTING, MEASURING, ENDING, STOPPING };
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	if (!sigaction(SIGHUP, NULL, &old) && old.sa_handler != SIG_IGN) /* nohup is respected */
-		sigaddset(&set, SIGHUP);
-	return set;
-}
+static sigset_t handled, awake; /* signals; and the mask with which they are waited for */
 
 /*
- * Blocks and returns the signals that are waited for: those that end the measurement (a shell's
- * background jobs ignore SIGINT: not this one), and those of a command, or for it.
+ * A command gets a signal too, unless the terminal has sent it to both (a hangup may be for this
+ * process alone), and is waited for. SIGCHLD and what is for a command only wake wait_until().
  */
-static sigset_t block_signals(void)
+static void handle_signal(int number, siginfo_t *info, void *context)
 {
-	sigset_t set;
+	static const char early[] = "netto: ended before anything was measured\n";
 
-	signal(SIGINT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
-	signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error */
-	set = ending_signals();
-	if (opt.command) {
-		signal(SIGCHLD, SIG_DFL); /* ignored, it would leave no status */
-		sigaddset(&set, SIGCHLD);
-		sigaddset(&set, SIGQUIT);
-		sigaddset(&set, SIGUSR1);
-		sigaddset(&set, SIGUSR2);
+	(void)context;
+	if (number == SIGCHLD)
+		return;
+	if (command.pid && phase != STARTING && (info->si_code != SI_KERNEL || number == SIGHUP))
+		kill(command.pid, number);
+	if (number != SIGINT && number != SIGTERM && number != SIGHUP)
+		return;
+	if (phase == STARTING && write(STDERR_FILENO, early, sizeof(early) - 1))
+		_exit(command.pid ? 128 + number : EXIT_MEASURED);
+	if (phase == STOPPING)
+		_exit(status_at_end);
+	if (phase == ENDING) {
+		signal(number, SIG_DFL);
+		raise(number);
 	}
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	return set;
+	phase = ENDING;
 }
 
 /*
- * True if the signal ends the measurement. A command gets it too, unless the terminal has sent it
- * to both (a hangup may be for this process alone), and is waited for.
+ * A shell's background jobs ignore SIGINT: not this one; but nohup is respected. What is for a
+ * command, or tells of it, is blocked but in wait_until().
  */
-static bool take_signal(const siginfo_t *info)
+static void handle_signals(void)
 {
-	sigset_t ending = ending_signals();
+	static const int numbers[] = { SIGINT,	SIGTERM, SIGHUP, /* and of a command */
+				       SIGCHLD, SIGQUIT, SIGUSR1, SIGUSR2 };
+	struct sigaction old,
+		action = { .sa_sigaction = handle_signal, .sa_flags = SA_SIGINFO | SA_RESTART };
+	sigset_t of_command;
 
-	if (info->si_signo == SIGCHLD)
-		return has_command_ended();
-	if (command.pid && (info->si_code != SI_KERNEL || info->si_signo == SIGHUP))
-		kill(command.pid, info->si_signo);
-	if (!sigismember(&ending, info->si_signo))
-		return false;
-	sigprocmask(SIG_UNBLOCK, &ending, NULL);
-	return !command.pid;
+	signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error, and so is too large a file */
+	signal(SIGXFSZ, SIG_IGN);
+	sigemptyset(&handled);
+	sigemptyset(&of_command);
+	for (unsigned i = 0; i < (opt.command ? ARRAY_SIZE(numbers) : 3); i++) {
+		if (numbers[i] == SIGHUP && !sigaction(SIGHUP, NULL, &old) &&
+		    old.sa_handler == SIG_IGN)
+			continue;
+		sigaction(numbers[i], &action, NULL);
+		sigaddset(&handled, numbers[i]);
+		if (i >= 3)
+			sigaddset(&of_command, numbers[i]);
+	}
+	sigprocmask(SIG_UNBLOCK, &handled, NULL);
+	sigprocmask(SIG_BLOCK, &of_command, &awake);
+}
+
+/* A command is waited for, whatever signal came. */
+static bool has_ended(void)
+{
+	return opt.command ? !command.pid || has_command_ended() : phase == ENDING;
 }
 
 static void show_progress(uint64_t left_ns)
 {
+	struct winsize window;
+
+	if (!ioctl(STDERR_FILENO, TIOCGWINSZ, &window) && window.ws_col &&
+	    window.ws_col <= PROGRESS_COLUMNS)
+		return; /* it would go on in the next line */
 	clear_progress();
 	fprintf(stderr, "netto: %.0f s left", ceil((double)left_ns / NSEC_PER_SEC));
 	has_progress = true;
@@ -3900,19 +4009,18 @@ static void show_progress(uint64_t left_ns)
  * Sleeps until `deadline_ns` of CLOCK_MONOTONIC, the end of the interval `window`, but for what is
  * to be done meanwhile. True if a signal, or the command, ends the measurement first.
  */
-static bool wait_until(struct session *s, uint64_t deadline_ns, const sigset_t *signals,
-		       uint32_t window)
+static bool wait_until(struct session *s, uint64_t deadline_ns, uint32_t window)
 {
 	const bool shown = !opt.command && opt.seconds > SHORT_SECONDS && isatty(STDERR_FILENO);
 	const uint64_t period_ns = s->sampler.period_ns;
 	uint64_t now = now_ns(CLOCK_MONOTONIC), count_ns = now + COUNTERS_NS;
 	uint64_t read_ns = period_ns ? now + period_ns : UINT64_MAX;
-	bool ended = command.pid && has_command_ended();
+	sigset_t before;
 
-	for (; !ended && now < deadline_ns; now = now_ns(CLOCK_MONOTONIC)) {
+	sigprocmask(SIG_BLOCK, &handled, &before);
+	for (; !has_ended() && now < deadline_ns; now = now_ns(CLOCK_MONOTONIC)) {
 		uint64_t next_ns = deadline_ns < read_ns ? deadline_ns : read_ns;
 		struct timespec timeout;
-		siginfo_t info;
 
 		if (now >= read_ns) {
 			read_rings(&s->sampler, window, UINT64_MAX);
@@ -3937,10 +4045,11 @@ static bool wait_until(struct session *s, uint64_t deadline_ns, const sigset_t *
 		}
 		timeout.tv_sec = (next_ns - now) / NSEC_PER_SEC;
 		timeout.tv_nsec = (next_ns - now) % NSEC_PER_SEC;
-		ended = sigtimedwait(signals, &info, &timeout) > 0 && take_signal(&info);
+		ppoll(NULL, 0, &timeout, &awake);
 	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	clear_progress();
-	return ended;
+	return has_ended();
 }
 
 /* Profile: the samples of an interval, sorted */
@@ -4330,6 +4439,7 @@ struct result {
 		tasks_lost_ns; /* operations for which there was no room, and their time */
 	double energy_uj;      /* that the packages used */
 	bool has_energy;
+	uint64_t stolen_ns;   /* of all CPUs, by the hypervisor: it is in what was interrupted */
 	uint64_t elapsed_ns;  /* the longest time between the marks of a CPU */
 	uint64_t residual_ns; /* what the events miss of wall time, all signs positive */
 	uint64_t recursion_misses;
@@ -4662,6 +4772,7 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 	r->has_cards = a->cards && a->cards == b->cards && b->card_packets >= a->card_packets;
 	r->card_packets = r->has_cards ? b->card_packets - a->card_packets : 0;
 	r->energy_uj = b->energy_uj - a->energy_uj;
+	r->stolen_ns = sub_ns(b->stolen_ns, a->stolen_ns);
 	r->time = b->time;
 	r->user_ns = b->user_ns - a->user_ns;
 	r->kernel_ns = b->kernel_ns - a->kernel_ns;
@@ -5461,6 +5572,10 @@ static void print_table(FILE *f, const struct result *r)
 	print_tasks(f, r);
 	print_stages(f, r);
 	print_stacks(f, r);
+	if (percent(r->stolen_ns, r->all.wall_ns) >= NOTED_STEAL)
+		fprintf(f,
+			"\nsteal: %.2f %% of all CPUs was other virtual machines': it is in what it interrupted\n",
+			percent(r->stolen_ns, r->all.wall_ns));
 	fprintf(f,
 		"\nnetto itself: %.3f s user, %.3f s kernel; residual %" PRIu64
 		" ns; lost: %.3f s unseen, %" PRIu64 " operations, %" PRIu64 " returns",
@@ -5886,6 +6001,7 @@ static void print_csv(FILE *f, const struct result *r)
 	const uint64_t tasks = r->process_count, busiest_cpu = b.cpu, rate = b.rate + 0.5,
 		       full = b.full + 0.5, energy = r->energy_uj + 0.5,
 		       milliwatts = 1000 * net_power(r) + 0.5;
+	const double stolen = percent(r->stolen_ns, r->all.wall_ns);
 	const struct {
 		const char *name;
 		const uint64_t *ns;
@@ -5904,6 +6020,7 @@ static void print_csv(FILE *f, const struct result *r)
 		{ "samples_missed", NULL, -1, &p->missed, p->hz && p->has_missed },
 		{ "samples_unknown", NULL, -1, &p->unknown, p->hz },
 		{ "samples_cut", NULL, -1, &p->cut, p->hz },
+		{ "steal", &r->stolen_ns, r->blind ? -1 : stolen, NULL, true },
 		{ "self_user", &r->user_ns, -1, NULL, true },
 		{ "self_kernel", &r->kernel_ns, -1, NULL, true },
 		{ "recursion_misses", NULL, -1, &r->recursion_misses, r->has_recursion_misses },
@@ -5961,6 +6078,8 @@ static void print_csv(FILE *f, const struct result *r)
 /* Returns 0, or -1 after a message: a report that did not arrive is a failure. */
 static int print_report(const struct result *r, bool first)
 {
+	if (first && opt.output && ftruncate(fileno(report), 0) && errno != EINVAL) /* of a pipe */
+		message("cannot empty %s: %s", opt.output, strerror(errno));
 	if (opt.csv) {
 		if (first)
 			print_csv_header(report);
@@ -6110,6 +6229,30 @@ static int find_command(int argc, char **argv)
 	return argc;
 }
 
+/*
+ * Why getopt_long() took no option; `word` is the last one that it read. musl leaves 0 in optopt of
+ * a long one that it does not know.
+ */
+static void explain_option(const char *word)
+{
+	unsigned alike = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(options); i++) {
+		const char *name = options[i].option.name;
+
+		if (optopt && options[i].option.val == optopt) {
+			message("option '--%s' takes no value: --help says more", name);
+			return;
+		}
+		alike += !optopt && !strncmp(name, word + 2, strcspn(word + 2, "="));
+	}
+	if (optopt)
+		message("unknown option '-%c': --help says more", optopt);
+	else
+		message("%s option '%s': --help says more", alike > 1 ? "ambiguous" : "unknown",
+			word);
+}
+
 /* Returns -1 to go on, or the exit status. */
 static int parse_options(int argc, char **argv)
 {
@@ -6155,13 +6298,10 @@ static int parse_options(int argc, char **argv)
 		case 'V':
 			return print_and_exit(c == 'V');
 		case ':':
-			message("option '%s' needs a value: --help says more", argv[argc - 1]);
+			message("option '-%c' needs a value: --help says more", optopt);
 			return EXIT_USAGE;
 		default:
-			if (strncmp(argv[optind - 1], "--", 2) && optopt)
-				message("unknown option '-%c': --help says more", optopt);
-			else
-				message("unknown option '%s': --help says more", argv[optind - 1]);
+			explain_option(argv[optind - 1]);
 			return EXIT_USAGE;
 		}
 	}
@@ -6188,12 +6328,13 @@ static int parse_options(int argc, char **argv)
 }
 
 /* Measures and reports interval after interval. Returns the exit status. */
-static int run_intervals(struct session *s, const sigset_t *signals)
+static int run_intervals(struct session *s)
 {
 	static struct symbols symbols;
 	static struct rules rules;
 	static struct marks marks[2];
 	static struct result r;
+	const uint64_t length_ns = opt.seconds * NSEC_PER_SEC;
 	uint64_t deadline_ns;
 	bool ended = false;
 	int status = EXIT_MEASURED;
@@ -6222,13 +6363,17 @@ static int run_intervals(struct session *s, const sigset_t *signals)
 		return EXIT_FAILED;
 	clear_rings(&s->sampler);
 	s->sampler.started_ns = deadline_ns = now_ns(CLOCK_MONOTONIC);
+	phase = MEASURING;
 	if (opt.verbose)
 		message("measuring");
 	if (opt.command && !start_command())
 		return EXIT_FAILED;
 	for (long i = 0; !ended; i++) {
-		deadline_ns += opt.seconds * NSEC_PER_SEC;
-		ended = wait_until(s, deadline_ns, signals, i + 1) || i + 1 == opt.count;
+		/* what could not be kept is not made up for */
+		if (now_ns(CLOCK_MONOTONIC) > deadline_ns + length_ns)
+			deadline_ns = now_ns(CLOCK_MONOTONIC);
+		deadline_ns += length_ns;
+		ended = wait_until(s, deadline_ns, i + 1) || i + 1 == opt.count;
 		if (read_counters(s, &marks[(i + 1) % 2]))
 			return EXIT_FAILED;
 		s->skel->bss->window = ended ? 0 : i + 2;
@@ -6246,16 +6391,20 @@ static int run_intervals(struct session *s, const sigset_t *signals)
 		count_missed(&r);
 		if (print_report(&r, i == 0))
 			return EXIT_FAILED;
+		ended |= phase == ENDING; /* meanwhile: then this was the last one */
 	}
 	return s->blind && !status ? EXIT_IMPOSSIBLE : status;
 }
 
-/* Where the report goes. False after a message. */
+/*
+ * Where the report goes. A file keeps what it has until there is one. False after a message.
+ */
 static bool open_report(void)
 {
 	static char buffer[1 << 16]; /* musl has 1 kB, and a write for each */
+	int fd = opt.output ? open(opt.output, O_WRONLY | O_CREAT | O_CLOEXEC, 0666) : -1;
 
-	report = opt.output ? fopen(opt.output, "we") : stdout;
+	report = !opt.output ? stdout : fd < 0 ? NULL : fdopen(fd, "w");
 	if (!report) {
 		message("cannot write %s: %s", opt.output, strerror(errno));
 		return false;
@@ -6264,31 +6413,46 @@ static bool open_report(void)
 	return true;
 }
 
+/* What is opened later is none of the standard streams. */
+static void open_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY); /* a report there is a write error */
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	static struct session s;
 	uint64_t began_ns = now_ns(CLOCK_MONOTONIC);
-	sigset_t signals;
 	int status;
 
+	open_streams();
 	status = parse_options(argc, argv);
 	if (status >= 0)
 		return status;
-	if (!open_report() || (opt.command && !prepare_command()))
+	if (opt.command && !prepare_command())
 		return EXIT_FAILED;
-	signals = block_signals();
+	handle_signals();
+	if (!open_report())
+		return EXIT_FAILED;
 	status = start_probes(&s);
 	if (!status) {
 		if (opt.verbose) {
 			explain_probes(&s);
 			message("ready after %.3f s", (now_ns(CLOCK_MONOTONIC) - began_ns) / 1e9);
 		}
-		status = run_intervals(&s, &signals);
+		status = run_intervals(&s);
 	}
 	if (fclose(report) && !status) { /* network file systems tell of a full disk now */
 		message("cannot write the report: %s", strerror(errno));
 		status = EXIT_FAILED;
 	}
+	status_at_end = opt.command && !command.pid && command_status() ? command_status() : status;
+	phase = STOPPING;
 	stop_probes(&s);
-	return opt.command && !command.pid && command_status() ? command_status() : status;
+	return status_at_end;
 }

@@ -204,10 +204,12 @@ test_signals() {
 	stop_netto
 }
 
-# ends WHO: true if that process ends. The limit is only for what hangs.
+# ends WHO: true if that process ends; a child is then a zombie. The limit is only for what hangs.
 ends() {
 	for _ in $(seq 100); do
-		kill -0 "$1" 2>/dev/null || return 0
+		case $(sed 's/.*) //; s/ .*//' "/proc/$1/stat" 2>/dev/null) in
+		'' | Z) return 0 ;;
+		esac
 		sleep 0.1
 	done
 	return 1
@@ -227,21 +229,36 @@ ended_by() { # SIGNAL...
 	fi
 }
 
-# A reader that takes nothing, until the test is over.
-test_stalled_reader() {
-	rm -f "$T/fifo"
+# A reader that takes nothing until there is the file "go".
+stall() {
+	rm -f "$T/fifo" "$T/go"
 	mkfifo "$T/fifo"
-	tail -f /dev/null <"$T/fifo" &
+	sh -c "until [ -e '$T/go' ]; do sleep 0.1; done; cat" <"$T/fifo" >"$T/csv" &
 	reader=$!
-	"$NETTO" -c -s 1000 0.05 0 >"$T/fifo" 2>"$T/err" &
+	"$NETTO" -c -s 1000 0.2 0 >"$T/fifo" 2>"$T/err" &
 	netto=$!
 	wait_for sh -c "grep -q pipe_write /proc/$netto/wchan || ! kill -0 $netto 2>/dev/null"
-	known_fault 19 "a reader that stalls: a second signal ends netto at once" "$(ended_by TERM TERM) == 1" "$(cat "$T/err")"
-	kill $reader
-	wait 2>/dev/null
 }
 
-# By name only, until issue 19 mends it: whether it holds depends on how fast the machine is.
+test_stalled_reader() {
+	stall
+	check "a reader that stalls: a second signal ends netto at once" "$(ended_by TERM TERM) == 1" "$(cat "$T/err")"
+	touch "$T/go"
+	wait $reader
+	stall
+	kill -TERM "$netto"
+	sleep 0.5
+	kill -0 "$netto"
+	check "a reader that stalls: the first signal leaves the report whole" "$? == 0" "$(cat "$T/err")"
+	touch "$T/go"
+	wait "$netto"
+	status=$?
+	wait $reader
+	check "a reader that stalls: then netto ends, with exit status 0" \
+		"$status == 0 && $(grep -c ,elapsed, "$T/csv") == $(grep -c 'hook/idle=' "$T/csv")" "$(tail -n 2 "$T/csv")"
+	conserved "a reader that stalls"
+}
+
 test_short_intervals() {
 	taskset -c 0 "$LOAD" burn 600 0 >/dev/null &
 	burner=$!
@@ -250,7 +267,7 @@ test_short_intervals() {
 	netto=$!
 	wait_for is_measuring
 	sleep 1
-	known_fault 19 "intervals shorter than their report: a signal ends netto" "$(ended_by TERM) == 1" "$(tail -n 3 "$T/err")"
+	check "intervals shorter than their report: a signal ends netto" "$(ended_by TERM) == 1" "$(tail -n 3 "$T/err")"
 	kill $burner
 	wait 2>/dev/null
 }
@@ -266,8 +283,25 @@ test_stopped() {
 	stop_netto
 	conserved "stopped and continued"
 	check "stopped and continued: one long interval" "$(awk -F, '$5 == "elapsed" && $6 > 1.9e9' "$T/csv" | wc -l) >= 1" "$(grep elapsed "$T/csv")"
-	known_fault 19 "stopped and continued: what was not kept is not made up for in a burst" \
+	check "stopped and continued: what was not kept is not made up for in a burst" \
 		"$(grep ,elapsed, "$T/csv" | sed '$d' | awk -F, '$6 < 0.29e9' | wc -l) == 0" "$(grep elapsed "$T/csv")"
+}
+
+# While it starts, which takes as long as nobody reads: opening a FIFO waits for that.
+test_signal_at_start() {
+	for signal in INT TERM HUP; do
+		rm -f "$T/fifo"
+		mkfifo "$T/fifo"
+		: >"$T/err"
+		"$NETTO" -o "$T/fifo" 5 >"$T/out" 2>"$T/err" &
+		netto=$!
+		wait_for grep -q 'SigCgt:.*4003$' "/proc/$netto/status"
+		kill -$signal "$netto"
+		ends "$netto" || kill -KILL "$netto"
+		wait "$netto"
+		check "SIG$signal while it starts: it ends, says so, and there is no report" \
+			"$? == 0 && $(wc -c <"$T/out") == 0 && $(grep -c '^netto: ended before anything was measured$' "$T/err") == 1" "$(cat "$T/err")"
+	done
 }
 
 # --- netto -- COMMAND: its status, its streams, its signals ---
@@ -324,7 +358,7 @@ test_command() {
 	NETTO_WITHOUT='bpf perf' "$NETTO" -- sh -c 'echo ran; exit 4' >"$T/out" 2>"$T/err"
 	check "-- COMMAND: where nothing can be measured, its status all the same" "$? == 4 && $(grep -c '^ran' "$T/out") == 1" \
 		"$(cat "$T/out" "$T/err")"
-	setpriv --reuid 65534 --clear-groups "$NETTO" -- echo ran >"$T/out" 2>"$T/err"
+	prlimit --nofile=12:12 "$NETTO" -- echo ran >"$T/out" 2>"$T/err"
 	check "-- COMMAND: it is not run by a netto that fails" "$? == 1 && $(wc -c <"$T/out") == 0" "$(cat "$T/out" "$T/err")"
 	"$NETTO" -F 0 -o "$T/text" -- grep -h -e CapEff -e SigBlk -e SigIgn /proc/self/status >"$T/out"
 	grep -h -e CapEff -e SigBlk -e SigIgn /proc/self/status >"$T/own"
@@ -344,9 +378,18 @@ exits() {
 # --- Output, messages, what is left behind ---
 
 test_output() {
-	for bad in "0" "-1" "1 x" "1 2 3" "--nope" "1e3" "-- " "5 -- true" "-c -f -- true" "-t x -- true"; do
+	for bad in "0" "-1" "1 x" "1 2 3" "1e3" "-- " "5 -- true" "-c -f -- true" "-t x -- true"; do
 		exits 2 '^netto: ' "bad usage ($bad): exit status 2, one line on stderr" $bad
 	done
+	while IFS=: read -r bad says; do
+		exits 2 "^netto: $says: --help says more$" "bad usage ($bad): $says" $bad
+	done <<-'END'
+		--nope:unknown option '--nope'
+		5 -F:option '-F' needs a value
+		--csv -xc:unknown option '-x'
+		--f:ambiguous option '--f'
+		--csv=1:option '--csv' takes no value
+	END
 	"$NETTO" 0.1 >/dev/full 2>"$T/err"
 	check "a full disk is exit status 1" "$? == 1 && $(grep -c '^netto: cannot write the report: No space' "$T/err") == 1" \
 		"$(cat "$T/err")"
@@ -358,8 +401,38 @@ test_output() {
 	exits 1 'No space' "-o: a full disk: exit status 1" -F 0 -o /dev/full 0.1
 	with_netto -c 0.1
 	check "stderr is empty when nothing is wrong" "$(wc -c <"$T/err") == 0" "$(cat "$T/err")"
-	setpriv --reuid 65534 --clear-groups "$NETTO" 1 >"$T/out" 2>"$T/err"
-	check "not root: exit status 1, with a cure" "$? == 1 && $(grep -c 'run it as root' "$T/err") == 1" "$(cat "$T/err")"
+	setpriv --reuid 65534 --clear-groups "$NETTO" -c 1 >"$T/csv" 2>"$T/err"
+	check "not root: exit status 3, with a cure, and what /proc counts" \
+		"$? == 3 && $(grep -c 'run it as root' "$T/err") == 1 && $(grep -c ',packet,all,processed,,,[0-9]' "$T/csv") == 1" "$(cat "$T/err")"
+	echo old >"$T/out"
+	"$NETTO" -F 0 -o "$T/out" 5 2>"$T/err" &
+	netto=$!
+	sleep 0.1
+	kill -KILL $netto
+	wait $netto 2>/dev/null
+	check "-o: a file keeps what it has until there is a report" "$(grep -c '^old$' "$T/out") == 1" "$(cat "$T/out")"
+	seq 100000 >"$T/out"
+	"$NETTO" -c -F 0 -o "$T/out" 0.1
+	check "-o: and then has nothing else" "$? == 0 && $(awk -F, 'NF != 13' "$T/out" | wc -l) == 0" "$(tail -n 2 "$T/out")"
+	(ulimit -f 1; "$NETTO" -c -o "$T/out" 0.1 2>"$T/err")
+	check "-o: too large a file is exit status 1" "$? == 1 && $(grep -c 'File too large' "$T/err") == 1" "$(cat "$T/err")"
+	"$NETTO" -c 0.1 >&- 2>"$T/err"
+	check "no stdout: exit status 1" "$? == 1 && $(grep -c 'cannot write the report' "$T/err") == 1" "$(cat "$T/err")"
+	"$NETTO" -c 0.1 >"$T/csv" <&- 2>&-
+	check "no stdin and no stderr: the report, and nothing else in it" "$? == 0 && $(awk -F, 'NF != 13' "$T/csv" | wc -l) == 0" "$(cat "$T/csv")"
+}
+
+# What the process or the machine has too little of is said as that, and netto does what it can.
+test_limits() {
+	prlimit --nofile=12:12 "$NETTO" 0.1 >"$T/out" 2>"$T/err"
+	check "12 files: exit status 1, and what to raise" "$? == 1 && $(grep -c 'RLIMIT_NOFILE' "$T/err") == 1 && $(wc -l <"$T/err") == 1" "$(cat "$T/err")"
+	prlimit --nofile=12: "$NETTO" -c 0.1 >"$T/csv" 2>"$T/err"
+	check "a soft limit of 12 files: it is raised" "$? == 0 && $(wc -l <"$T/err") == 0 && $(hooked rx_softirq tp_btf) == 1" "$(cat "$T/err")"
+	NETTO_WITHOUT="$NETTO_WITHOUT memory" with_netto -c 0.3
+	check "no memory for the table of stacks: a smaller one, and it is said" \
+		"$(grep -c 'no memory for the table of stacks: now for [1-9]' "$T/err") >= 1 && $(hooked rx_softirq tp_btf) == 1 && $(hooked samples perf_event) == 1" "$(cat "$T/err")"
+	unshare -Ur "$NETTO" 0.1 >"$T/out" 2>"$T/err"
+	check "in a user namespace: exit status 3, and that is why" "$? == 3 && $(grep -c 'in a user namespace' "$T/err") == 1" "$(cat "$T/err")"
 }
 
 # The time left, on a terminal alone, and not in a short run or with a command.
@@ -449,8 +522,8 @@ test_memory() {
 
 trap 'net_down; restore_sysctls' EXIT
 shift
-[ $# -gt 0 ] || set -- samples sample_limits folded without softirq_counts two_at_once intervals signals stalled_reader \
-	stopped command output progress energy nothing_stays memory
+[ $# -gt 0 ] || set -- samples sample_limits folded without softirq_counts two_at_once intervals signals signal_at_start \
+	stalled_reader short_intervals stopped command output limits progress energy nothing_stays memory
 for name; do
 	test_"$name"
 done

@@ -1760,11 +1760,12 @@ static int record(double seconds)
 	static struct session s;
 	static struct marks marks;
 	static struct profile p = { .symbols = &symbols, .rules = &rules };
-	sigset_t ends = block_signals();
 	uint64_t end_ns, next_ns, samples = 0, unknown = 0, lost = 0;
 	bool ended = false;
 	int status;
 
+	handle_signals();
+	phase = MEASURING;
 	opt.seconds = 5;
 	opt.count = 0;
 	opt.freq = 2999;
@@ -1777,7 +1778,7 @@ static int record(double seconds)
 	fputs("recording\n", stderr);
 	for (uint32_t window = 1; !status && !ended; window++) {
 		next_ns = now_ns(CLOCK_MONOTONIC) + opt.seconds * NSEC_PER_SEC;
-		ended = wait_until(&s, fmin(next_ns, end_ns), &ends, window) || next_ns >= end_ns;
+		ended = wait_until(&s, fmin(next_ns, end_ns), window) || next_ns >= end_ns;
 		s.skel->bss->window = ended ? 0 : window + 1;
 		free_symbols(&symbols);
 		memset(&rules, 0, sizeof(rules));
