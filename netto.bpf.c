@@ -102,6 +102,7 @@ enum {
 	POLLED_TRIES = 8,   /* places where one may be */
 	NO_DEVICE = 1,	    /* the key of the backlog, which has no device: no address */
 	MAX_TASKS = 4096,   /* processes whose operations are counted */
+	SAMPLE_BURST_NS = 1000000,
 };
 
 /*
@@ -124,8 +125,9 @@ const volatile enum {
 	PARK_NOWHERE, /* there are no hooks that set a slot of the task level */
 	PARK_STORAGE, /* in task storage */
 	PARK_HASH,
-} parking;		     /* of the slots of tasks that are off the CPU */
-const volatile __u8 tasks;   /* their operations are counted one by one */
+} parking;				/* of the slots of tasks that are off the CPU */
+const volatile __u64 addresses = ~0ull; /* the bits of an address */
+const volatile __u8 tasks;		/* their operations are counted one by one */
 const volatile __u8 scan;    /* a stack that cannot be unwound is searched for its caller */
 const volatile __u32 halves; /* of each CPU's table of stacks: 2, or 1 for a single interval */
 const volatile __u32 slots;  /* of a half; a power of two */
@@ -300,7 +302,11 @@ struct {
 	__u64 mark_ns[16];   /* at the last mark: ns[] with what was still open */
 	__u64 mark_longest[16];
 	__u64 mark_parts[PARTS];
-	__u64 spare[23];
+	__u64 sampled; /* when the last sample was taken */
+	__u64 owed;    /* time of samples beyond what they may take: see pay_sample() */
+	__u32 every,
+		skipped; /* one in so many samples is taken; those left out since the last one */
+	__u64 spare[20];
 	/* a kB, so that indexing is a shift, and CPUs share no cache line */
 } cpus[MAX_CPUS] __attribute__((aligned(64)));
 _Static_assert(sizeof(cpus[0]) == 1024, "a power of two");
@@ -315,6 +321,12 @@ __u64 preparing[MAX_CPUS];
 
 /* The interval for which samples are taken; 0: none are. Written by user space alone. */
 __u32 window;
+
+/* How often netto_sample ran while none were: only for user space. */
+__u32 unwanted;
+
+/* netto_sample may take one in so many nanoseconds of a CPU; 0: all. Written by user space. */
+__u32 sample_part;
 
 /*
  * The stacks of an interval on a CPU: half `window % halves` of the CPU's table. Slots hash the
@@ -457,6 +469,12 @@ static __always_inline __u64 clock(__u64 *above)
 	__u64 used = READ_ONCE(*above), now = bpf_ktime_get_ns();
 
 	return READ_ONCE(*above) == used ? now - used : netto_clock(above);
+}
+
+/* As tracepoints give it: 32-bit kernels extend the sign of what the helper returns. */
+static __always_inline __u64 current_task(void)
+{
+	return bpf_get_current_task() & addresses;
 }
 
 /*
@@ -611,11 +629,16 @@ static __noinline int netto_finish(cpu_t *c, __u64 old, __u64 word)
 /* Puts `event` into a slot of the task level, whatever is set there. */
 static __noinline int netto_change(cpu_t *c, __u32 slot, __u64 event)
 {
+	__u32 shift = slot * EVENT_BITS, base = READ_ONCE(c->base);
 	__u64 word = clock(&c->above) << SLOT_BITS, old = READ_ONCE(c->task);
-	__u32 shift = slot * EVENT_BITS;
 
-	if (!old || (old >> shift & 15) == event)
+	if (!old)
 		return 0;
+	if ((old >> shift & 15) == event) {
+		if (slot == SLOT_TASK && event != base)
+			add(&c->missed, 1); /* an entry: the task is in one already */
+		return 0;
+	}
 	if (slot == SLOT_TASK && !event) /* read before this CPU was started */
 		event = c->base;
 	if (slot == SLOT_TASK && event != c->base && (old & 15) != c->base)
@@ -913,10 +936,6 @@ static __always_inline void netto_enter_thread(__u64 event)
 	c->base = event;
 }
 
-static __always_inline void netto_leave_thread(__u64 event)
-{
-}
-
 #define PROGRAMS_OF_TRACEPOINT(program, name, call)                                                \
 	SEC("tp_btf/" name)                                                                        \
 	int BPF_PROG(program, unsigned int vec)                                                    \
@@ -1046,13 +1065,15 @@ int BPF_PROG(netto_poll, struct napi_struct *napi, int work, int budget)
 	return 0;
 }
 
-#define PROGRAMS_OF_FUNCTION(name, how, event, function)                                           \
+#define PROGRAM_OF_ENTRY(name, how, event, function)                                               \
 	SEC("fentry/" function)                                                                    \
 	int netto_##name(void *ctx)                                                                \
 	{                                                                                          \
 		netto_enter_##how(event);                                                          \
 		return 0;                                                                          \
-	}                                                                                          \
+	}
+#define PROGRAMS_OF_FUNCTION(name, how, event, function)                                           \
+	PROGRAM_OF_ENTRY(name, how, event, function)                                               \
 	SEC("fexit/" function)                                                                     \
 	int netto_##name##_x(void *ctx)                                                            \
 	{                                                                                          \
@@ -1061,8 +1082,9 @@ int BPF_PROG(netto_poll, struct napi_struct *napi, int work, int budget)
 	}
 FUNCTIONS(PROGRAMS_OF_FUNCTION)
 PROGRAMS_OF_FUNCTION(busyold, poll, EV_BUSY_POLL, "napi_busy_loop") /* it calls the other one */
-PROGRAMS_OF_FUNCTION(worker, thread, EV_IO_WORKER, "io_wq_worker")  /* from 5.19 on */
-PROGRAMS_OF_FUNCTION(wqe, thread, EV_IO_WORKER, "io_wqe_worker")
+/* It ends with its thread. */
+PROGRAM_OF_ENTRY(worker, thread, EV_IO_WORKER, "io_wq_worker") /* from 5.19 on */
+PROGRAM_OF_ENTRY(wqe, thread, EV_IO_WORKER, "io_wqe_worker")
 
 /* For kprobes one program serves all functions of an event, but for those that have their own. */
 #define PROGRAMS_OF_EVENT(name, how, event)                                                        \
@@ -1188,7 +1210,7 @@ static __always_inline void find_idle_task(cpu_t *c)
 
 	if (*idle || (__u32)bpf_get_current_pid_tgid())
 		return;
-	*idle = bpf_get_current_task();
+	*idle = current_task();
 	if ((c->task & SLOT_MASK) != EV_OTHER || unseen(c, *idle))
 		return;
 	c->task = (c->task & ~(__u64)SLOT_MASK) | EV_IDLE;
@@ -1309,7 +1331,7 @@ static __always_inline __u64 current_event(cpu_t *c)
 		return EV_HARDIRQ;
 	if (c->irq[SOFT].event)
 		return c->irq[SOFT].event;
-	if (unseen(c, bpf_get_current_task()))
+	if (unseen(c, current_task()))
 		return EV_NONE;
 	event = owner(c->task);
 	return event == EV_OTHER && !(__u32)bpf_get_current_pid_tgid() ? EV_IDLE : event;
@@ -1373,19 +1395,45 @@ static __always_inline __u32 scan_stack(struct bpf_perf_event_data *ctx, __u64 *
 #endif
 }
 
+/*
+ * A sample that began at `began` is done. What samples took beyond their part of the time is owed;
+ * where that is more than a burst, only half as many are taken from then on. Not by what one took:
+ * what is cheap to sample would be seen more often.
+ */
+static __always_inline void pay_sample(cpu_t *c, __u64 began)
+{
+	__u64 took, earned;
+
+	if (!sample_part)
+		return;
+	took = bpf_ktime_get_ns() - began;
+	earned = (began - c->sampled) / sample_part;
+	c->sampled = began;
+	c->owed = took + (c->owed > earned ? c->owed - earned : 0);
+	if (c->owed < SAMPLE_BURST_NS)
+		return;
+	c->owed = 0;
+	c->every = c->every ? 2 * c->every : 2;
+}
+
 SEC("perf_event")
 int netto_sample(struct bpf_perf_event_data *ctx)
 {
 	cpu_t *c = this_cpu();
 	__u32 now = READ_ONCE(window), key;
-	__u64 event = current_event(c), used, *stack;
+	__u64 began = bpf_ktime_get_ns(), event = current_event(c), used, *stack;
 	half_t *h;
 	long size;
 
+	if (!now)
+		unwanted++;
 	if (!now || event == EV_NONE)
 		return 0;
 	if (event == EV_IDLE && switches)
 		return 0; /* it is traced */
+	if (++c->skipped < c->every)
+		return 0;
+	c->skipped = 0;
 	key = bpf_get_smp_processor_id() * halves + (now & (halves - 1));
 	h = bpf_map_lookup_elem(&netto_stacks, &key);
 	if (!h)
@@ -1405,6 +1453,7 @@ int netto_sample(struct bpf_perf_event_data *ctx)
 		count_stack(h, stack, scan_stack(ctx, stack), event, now);
 	else
 		count_stack(h, stack, size / sizeof(__u64), event, now);
+	pay_sample(c, began);
 	return 0;
 }
 
@@ -1429,7 +1478,7 @@ SEC("raw_tp/task_rename")
 int netto_mark(void *ctx)
 {
 	cpu_t *c = this_cpu();
-	__u64 task = bpf_get_current_task();
+	__u64 task = current_task();
 	__u64 above = READ_ONCE(c->above), now = bpf_ktime_get_ns();
 	__u64 open = 0; /* spans that are not over: of the levels above the one looked at */
 

@@ -83,6 +83,7 @@ enum {
 #define CALIBRATION_NS 2000000
 #define COUNTERS_NS    60000000000 /* between looks: those that wrap do so after minutes at least */
 #define MAX_STACKS     1e9
+#define SAMPLED_PART   0.1 /* of a CPU that samples may take */
 #define MAX_TASKS      1e9
 #define SHORT_SECONDS  2.0 /* so long none needs to be told how much is left */
 
@@ -2123,6 +2124,7 @@ struct session {
 	struct bpf_link *free_link; /* only with the hash of tasks */
 	int empty_btf;		    /* a file for libbpf, where the kernel gives none; or -1 */
 	bool rt, storage;	    /* PREEMPT_RT; parked in task storage */
+	bool is_32_bit;		    /* the kernel */
 	bool by_rename;		    /* BPF_PROG_TEST_RUN cannot run on a chosen CPU */
 	char no_bpf[256];	    /* why there is no eBPF; empty: there is */
 	bool blind;		    /* and no samples either: nothing is measured */
@@ -2577,17 +2579,24 @@ static uint64_t sample_period(uint64_t period, int cpu)
 	return period + (period / 100 * (cpu * UINT32_C(2654435769)) >> 32);
 }
 
+/* By cycles, of which `cycles` are made in a second, or, with 0, by the timer. */
+static struct perf_event_attr sample_attr(uint64_t cycles)
+{
+	return (struct perf_event_attr) {
+		.type = cycles ? PERF_TYPE_HARDWARE : PERF_TYPE_SOFTWARE,
+		.size = sizeof(struct perf_event_attr),
+		.config = cycles ? PERF_COUNT_HW_CPU_CYCLES : PERF_COUNT_SW_CPU_CLOCK,
+	};
+}
+
 /*
  * Starts the perf event on all CPUs that are there: by cycles, of which a sample stands for a fixed
- * number (at a fixed frequency the kernel would take more of them from a CPU that is less busy),
- * or, with 0 for their rate, by the timer. Returns 0 or -errno.
+ * number (at a fixed frequency the kernel would take more of them from a CPU that is less busy), or
+ * by the timer. Returns 0 or -errno.
  */
 static int sample_all(struct sampler *s, struct bpf_program *program, uint64_t cycles)
 {
-	struct perf_event_attr attr = { .type = cycles ? PERF_TYPE_HARDWARE : PERF_TYPE_SOFTWARE,
-					.size = sizeof(attr),
-					.config = cycles ? PERF_COUNT_HW_CPU_CYCLES
-							 : PERF_COUNT_SW_CPU_CLOCK };
+	struct perf_event_attr attr = sample_attr(cycles);
 
 	if (without("perf"))
 		return -ENOSYS;
@@ -2643,6 +2652,77 @@ static void explain_no_events(struct sampler *s, int err)
 }
 
 /*
+ * What the interrupt of a sample takes of this CPU, ns, while none is wanted: a loop that looks at
+ * the clock has a gap for each, and this is the median of as many gaps, the largest ones. 0: not
+ * known, for want of samples.
+ */
+static uint64_t interrupt_cost(struct netto *skel, uint64_t cycles)
+{
+	enum { HZ = 5000, SAMPLES = 15 };
+	struct perf_event_attr attr = sample_attr(cycles);
+	const volatile __u32 *samples = skel ? &skel->bss->unwanted : NULL;
+	uint64_t gaps[SAMPLES] = {}, last, now, start;
+	struct bpf_link *link = NULL;
+	bool enough = false;
+	__u32 before;
+	int fd;
+
+	attr.sample_period = (cycles ? cycles : NSEC_PER_SEC) / HZ;
+	attr.disabled = skel != NULL;
+	fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	if (skel)
+		link = bpf_program__attach_perf_event(skel->progs.netto_sample, fd);
+	before = skel ? *samples : 0;
+	start = now = now_ns(CLOCK_MONOTONIC);
+	while (!enough && now - start < 10 * SAMPLES * NSEC_PER_SEC / HZ) {
+		last = now;
+		now = now_ns(CLOCK_MONOTONIC);
+		for (int i = 0; i < SAMPLES && now - last > gaps[i]; i++) { /* the least is first */
+			if (i)
+				gaps[i - 1] = gaps[i];
+			gaps[i] = now - last;
+		}
+		enough = skel ? *samples - before >= SAMPLES
+			      : now - start >= SAMPLES * NSEC_PER_SEC / HZ;
+	}
+	if (link)
+		bpf_link__destroy(link); /* which closes its perf event */
+	else
+		close(fd);
+	return enough ? gaps[SAMPLES / 2] : 0;
+}
+
+/*
+ * Samples take no more than a tenth of a CPU: their interrupts two thirds of that, by their rate,
+ * and netto_sample what is left of it, which it sees to itself. What else the machine does makes
+ * the interrupts look slower: so the fastest of three counts.
+ */
+static void limit_samples(struct sampler *s, struct netto *skel, uint64_t cycles)
+{
+	uint64_t cost_ns = UINT64_MAX;
+	double most = 0;
+
+	for (int i = 0; i < 3 && most < s->hz; i++) {
+		uint64_t ns = without("limit") ? 0 : interrupt_cost(skel, cycles);
+
+		cost_ns = ns < cost_ns ? ns : cost_ns;
+		most = cost_ns ? 2 * SAMPLED_PART / 3 * NSEC_PER_SEC / cost_ns : MAX_HZ;
+	}
+	if (most < s->hz) {
+		message("samples are taken at %.0f Hz, not %u: each interrupt takes %.1f us, and all may take no more than %.0f %% of a CPU",
+			fmax(most, 1), s->hz, cost_ns / 1e3, 100 * SAMPLED_PART);
+		s->hz = fmax(most, 1);
+	} else if (opt.verbose && cost_ns) {
+		message("the interrupt of a sample takes %.1f us", cost_ns / 1e3);
+	}
+	if (skel && cost_ns)
+		skel->bss->sample_part =
+			1 / (SAMPLED_PART - s->hz * (double)cost_ns / NSEC_PER_SEC);
+}
+
+/*
  * Maps the table and starts the samples: by cycles where all CPUs count them, which shows what runs
  * with interrupts off, else by the timer. skel: NULL without eBPF.
  */
@@ -2674,6 +2754,7 @@ static void start_samples(struct sampler *s, struct netto *skel)
 	}
 	s->clock = "cycles";
 	cycles = cycles_per_second();
+	limit_samples(s, skel, cycles < MAX_HZ ? 0 : cycles);
 	err = cycles < MAX_HZ ? -ENOENT : sample_all(s, program, cycles);
 	if (err) {
 		s->clock = "cpu-clock";
@@ -2897,6 +2978,8 @@ static int try_load(struct session *s, const struct probe *only)
 	if (functions < 0)
 		return functions;
 	s->skel->rodata->rt = s->rt;
+	if (s->is_32_bit)
+		s->skel->rodata->addresses = UINT32_MAX;
 	s->skel->rodata->switches = core != NO_HOOK;
 	s->skel->rodata->fields = core == TP_BTF;
 	s->skel->rodata->parking = storage ? PARK_STORAGE : parking ? PARK_HASH : PARK_NOWHERE;
@@ -3358,6 +3441,7 @@ static int start_probes(struct session *s)
 	}
 	uname(&uts);
 	s->rt = strstr(uts.version, "PREEMPT_RT");
+	s->is_32_bit = !strstr(uts.machine, "64"); /* x86_64, aarch64, riscv64, mips64 */
 	s->storage = !s->rt && !without("storage") &&
 		     libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, NULL) == 1;
 	plan_samples(&s->sampler);
@@ -6327,6 +6411,21 @@ static int parse_options(int argc, char **argv)
 	return status < 0 ? parse_arguments(argc - optind, argv + optind) : status;
 }
 
+/* Where samples would take too much of a CPU, each time that fewer of them are taken. */
+static void tell_skipped(const struct session *s)
+{
+	static unsigned told[MAX_CPUS];
+
+	for (int cpu = 0; s->sampler.hz && !s->no_bpf[0] && cpu < s->cpus; cpu++) {
+		unsigned every = s->skel->bss->cpus[cpu].every;
+
+		if (every > told[cpu])
+			message("on CPU %d one in %u samples is taken: all would take more than %.0f %% of it",
+				cpu, every, 100 * SAMPLED_PART);
+		told[cpu] = every;
+	}
+}
+
 /* Measures and reports interval after interval. Returns the exit status. */
 static int run_intervals(struct session *s)
 {
@@ -6389,6 +6488,7 @@ static int run_intervals(struct session *s)
 			status = EXIT_FAILED; /* what was traced is reported all the same */
 		share_out(&r);
 		count_missed(&r);
+		tell_skipped(s);
 		if (print_report(&r, i == 0))
 			return EXIT_FAILED;
 		ended |= phase == ENDING; /* meanwhile: then this was the last one */

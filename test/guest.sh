@@ -729,6 +729,16 @@ expect() {
 	fi
 }
 
+# However often samples are wanted: the machine goes on, and netto says how many it takes.
+group_limits() {
+	start_flood
+	with_netto -c -m sample -F 100000 1
+	stop_flood
+	check "samples at 100,000 Hz: fewer are taken, which is said" \
+		"$(grep -c 'samples are taken at .* not 100000' "$T/err") == 1 && $(run_row samples 8) > 0" "$(cat "$T/err")"
+	conserved "samples at 100,000 Hz"
+}
+
 # Neither eBPF nor perf events: what is missing, what /proc counts, and exit status 3.
 blind() { # COMMAND...
 	before=$(softnet)
@@ -745,9 +755,10 @@ blind() { # COMMAND...
 }
 
 group_refusals() {
-	expect 1 "run it as root, or with CAP_BPF and CAP_PERFMON" "no capabilities" load uncap all netto 0.1
+	load uncap all netto 0.1 >"$T/out" 2>"$T/err"
+	check "no capabilities: exit status 3, with a cure" "$? == 3 && $(grep -c "run it as root, or with CAP_BPF and CAP_PERFMON" "$T/err") == 1" "$(cat "$T/err")"
 	expect 3 "CONFIG_BPF_SYSCALL" "no bpf(), -m trace" load nobpf 38 netto -m trace 0.1
-	expect 0 "refuses eBPF: lockdown is " "bpf() is refused" load nobpf 1 netto 0.1
+	expect 0 "refuses eBPF: lockdown is " "bpf() is refused" load nobpf 1 netto -F 100 0.1
 	blind load nobpf 38 load noperf 38 netto -c -o "$T/csv" -- load sendto udp4 1009
 	echo 0-2047 >"$T/possible"
 	mount --bind "$T/possible" /sys/devices/system/cpu/possible
@@ -757,7 +768,7 @@ group_refusals() {
 
 # 5.10 counts locked memory by user.
 group_memlock() {
-	expect 0 "RLIMIT_MEMLOCK" "no memory to lock" load uncap 24 sh -c "ulimit -l 64; exec netto 0.1" # 24: CAP_SYS_RESOURCE
+	expect 0 "RLIMIT_MEMLOCK" "no memory to lock" load uncap 24 sh -c "ulimit -l 64; exec netto -F 100 0.1" # 24: CAP_SYS_RESOURCE
 }
 
 # More kprobes at once than the kernel has instances of.
@@ -798,7 +809,7 @@ shift
 [ $# = 0 ] || in_session='' alone=''
 for group in "$@"; do
 	case $group in
-	kprobes | memlock | hotplug_samples | overflow | fallbacks | refusals | returns) alone="$alone $group" ;;
+	kprobes | limits | memlock | hotplug_samples | overflow | fallbacks | refusals | returns) alone="$alone $group" ;;
 	*) in_session="$in_session $group" ;;
 	esac
 done
@@ -806,6 +817,10 @@ note() {
 	echo "note: $part: $* at $(cut -d ' ' -f 1 /proc/uptime) s"
 }
 
+if [ $# = 0 ]; then
+	note limits
+	group_limits
+fi
 if [ -n "$in_session" ]; then
 	note net
 	case $part in

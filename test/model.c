@@ -917,6 +917,12 @@ static void note_end(struct frame *f)
 	} else if (is_hard(f)) {
 		commit_hard(t, f);
 	} else if (f->action < ENTER_SOFT && f->seen_started) {
+		/* it was in such an operation already; that may be lost since */
+		if (f->action == ENTER && f->slot == SLOT_TASK && f->event != t->base &&
+		    f->old[SLOT_TASK] == f->event) {
+			t->missed++;
+			return;
+		}
 		memcpy(slots, t->slots, sizeof(slots));
 		f->commits = 1; /* to count no miss */
 		change_slots(t, f, slots);

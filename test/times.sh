@@ -500,7 +500,7 @@ awake() {
 
 samples_due() {
 	start_flood
-	NETTO_WITHOUT=cycles with_netto -c 2
+	NETTO_WITHOUT="cycles limit" with_netto -c 2
 	stop_flood
 	awk -F, -v n="$(run_row samples 8)" '$3 == "event" && $4 == "all" && $5 != "net" && $5 != "idle" { ns += $6 }
 		END { print n / (ns * 997e-9) }' "$T/csv"

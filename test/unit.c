@@ -628,6 +628,8 @@ static const struct result *made_up_result(bool operations)
 	b.recursion_misses = 5;
 	b.has_recursion_misses = operations;
 	if (operations) {
+		a.stolen_ns = 100000000;
+		b.stolen_ns = 700000000;
 		for (int i = PROCESSED; i < COUNTS; i++) {
 			a.counted[i] = b.counted[i] = true;
 			a.counts[0][i] = 4294967290; /* over 32 bits */
