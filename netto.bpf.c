@@ -103,6 +103,7 @@ enum {
 	NO_DEVICE = 1,	    /* the key of the backlog, which has no device: no address */
 	MAX_TASKS = 4096,   /* processes whose operations are counted */
 	SAMPLE_BURST_NS = 1000000,
+	SAMPLE_MOST_NS = 500000, /* if one takes longer, the hypervisor took the CPU away */
 };
 
 /*
@@ -1407,6 +1408,8 @@ static __always_inline void pay_sample(cpu_t *c, __u64 began)
 	if (!sample_part)
 		return;
 	took = bpf_ktime_get_ns() - began;
+	if (took > SAMPLE_MOST_NS)
+		took = SAMPLE_MOST_NS;
 	earned = (began - c->sampled) / sample_part;
 	c->sampled = began;
 	c->owed = took + (c->owed > earned ? c->owed - earned : 0);

@@ -2093,6 +2093,7 @@ struct sampler {
 	bool told[MAX_CPUS]; /* and that was said */
 	uint64_t period_ns;  /* after which the rings must be read; 0: there are none */
 	uint64_t started_ns; /* the first interval's start; samples before it count for nothing */
+	int64_t offset_ns;   /* of CLOCK_MONOTONIC in our time namespace, to that of the kernel */
 	int kallsyms;	     /* file descriptor, opened while it may be */
 	struct own_code own;
 };
@@ -2159,7 +2160,7 @@ static bool is_of_threads(const struct probe *p)
 /* Why a kind of hook cannot be had here for a probe, whichever it is of, or NULL. */
 static const char *lacking(const struct probe *p, int kind)
 {
-	if (without(kinds[kind].name))
+	if (without(kinds[kind].name) || without(p->target))
 		return "left out by NETTO_WITHOUT";
 	if (opt.mode == SAMPLE)
 		return "not wanted in sample mode";
@@ -2658,7 +2659,7 @@ static void explain_no_events(struct sampler *s, int err)
  */
 static uint64_t interrupt_cost(struct netto *skel, uint64_t cycles)
 {
-	enum { HZ = 5000, SAMPLES = 15 };
+	enum { HZ = 5000, SAMPLES = 15, LEAST_LOOKS = 30000 };
 	struct perf_event_attr attr = sample_attr(cycles);
 	const volatile __u32 *samples = skel ? &skel->bss->unwanted : NULL;
 	uint64_t gaps[SAMPLES] = {}, last, now, start;
@@ -2676,7 +2677,9 @@ static uint64_t interrupt_cost(struct netto *skel, uint64_t cycles)
 		link = bpf_program__attach_perf_event(skel->progs.netto_sample, fd);
 	before = skel ? *samples : 0;
 	start = now = now_ns(CLOCK_MONOTONIC);
-	while (!enough && now - start < 10 * SAMPLES * NSEC_PER_SEC / HZ) {
+	/* a virtual CPU may stand still for longer than that */
+	for (int n = 0;
+	     !enough && (n < LEAST_LOOKS || now - start < 10 * SAMPLES * NSEC_PER_SEC / HZ); n++) {
 		last = now;
 		now = now_ns(CLOCK_MONOTONIC);
 		for (int i = 0; i < SAMPLES && now - last > gaps[i]; i++) { /* the least is first */
@@ -2722,6 +2725,17 @@ static void limit_samples(struct sampler *s, struct netto *skel, uint64_t cycles
 			1 / (SAMPLED_PART - s->hz * (double)cost_ns / NSEC_PER_SEC);
 }
 
+/* What CLOCK_MONOTONIC is ahead of the kernel's in a time namespace, ns. */
+static int64_t clock_offset(void)
+{
+	char text[64];
+	long long seconds = 0, ns = 0;
+
+	read_small_file("/proc/self/timens_offsets", text, sizeof(text));
+	sscanf(text, "monotonic %lld %lld", &seconds, &ns);
+	return seconds * (int64_t)NSEC_PER_SEC + ns;
+}
+
 /*
  * Maps the table and starts the samples: by cycles where all CPUs count them, which shows what runs
  * with interrupts off, else by the timer. skel: NULL without eBPF.
@@ -2762,7 +2776,9 @@ static void start_samples(struct sampler *s, struct netto *skel)
 	}
 	if (err)
 		explain_no_events(s, err);
-	else if (!skel) /* when half of a ring may be full: of stacks that have all 127 frames */
+	else if (!skel)
+		s->offset_ns = clock_offset();
+	if (!err && !skel) /* when half of a ring may be full: of stacks that have all 127 frames */
 		s->period_ns = RING_BYTES / 2 * NSEC_PER_SEC / sizeof(struct record) / s->hz;
 }
 
@@ -2908,6 +2924,7 @@ static void read_ring(struct sampler *s, int cpu, uint32_t window, uint64_t end_
 		at += header->size;
 		if (record.header.type == PERF_RECORD_LOST) /* its id, then how many */
 			half_for(s, cpu, window)->full += record.count;
+		record.time_ns += s->offset_ns;
 		if (record.header.type != PERF_RECORD_SAMPLE || record.time_ns < s->started_ns)
 			continue;
 		if (record.time_ns < end_ns)
@@ -3248,9 +3265,9 @@ static int explain_load(int err, char *why, size_t size)
 		mode = strchr(modes, '[');
 		snprintf(
 			why, size,
-			"this kernel refuses eBPF: lockdown is %.*s, or a security module or a seccomp filter forbids it%s%s",
-			mode ? (int)strcspn(mode + 1, "]") : 7, mode ? mode + 1 : "unknown",
-			limit[0] ? "; or " : "", limit);
+			"this kernel refuses eBPF: %s%.*s%sa security module or a seccomp filter forbids it%s%s",
+			mode ? "lockdown is " : "", mode ? (int)strcspn(mode + 1, "]") : 0,
+			mode ? mode + 1 : "", mode ? ", or " : "", limit[0] ? "; or " : "", limit);
 		return EXIT_IMPOSSIBLE;
 	}
 	if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_RAW_TRACEPOINT, NULL) == 0) {
@@ -3271,11 +3288,30 @@ static bool is_sampled(const struct session *s, int event)
 	return s->sampler.hz && event == EV_NET_OTHER;
 }
 
+/* Whether a function exists that is not hooked, though its event is traced otherwise. */
+static bool is_left_out(const struct session *s, int i)
+{
+	const struct probe *p = &s->probes[i];
+
+	return p->function && !p->kind && !p->absent && is_traced(s, p->event) && !p->spare &&
+	       !(i + 1 < MAX_PROBES && p[1].spare) && !is_of_threads(p);
+}
+
+/* Whether samples have to tell a part of an event that is traced. */
+static bool is_completed(const struct session *s, int event)
+{
+	for (int i = 0; i < MAX_PROBES; i++)
+		if (s->probes[i].event == event && is_left_out(s, i) && is_sampled(s, event))
+			return true;
+	return false;
+}
+
 /* Whether an event that hooks could measure has to be told from samples. */
 static bool needs_samples(const struct session *s)
 {
 	for (int i = 0; i < MAX_PROBES; i++)
-		if (!is_traced(s, s->probes[i].event) && is_sampled(s, s->probes[i].event))
+		if ((is_left_out(s, i) || !is_traced(s, s->probes[i].event)) &&
+		    is_sampled(s, s->probes[i].event))
 			return true;
 	return false;
 }
@@ -3320,6 +3356,8 @@ static void explain_probes(const struct session *s)
 					p->why_not[kind]);
 		if (p->attached)
 			message("%s: %s %s", name, kinds[p->kind].name, p->target);
+		else if (is_left_out(s, i) && is_sampled(s, p->event))
+			message("%s: %s is told from samples", name, p->target);
 	}
 	message("devices: %s", s->devices.link	       ? "tp_btf napi_poll"
 			       : s->devices.why_not[0] ? s->devices.why_not
@@ -3347,15 +3385,14 @@ static bool is_all_traced(const struct session *s)
 		const char *why_not = p->why_not[p->function ? FENTRY : TP_BTF];
 		bool traced = is_traced(s, p->event);
 
-		if (p->kind || p->absent ||
-		    (traced && (p->spare || p[1].spare || is_of_threads(p))))
+		if (p->kind || p->absent || (traced && !is_left_out(s, i)))
 			continue;
 		if (opt.mode == TRACE) {
 			message("this kernel lets %s not be traced (%s: %s): -m auto and -m sample need not trace it",
 				name, p->target, why_not);
 			return false;
 		}
-		if (traced)
+		if (traced && !is_sampled(s, p->event))
 			message("%s: without %s, which this kernel lets not be traced: %s", name,
 				p->target, why_not);
 	}
@@ -3579,8 +3616,13 @@ static int run_mark(struct session *s, int cpu)
 	}
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		return errno == EINVAL ? -ENXIO : -errno;
+	if (sched_setaffinity(0, sizeof(set), &set)) {
+		bool online[MAX_CPUS] = {};
+
+		if (errno != EINVAL || read_cpus("online", online) < 0)
+			return -errno;
+		return online[cpu] ? -EACCES : -ENXIO;
+	}
 	prctl(PR_GET_NAME, name);
 	prctl(PR_SET_NAME, name);
 	return 0;
@@ -3609,7 +3651,8 @@ static bool is_lost(struct session *s, int cpu, bool online)
 
 static int mark_failed(int cpu, int err)
 {
-	message("cannot mark CPU %d: %s", cpu, strerror(-err));
+	message("cannot mark CPU %d: %s", cpu,
+		err == -EACCES ? "the cpuset of this process leaves it out" : strerror(-err));
 	return err;
 }
 
@@ -4558,7 +4601,7 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 		e->kind = p->kind;
 	}
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		if (is_traced(s, e))
+		if (is_traced(s, e) && !is_completed(s, e))
 			events[e].source = TRACED;
 		else if (is_sampled(s, e))
 			events[e].source = e == EV_IDLE && !core_kind(s) ? COUNTED : SAMPLED;

@@ -688,6 +688,21 @@ group_fallbacks() {
 	fallback "tp_btf storage test_run" raw_tp fentry
 }
 
+# A function that exists and is not hooked: samples tell it, and its event is not called traced.
+group_left_out() {
+	start_flood
+	for seconds in 1 2 4 8 16 32; do
+		NETTO_WITHOUT=inet_sendmsg with_netto -cv $seconds
+		[ "$(ns all send)" = 0 ] || break
+	done
+	stop_flood
+	check "inet_sendmsg cannot be hooked: send is told from samples, which is said" \
+		"$(ns all send) > 0 && $(grep -c 'event,all,send,.*,sampled,' "$T/csv") == 1 && $(grep -c 'event,all,recv,.*,traced,' "$T/csv") == 1 &&
+		 $(grep -c 'hook/send=fentry:inet6_sendmsg' "$T/csv") == 1 && $(grep -c 'send: inet_sendmsg is told from samples' "$T/err") == 1" \
+		"$(grep -e event,all -e hook/send "$T/csv"; grep send "$T/err")"
+	conserved "inet_sendmsg cannot be hooked"
+}
+
 # 20 tasks blocked at once, where there is room for 8: the rest is counted.
 group_overflow() {
 	export NETTO_WITHOUT="storage room"
@@ -798,7 +813,7 @@ if [ -n "${ALL-}" ] || [ "$kernel" = 6.12 ] || [ "$kernel" = 5.10 ]; then
 fi
 case $kernel,${ALL-} in
 *-arm64,*) in_session="counts families packets tasks" ;;
-*,1) in_session="$in_session two_at_once" EVERY=0 alone="kprobes overflow fallbacks refusals hotplug_samples returns" ;;
+*,1) in_session="$in_session two_at_once" EVERY=0 alone="kprobes overflow fallbacks refusals left_out hotplug_samples returns" ;;
 5.10,) alone="memlock" ;;
 6.1,) in_session="$in_session two_at_once" alone=kprobes ;;
 6.12,) alone="refusals" EVERY=0 ;;
@@ -809,7 +824,7 @@ shift
 [ $# = 0 ] || in_session='' alone=''
 for group in "$@"; do
 	case $group in
-	kprobes | limits | memlock | hotplug_samples | overflow | fallbacks | refusals | returns) alone="$alone $group" ;;
+	kprobes | left_out | limits | memlock | hotplug_samples | overflow | fallbacks | refusals | returns) alone="$alone $group" ;;
 	*) in_session="$in_session $group" ;;
 	esac
 done

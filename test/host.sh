@@ -431,6 +431,8 @@ test_limits() {
 	NETTO_WITHOUT="$NETTO_WITHOUT memory" with_netto -c 0.3
 	check "no memory for the table of stacks: a smaller one, and it is said" \
 		"$(grep -c 'no memory for the table of stacks: now for [1-9]' "$T/err") >= 1 && $(hooked rx_softirq tp_btf) == 1 && $(hooked samples perf_event) == 1" "$(cat "$T/err")"
+	NETTO_WITHOUT="$NETTO_WITHOUT bpf" unshare -T -f --monotonic 100000 "$NETTO" -c 1 >"$T/csv" 2>"$T/err"
+	check "in a time namespace, without eBPF: samples" "$? == 0 && $(run_row samples 8) > 0" "$(cat "$T/err")"
 	unshare -Ur "$NETTO" 0.1 >"$T/out" 2>"$T/err"
 	check "in a user namespace: exit status 3, and that is why" "$? == 3 && $(grep -c 'in a user namespace' "$T/err") == 1" "$(cat "$T/err")"
 }
