@@ -3922,22 +3922,31 @@ static void read_processes(const struct session *s, struct marks *m)
 	m->tasks_lost_ns = s->skel->bss->tasks_lost_ns;
 }
 
+/* For another mark; the memory of CPUs that cannot be is not touched. */
+static void clear_marks(struct marks *m, int cpus)
+{
+	polled_t *polled = m->polled;
+	struct process *processes = m->processes;
+
+	memset(m->cpu, 0, cpus * sizeof(m->cpu[0]));
+	memset(m->online, 0, cpus * sizeof(m->online[0]));
+	memset(m->counts, 0, cpus * sizeof(m->counts[0]));
+	memset(m->counted, 0, sizeof(*m) - offsetof(struct marks, counted));
+	m->polled = polled;
+	m->processes = processes;
+}
+
 /*
  * Begins a mark by what others count: before it, so that the CPUs are marked as soon as samples are
  * for the next interval. Returns 0 or -errno after a message.
  */
 static int read_counters(struct session *s, struct marks *m)
 {
-	polled_t *polled = m->polled;
-	struct process *processes = m->processes;
-
-	memset(m, 0, sizeof(*m));
-	m->polled = polled;
-	m->processes = processes;
+	clear_marks(m, s->cpus);
 	if (read_cpus("online", m->online) < 0)
 		return -ENOENT;
 	read_softnet(&s->softnet, m->online);
-	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
+	for (int cpu = 0; cpu < s->cpus; cpu++)
 		memcpy(&m->counts[cpu][PROCESSED], s->softnet.sums[cpu],
 		       sizeof(s->softnet.sums[cpu]));
 	for (int i = PROCESSED; i < COUNTS; i++)
@@ -4528,7 +4537,7 @@ struct event {
 
 /* From `a` to `b`, of what may step back: where a mark came between a program's clock and its
  * store. */
-static uint64_t sub_ns(uint64_t b, uint64_t a)
+static uint64_t subtract(uint64_t b, uint64_t a)
 {
 	return (int64_t)(b - a) < 0 ? 0 : b - a;
 }
@@ -4616,20 +4625,60 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 	}
 }
 
-/* into += t, or with sign -1 the opposite. */
-static void add_times(struct times *into, const struct times *t, int sign)
+/* into += t */
+static void add_times(struct times *into, const struct times *t)
 {
-	into->wall_ns += sign * t->wall_ns;
-	into->lost += sign * t->lost;
-	into->missed += sign * t->missed;
-	into->quiet_ns += sign * t->quiet_ns;
+	into->wall_ns += t->wall_ns;
+	into->lost += t->lost;
+	into->missed += t->missed;
+	into->quiet_ns += t->quiet_ns;
 	for (int i = 0; i < PARTS; i++)
-		into->parts_ns[i] += sign * t->parts_ns[i];
-	into->unseen_ns += sign * t->unseen_ns;
+		into->parts_ns[i] += t->parts_ns[i];
+	into->unseen_ns += t->unseen_ns;
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		into->ns[e] += sign * t->ns[e];
-		into->count[e] += sign * t->count[e];
+		into->ns[e] += t->ns[e];
+		into->count[e] += t->count[e];
 	}
+}
+
+/*
+ * Where a mark came between a program's clock and its store, the event that ended there was given
+ * what is that of the next one: nanoseconds, or the milliseconds for which a virtual CPU stood
+ * still. If it has less than nothing in the interval after that, the other one has it all, and so
+ * has the most; from there it is taken back, and the sum stays.
+ */
+static void settle_events(uint64_t ns[EV_MAX])
+{
+	int most = EV_OTHER;
+	int64_t owed = 0;
+
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		if ((int64_t)ns[e] > (int64_t)ns[most])
+			most = e;
+		if ((int64_t)ns[e] < 0) {
+			owed -= ns[e];
+			ns[e] = 0;
+		}
+	}
+	ns[most] = subtract(ns[most], owed);
+}
+
+/* *t: from mark `a` to mark `b`. */
+static void subtract_times(struct times *t, const struct times *b, const struct times *a)
+{
+	*t = *b;
+	t->wall_ns -= a->wall_ns;
+	t->lost = subtract(b->lost, a->lost);
+	t->missed = subtract(b->missed, a->missed);
+	t->quiet_ns = b->quiet_ns < a->quiet_ns ? UINT64_MAX : b->quiet_ns - a->quiet_ns;
+	for (int i = 0; i < PARTS; i++)
+		t->parts_ns[i] = subtract(b->parts_ns[i], a->parts_ns[i]);
+	t->unseen_ns = subtract(b->unseen_ns, a->unseen_ns);
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		t->ns[e] -= a->ns[e];
+		t->count[e] = subtract(b->count[e], a->count[e]);
+	}
+	settle_events(t->ns);
 }
 
 /* `net` of a CPU's times or counts. */
@@ -4752,9 +4801,9 @@ static void list_queues(const struct marks *b, const struct marks *a, struct res
 			q = &r->queues[r->queue_count++];
 			*q = (struct queue) { .id = p->id,
 					      .cpu = cpu,
-					      .ns = sub_ns(p->ns, before->ns),
-					      .polls = p->polls - before->polls,
-					      .packets = p->packets - before->packets };
+					      .ns = subtract(p->ns, before->ns),
+					      .polls = subtract(p->polls, before->polls),
+					      .packets = subtract(p->packets, before->packets) };
 			name_queue(&b->polled[cpu], i, network, q->name, sizeof(q->name));
 		}
 	}
@@ -4808,8 +4857,8 @@ static void list_processes(const struct marks *b, const struct marks *a, struct 
 	if (!r->has_tasks)
 		return;
 	r->process_count = 0;
-	r->tasks_lost = b->tasks_lost - a->tasks_lost;
-	r->tasks_lost_ns = b->tasks_lost_ns - a->tasks_lost_ns;
+	r->tasks_lost = subtract(b->tasks_lost, a->tasks_lost);
+	r->tasks_lost_ns = subtract(b->tasks_lost_ns, a->tasks_lost_ns);
 	free(r->processes);
 	r->processes = calloc(b->process_count + 1, sizeof(*r->processes));
 	for (size_t i = 0; r->processes && i < b->process_count; i++) {
@@ -4819,36 +4868,15 @@ static void list_processes(const struct marks *b, const struct marks *a, struct 
 
 		*p = b->processes[i];
 		for (int e = 0; e < EV_MAX; e++) {
-			p->did.ns[e] = sub_ns(p->did.ns[e], before ? before->did.ns[e] : 0);
-			p->did.count[e] -= before ? before->did.count[e] : 0;
+			p->did.ns[e] = subtract(p->did.ns[e], before ? before->did.ns[e] : 0);
+			p->did.count[e] =
+				subtract(p->did.count[e], before ? before->did.count[e] : 0);
 			changed |= p->did.ns[e] | p->did.count[e];
 		}
 		r->process_count += changed;
 	}
 	if (r->processes)
 		qsort(r->processes, r->process_count, sizeof(*r->processes), compare_process_times);
-}
-
-/*
- * Where a mark came between a program's clock and its store, the event that ended there was given
- * what is that of the next one: nanoseconds, or the milliseconds for which a virtual CPU stood
- * still. If it has less than nothing in the interval after that, the other one has it all, and so
- * has the most; from there it is taken back, and the sum stays.
- */
-static void settle_events(uint64_t ns[EV_MAX])
-{
-	int most = EV_OTHER;
-	int64_t owed = 0;
-
-	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		if ((int64_t)ns[e] > (int64_t)ns[most])
-			most = e;
-		if ((int64_t)ns[e] < 0) {
-			owed -= ns[e];
-			ns[e] = 0;
-		}
-	}
-	ns[most] = sub_ns(ns[most], owed);
 }
 
 /* The interval from mark `a` to mark `b`. */
@@ -4864,27 +4892,25 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 		struct times *t = &r->cpu[cpu];
 		int64_t residual;
 
-		memset(t, 0, sizeof(*t));
+		if (t->wall_ns)
+			memset(t, 0, sizeof(*t));
 		if (b->cpu[cpu].wall_ns <= a->cpu[cpu].wall_ns)
 			continue;
-		*t = b->cpu[cpu];
-		add_times(t, &a->cpu[cpu], -1);
+		subtract_times(t, &b->cpu[cpu], &a->cpu[cpu]);
 		plugged |= !a->online[cpu] || !b->online[cpu];
 		for (int i = 0; i < COUNTS; i++) {
-			r->counts[cpu][i] = b->counts[cpu][i] - a->counts[cpu][i];
-			if (i < PROCESSED) /* it wraps */
-				r->counts[cpu][i] = (uint32_t)r->counts[cpu][i];
+			uint64_t before = a->counts[cpu][i], now = b->counts[cpu][i];
+
+			r->counts[cpu][i] = i < PROCESSED ? (uint32_t)(now - before) /* it wraps */
+							  : subtract(now, before);
 			r->all_counts[i] += r->counts[cpu][i];
 		}
-		if ((int64_t)t->quiet_ns < 0) /* the kernel's figure may step back */
-			t->quiet_ns = UINT64_MAX;
-		settle_events(t->ns);
 		residual = t->wall_ns - sum_ns((const __u64 *)t->ns);
 		r->residual_ns += residual < 0 ? -residual : residual;
 		if (t->wall_ns + t->unseen_ns > r->elapsed_ns)
 			r->elapsed_ns = t->wall_ns + t->unseen_ns;
 		r->cpus++;
-		add_times(&r->all, t, 1);
+		add_times(&r->all, t);
 		merge_longest(r->all.longest_ns, (const __u64 *)t->longest_ns);
 	}
 	/* of a CPU that was not there at both ends packets are not known: so not of all either */
@@ -4897,13 +4923,13 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 	}
 	/* cards may come and go */
 	r->has_cards = a->cards && a->cards == b->cards && b->card_packets >= a->card_packets;
-	r->card_packets = r->has_cards ? b->card_packets - a->card_packets : 0;
+	r->card_packets = r->has_cards ? subtract(b->card_packets, a->card_packets) : 0;
 	r->energy_uj = b->energy_uj - a->energy_uj;
-	r->stolen_ns = sub_ns(b->stolen_ns, a->stolen_ns);
+	r->stolen_ns = subtract(b->stolen_ns, a->stolen_ns);
 	r->time = b->time;
-	r->user_ns = b->user_ns - a->user_ns;
-	r->kernel_ns = b->kernel_ns - a->kernel_ns;
-	r->recursion_misses = b->recursion_misses - a->recursion_misses;
+	r->user_ns = subtract(b->user_ns, a->user_ns);
+	r->kernel_ns = subtract(b->kernel_ns, a->kernel_ns);
+	r->recursion_misses = subtract(b->recursion_misses, a->recursion_misses);
 	r->has_recursion_misses = b->has_recursion_misses;
 	list_queues(b, a, r);
 	list_processes(b, a, r);
@@ -5191,7 +5217,7 @@ static struct estimate estimate_context(const struct result *r, const struct tim
 		if (part && i == context)
 			return (struct estimate) { .ns = *part };
 		samples -= part ? counts[i] : 0;
-		ns = sub_ns(ns, part ? *part : 0);
+		ns = subtract(ns, part ? *part : 0);
 	}
 	if (!samples && context == CONTEXT_UNKNOWN)
 		return (struct estimate) { .ns = ns, .high_ns = ns };

@@ -895,6 +895,41 @@ static void test_plugged(void)
 	SAME(r.all_counts[PROCESSED], 14);
 }
 
+/* Whatever steps back is nothing, and no huge number. */
+static void test_stepping_back(void)
+{
+	static struct marks a, b;
+	static struct result r;
+	struct times *before = &a.cpu[0];
+
+	b.cpu[0].wall_ns = b.cpu[0].ns[EV_IDLE] = 1000;
+	before->lost = before->missed = before->unseen_ns = before->quiet_ns = 7;
+	for (int i = 0; i < PARTS; i++)
+		before->parts_ns[i] = 7;
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		before->ns[e] = before->count[e] = e == EV_IDLE ? 0 : 7;
+		before->wall_ns += before->ns[e];
+	}
+	for (int i = PROCESSED; i < COUNTS; i++) {
+		a.counted[i] = b.counted[i] = a.online[0] = b.online[0] = true;
+		a.counts[0][i] = 7;
+	}
+	a.tasks_lost = a.tasks_lost_ns = a.stolen_ns = a.user_ns = a.kernel_ns = a.recursion_misses = 7;
+	r.has_tasks = true;
+	subtract_marks(&b, &a, &r);
+	SAME(r.cpu[0].quiet_ns, UINT64_MAX);
+	SAME(r.all.lost + r.all.missed + r.all.unseen_ns + r.residual_ns, 0);
+	SAME(r.tasks_lost + r.tasks_lost_ns + r.stolen_ns + r.user_ns + r.kernel_ns + r.recursion_misses, 0);
+	for (int i = 0; i < PARTS; i++)
+		SAME(r.all.parts_ns[i], 0);
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		SAME(r.all.count[e], 0);
+		SAME(r.all.ns[e], e == EV_IDLE ? 1000 - 7 * (EV_MAX - 2) : 0);
+	}
+	for (int i = PROCESSED; i < COUNTS; i++)
+		SAME(r.all_counts[i], 0);
+}
+
 /* What an event was given before a mark that came between a clock and its store: it is taken from the one that has it now. */
 static void test_settling(void)
 {
@@ -1808,6 +1843,7 @@ static const struct {
 } tests[] = { { TEST(parse_number) },  { TEST(parse_cpus) },  { TEST(parse_options) },
 	      { TEST(arithmetic) },    { TEST(net_other) },   { TEST(share_out) },
 	      { TEST(escape_name) },   { TEST(busiest) },     { TEST(plugged) },   { TEST(settling) },
+	      { TEST(stepping_back) },
 	      { TEST(energy) },	       { TEST(append) },      { TEST(list_cpus) },
 	      { TEST(find_parents) },  { TEST(estimate) },    { TEST(sample_period) },
 	      { TEST(count_missed) },  { TEST(size_table) },  { TEST(rings) },
