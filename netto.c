@@ -2063,12 +2063,14 @@ static const struct {
 struct probe {
 	struct bpf_program *entry, *exit; /* of this kind; NULL if there is none, or none wanted */
 	struct bpf_link *entry_link, *exit_link;
-	char target[40]; /* kernel function or tracepoint */
+	char target[64]; /* kernel function, with what a compiler added to its name; or tracepoint
+			  */
 	char module[16]; /* that it may be in; or empty */
 	int event;
 	bool spare;    /* as in netto.bpf.c */
 	bool function; /* each of these may be missing; the others are the core */
 	bool absent;   /* and this one is: it is not called */
+	bool exists;   /* by kallsyms, though it was taken for absent */
 	int kind;      /* the best that is not refused */
 	bool attached;
 	char why_not[KINDS][64];
@@ -2271,9 +2273,10 @@ static void set_absent(struct probe *p, const char *why)
  */
 static void look_for_function(struct probe *p, struct bpf_program *program)
 {
-	char path[40];
+	char path[40], word[80];
 
-	if (!bpf_program__set_attach_target(program, 0, p->target))
+	snprintf(word, sizeof(word), "%s@btf", p->target);
+	if (p->exists || (!without(word) && !bpf_program__set_attach_target(program, 0, p->target)))
 		return;
 	snprintf(path, sizeof(path), "/sys/module/%s", p->module);
 	if (!p->module[0])
@@ -3148,7 +3151,7 @@ static int attach_probes(struct session *s)
 			refuse_core(s, error_text(err));
 			return -EAGAIN;
 		}
-		if (err == -ENOENT && p->kind == KPROBE) {
+		if (err == -ENOENT && p->kind == KPROBE && !p->exists) {
 			set_absent(p, "not in this kernel, or its module is not loaded");
 			complete &= !p[1].spare; /* the last one is none of these */
 		} else if (err) {
@@ -3199,10 +3202,64 @@ static void detach_probes(struct session *s)
 	s->skel = NULL;
 }
 
+/* Else it does not matter which functions there are. */
+static bool is_function_hooked(const struct session *s)
+{
+	for (int i = 0; i < MAX_PROBES; i++)
+		if (s->probes[i].function && s->probes[i].attached)
+			return true;
+	return false;
+}
+
+/* Whether it is the function, or what a compiler has made of it. */
+static bool is_variant(const char *name, const char *function)
+{
+	static const char *const added[] = { ".llvm.", ".isra.", ".constprop." };
+	size_t length = strlen(function);
+
+	if (strncmp(name, function, length))
+		return false;
+	for (unsigned i = 0; i < ARRAY_SIZE(added); i++)
+		if (!strncmp(name + length, added[i], strlen(added[i])))
+			return true;
+	return !name[length];
+}
+
+/*
+ * A function that BTF or a kprobe does not find may be there all the same: pahole leaves some out,
+ * and compilers rename some. True if any is, which is then hooked by a kprobe if it can be.
+ */
+static bool find_functions(struct session *s)
+{
+	FILE *f = fopen("/proc/kallsyms", "re");
+	char line[256], name[64];
+	bool found = false;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%*s %*[tTwW] %63s", name) != 1)
+			continue;
+		for (int i = 0; i < MAX_PROBES; i++) {
+			struct probe *p = &s->probes[i];
+
+			if (!p->absent || !is_variant(name, p->target))
+				continue;
+			snprintf(p->target, sizeof(p->target), "%s", name);
+			snprintf(p->why_not[FENTRY], sizeof(p->why_not[FENTRY]), "not in BTF");
+			p->absent = false;
+			p->exists = found = true;
+			choose_kind(p, KPROBE);
+		}
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
 /* Loads and attaches the best that this kernel takes. Returns 0 or -errno. */
 static int load_probes(struct session *s)
 {
 	int err = list_probes(s);
+	bool looked = false;
 
 	if (err)
 		return err;
@@ -3216,6 +3273,10 @@ static int load_probes(struct session *s)
 			continue;
 		attach_devices(s);
 		err = attach_probes(s);
+		if (!err && !looked && is_function_hooked(s)) {
+			looked = true;
+			err = find_functions(s) ? -EAGAIN : 0;
+		}
 		if (err)
 			detach_probes(s);
 	} while (err == -EAGAIN);

@@ -701,6 +701,11 @@ group_left_out() {
 		 $(grep -c 'hook/send=fentry:inet6_sendmsg' "$T/csv") == 1 && $(grep -c 'send: inet_sendmsg is told from samples' "$T/err") == 1" \
 		"$(grep -e event,all -e hook/send "$T/csv"; grep send "$T/err")"
 	conserved "inet_sendmsg cannot be hooked"
+	NETTO_WITHOUT="inet_recvmsg@btf" begin_session -F 0 -t 100
+	measure sh -c "$LOAD recv udp4 101"
+	check "inet_recvmsg is not in BTF, but in kallsyms: it is traced by a kprobe" \
+		"$(count all recv) == 101 && $(grep -c 'hook/recv=.*kprobe:inet_recvmsg' "$T/csv") >= 1" "$(grep -e event,all -e hook/recv "$T/csv")"
+	end_session
 }
 
 # 20 tasks blocked at once, where there is room for 8: the rest is counted.

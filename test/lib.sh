@@ -5,7 +5,7 @@
 # kprobe (these kinds of hooks), btf, bpf, perf (no perf events), mmap (eBPF as it was before 5.5), storage (no task storage:
 # the hash), room (hashes for 8 tasks, and few stacks), test_run (no BPF_PROG_TEST_RUN: marks by renaming itself), cycles
 # (samples by cpu-clock), limit (of what samples take), memory (for a table of more than 64 stacks a CPU), scan (stacks that
-# cannot be unwound are not searched for a caller).
+# cannot be unwound are not searched for a caller); FUNCTION (it cannot be hooked), FUNCTION@btf (it is not in BTF).
 
 NETTO=${NETTO:-netto}
 LOAD=${LOAD:-load}
