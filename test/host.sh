@@ -449,6 +449,7 @@ test_progress() {
 		/^netto: [0-9]+ s left/ { if ($2 >= last && last || $2 > 3) bad++; last = $2; left++ }
 		/^ +$/ { cleared++ }
 		END { print (left > 0 && cleared >= left && !bad) }' "$T/shown")" "$(cat "$T/shown")"
+	check "none on a terminal that is too narrow for it" "$(on_terminal "stty cols 20; $NETTO -F 0 2.5 >/dev/null") == 0" "$(cat "$T/shown")"
 	check "none in a run of 1 s" "$(on_terminal "$NETTO -F 0 1 >/dev/null") == 0" "$(cat "$T/shown")"
 	check "none with a command" "$(on_terminal "$NETTO -F 0 -- sleep 2.5 >/dev/null") == 0" "$(cat "$T/shown")"
 	"$NETTO" -F 0 2.5 >"$T/out" 2>"$T/err"
