@@ -3818,9 +3818,11 @@ static void read_stat(struct marks *m)
 	int cpu;
 
 	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "cpu %*u %*u %*u %*u %*u %*u %*u %llu", &stolen) == 1)
+		if (line[3] == ' ' && /* all CPUs */
+		    sscanf(line, "cpu %*u %*u %*u %*u %*u %*u %*u %llu", &stolen) == 1)
 			m->stolen_ns = stolen * tick_ns;
-		else if (sscanf(line, "cpu%d %*u %*u %*u %llu %llu", &cpu, &idle, &wait) == 3 &&
+		else if (line[3] != ' ' &&
+			 sscanf(line, "cpu%d %*u %*u %*u %llu %llu", &cpu, &idle, &wait) == 3 &&
 			 cpu >= 0 && cpu < MAX_CPUS)
 			m->cpu[cpu].quiet_ns = (idle + wait) * tick_ns;
 	}

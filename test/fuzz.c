@@ -72,7 +72,7 @@ static ssize_t read_some(int fd, void *buffer, size_t size)
 static int netto_main(int argc, char **argv); /* static: dropped, with all that needs libbpf */
 
 #define main		       netto_main
-#define open(path, flags)      open_part(path)
+#define open(path, ...)	       open_part(path)
 #define fopen(path, mode)      fopen_part()
 #define read(fd, buffer, size) read_some(fd, buffer, size)
 #undef stderr
@@ -279,17 +279,19 @@ static void fuzz_softirqs(void)
 	memset(marks_again.counts, 0, sizeof(marks.counts));
 }
 
-static void fuzz_idle_times(void)
+static void fuzz_stat(void)
 {
 	const uint64_t tick_ns = NSEC_PER_SEC / sysconf(_SC_CLK_TCK);
 
-	read_idle_times(&marks);
-	put_input(printed, "cpu  0 0 0 0 0 0\n");
+	read_stat(&marks);
+	put_input(printed, "cpu  0 0 0 0 0 0 0 %" PRIu64 "\n", marks.stolen_ns / tick_ns);
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
 		if (marks.cpu[cpu].quiet_ns)
 			put_input(printed, "cpu%d 0 0 0 %" PRIu64 " 0 0\n", cpu,
 				  marks.cpu[cpu].quiet_ns / tick_ns);
-	read_idle_times(&marks_again);
+	read_stat(&marks_again);
+	EXPECT(marks.stolen_ns / tick_ns == marks_again.stolen_ns / tick_ns);
+	marks.stolen_ns = marks_again.stolen_ns = 0;
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
 		EXPECT(marks.cpu[cpu].quiet_ns / tick_ns ==
 		       marks_again.cpu[cpu].quiet_ns / tick_ns);
@@ -467,7 +469,7 @@ static const struct {
 	{ 'c', fuzz_cpus },	  { 'e', fuzz_energy },	 { 'k', fuzz_stacks },
 	{ 'n', fuzz_names },	  { 'o', fuzz_options }, { 'p', fuzz_plan },
 	{ 'q', fuzz_softirqs },	  { 'r', fuzz_ring },	 { 's', fuzz_softnet },
-	{ 't', fuzz_idle_times }, { 'w', fuzz_words },
+	{ 't', fuzz_stat }, { 'w', fuzz_words },
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -154,6 +154,20 @@ test_softirq_counts() {
 	net_down
 }
 
+stat_ns() { # idle and stolen time of all CPUs
+	awk '/^cpu / { printf "%.0f %.0f\n", ($5 + $6) * 1e7, $9 * 1e7 }' /proc/stat
+}
+
+# In ticks of 10 ms, of which each CPU has a part that is not over.
+test_stat() {
+	slack=$((20000000 * $(getconf _NPROCESSORS_ONLN)))
+	COUNTER=stat_ns MODE=sample measure sleep 1
+	check "sample mode: idle is what /proc/stat has ($(counted 1) to $(counted_most 1) ns)" \
+		"$(ns all idle) >= $(counted 1) - $slack && $(ns all idle) <= $(counted_most 1) + $slack" "$(ns all idle)"
+	check "steal is what /proc/stat has ($(counted 2) to $(counted_most 2) ns)" \
+		"$(run_row steal 6) >= $(counted 2) && $(run_row steal 6) <= $(counted_most 2)" "$(run_row steal 6)"
+}
+
 test_two_at_once() {
 	"$NETTO" -c 2 >"$T/csv1" 2>"$T/err1" &
 	one=$!
@@ -525,7 +539,7 @@ test_memory() {
 
 trap 'net_down; restore_sysctls' EXIT
 shift
-[ $# -gt 0 ] || set -- samples sample_limits folded without softirq_counts two_at_once intervals signals signal_at_start \
+[ $# -gt 0 ] || set -- samples sample_limits folded without softirq_counts stat two_at_once intervals signals signal_at_start \
 	stalled_reader short_intervals stopped command output limits progress energy nothing_stays memory
 for name; do
 	test_"$name"
