@@ -102,8 +102,11 @@ enum {
 	POLLED_TRIES = 8,   /* places where one may be */
 	NO_DEVICE = 1,	    /* the key of the backlog, which has no device: no address */
 	MAX_TASKS = 4096,   /* processes whose operations are counted */
+	/* netto_sample: one in so many nanoseconds of a CPU, and so many more when it is due; what
+	   counts of a sample at most: if it took longer, a hypervisor may have had the CPU */
+	SAMPLE_PART = 20,
 	SAMPLE_BURST_NS = 1000000,
-	SAMPLE_MOST_NS = 500000, /* if one takes longer, the hypervisor took the CPU away */
+	SAMPLE_MOST_NS = 100000,
 };
 
 /*
@@ -323,11 +326,13 @@ __u64 preparing[MAX_CPUS];
 /* The interval for which samples are taken; 0: none are. Written by user space alone. */
 __u32 window;
 
-/* How often netto_sample ran while none were: only for user space. */
-__u32 unwanted;
+/* One in so many samples is taken, on all CPUs; 0: each. */
+__u32 every;
 
-/* netto_sample may take one in so many nanoseconds of a CPU; 0: all. Written by user space. */
-__u32 sample_part;
+/* The shortest time, ns, that netto_sample took for a stack of a few frames, and how many it had.
+ */
+__u64 sample_ns;
+__u32 samples;
 
 /*
  * The stacks of an interval on a CPU: half `window % halves` of the CPU's table. Slots hash the
@@ -1398,25 +1403,29 @@ static __always_inline __u32 scan_stack(struct bpf_perf_event_data *ctx, __u64 *
 
 /*
  * A sample that began at `began` is done. What samples took beyond their part of the time is owed;
- * where that is more than a burst, only half as many are taken from then on. Not by what one took:
- * what is cheap to sample would be seen more often.
+ * where that is more than a burst, only half as many are taken from then on, on all CPUs, since
+ * each sample counts the same. (To leave out some after one that took long would show what is cheap
+ * to sample more often than it is.)
  */
-static __always_inline void pay_sample(cpu_t *c, __u64 began)
+static __always_inline void pay_sample(cpu_t *c, __u64 began, long size)
 {
-	__u64 took, earned;
+	__u64 took = bpf_ktime_get_ns() - began, earned = (began - c->sampled) / SAMPLE_PART;
 
-	if (!sample_part)
-		return;
-	took = bpf_ktime_get_ns() - began;
+	if (size >= 4 * (long)sizeof(__u64)) {
+		if (!samples || took < sample_ns)
+			sample_ns = took;
+		samples++;
+	}
 	if (took > SAMPLE_MOST_NS)
 		took = SAMPLE_MOST_NS;
-	earned = (began - c->sampled) / sample_part;
 	c->sampled = began;
 	c->owed = took + (c->owed > earned ? c->owed - earned : 0);
 	if (c->owed < SAMPLE_BURST_NS)
 		return;
 	c->owed = 0;
-	c->every = c->every ? 2 * c->every : 2;
+	if (c->every == every) /* no other CPU has seen to it since */
+		every = every ? 2 * every : 2;
+	c->every = every;
 }
 
 SEC("perf_event")
@@ -1428,13 +1437,11 @@ int netto_sample(struct bpf_perf_event_data *ctx)
 	half_t *h;
 	long size;
 
-	if (!now)
-		unwanted++;
 	if (!now || event == EV_NONE)
 		return 0;
 	if (event == EV_IDLE && switches)
 		return 0; /* it is traced */
-	if (++c->skipped < c->every)
+	if (++c->skipped < every)
 		return 0;
 	c->skipped = 0;
 	key = bpf_get_smp_processor_id() * halves + (now & (halves - 1));
@@ -1456,7 +1463,7 @@ int netto_sample(struct bpf_perf_event_data *ctx)
 		count_stack(h, stack, scan_stack(ctx, stack), event, now);
 	else
 		count_stack(h, stack, size / sizeof(__u64), event, now);
-	pay_sample(c, began);
+	pay_sample(c, began, size);
 	return 0;
 }
 

@@ -69,10 +69,11 @@ enum {
 	MAX_PROBES = ARRAY_SIZE(((struct netto__rodata *)0)->probes),
 	MAX_DEPTH = ARRAY_SIZE(((struct netto__bss *)0)->stack_layout) - 1,
 	POLLED_ROOM = ARRAY_SIZE(((polled_t *)0)->places),
-	NOTED_STEAL = 2,  /* percent of all CPUs */
-	MAX_DEVICES = 10, /* printed in text, and of each so many queues */
-	MAX_HZ = 100000,  /* the kernel's timer takes no more */
-	MIN_FILES = 64,	  /* descriptors, with which one program can be tried */
+	NOTED_STEAL = 2,    /* percent of all CPUs */
+	MAX_DEVICES = 10,   /* printed in text, and of each so many queues */
+	MAX_HZ = 100000,    /* the kernel's timer takes no more */
+	MAX_RING_HZ = 2000, /* without eBPF */
+	MIN_FILES = 64,	    /* descriptors, with which one program can be tried */
 	MARK_TRIES = 100, /* a mark is spoilt only if it meets a program between two instructions */
 	/* of a CPU's samples, without eBPF; with a page before it, as much as
 	   kernel.perf_event_mlock_kb lets each CPU have by default */
@@ -83,7 +84,6 @@ enum {
 #define CALIBRATION_NS 2000000
 #define COUNTERS_NS    60000000000 /* between looks: those that wrap do so after minutes at least */
 #define MAX_STACKS     1e9
-#define SAMPLED_PART   0.1 /* of a CPU that samples may take */
 #define MAX_TASKS      1e9
 #define SHORT_SECONDS  2.0 /* so long none needs to be told how much is left */
 
@@ -2656,76 +2656,53 @@ static void explain_no_events(struct sampler *s, int err)
 }
 
 /*
- * What the interrupt of a sample takes of this CPU, ns, while none is wanted: a loop that looks at
- * the clock has a gap for each, and this is the median of as many gaps, the largest ones. 0: not
- * known, for want of samples.
+ * What a sample takes here, ns: the fastest of some that this process takes of itself while it
+ * reads a file, which no other process or interrupt makes slower. 0: not known.
  */
-static uint64_t interrupt_cost(struct netto *skel, uint64_t cycles)
+static uint64_t sample_cost(struct netto *skel, uint64_t cycles)
 {
-	enum { HZ = 5000, SAMPLES = 15, LEAST_LOOKS = 30000 };
+	enum { HZ = 5000, SAMPLES = 16, LOOKS = 10000 };
 	struct perf_event_attr attr = sample_attr(cycles);
-	const volatile __u32 *samples = skel ? &skel->bss->unwanted : NULL;
-	uint64_t gaps[SAMPLES] = {}, last, now, start;
-	struct bpf_link *link = NULL;
-	bool enough = false;
-	__u32 before;
+	const volatile __u32 *samples = &skel->bss->samples;
+	struct bpf_link *link;
+	char text[16];
 	int fd;
 
 	attr.sample_period = (cycles ? cycles : NSEC_PER_SEC) / HZ;
-	attr.disabled = skel != NULL;
+	attr.disabled = 1;
 	fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
 	if (fd < 0)
 		return 0;
-	if (skel)
-		link = bpf_program__attach_perf_event(skel->progs.netto_sample, fd);
-	before = skel ? *samples : 0;
-	start = now = now_ns(CLOCK_MONOTONIC);
-	/* a virtual CPU may stand still for longer than that */
-	for (int n = 0;
-	     !enough && (n < LEAST_LOOKS || now - start < 10 * SAMPLES * NSEC_PER_SEC / HZ); n++) {
-		last = now;
-		now = now_ns(CLOCK_MONOTONIC);
-		for (int i = 0; i < SAMPLES && now - last > gaps[i]; i++) { /* the least is first */
-			if (i)
-				gaps[i - 1] = gaps[i];
-			gaps[i] = now - last;
-		}
-		enough = skel ? *samples - before >= SAMPLES
-			      : now - start >= SAMPLES * NSEC_PER_SEC / HZ;
-	}
-	if (link)
-		bpf_link__destroy(link); /* which closes its perf event */
-	else
+	skel->bss->window = UINT32_MAX; /* of no interval */
+	link = bpf_program__attach_perf_event(skel->progs.netto_sample, fd);
+	for (int i = 0; link && i < LOOKS && *samples < SAMPLES; i++)
+		read_small_file("/proc/self/stat", text, sizeof(text));
+	skel->bss->window = 0;
+	if (!link)
 		close(fd);
-	return enough ? gaps[SAMPLES / 2] : 0;
+	bpf_link__destroy(link);
+	return skel->bss->samples ? skel->bss->sample_ns : 0;
 }
 
 /*
- * Samples take no more than a tenth of a CPU: their interrupts two thirds of that, by their rate,
- * and netto_sample what is left of it, which it sees to itself. What else the machine does makes
- * the interrupts look slower: so the fastest of three counts.
+ * Samples take no more than a tenth of a CPU: netto_sample sees to a half of that; its interrupt
+ * takes less than it does for the short stack of sample_cost(). Without eBPF that is not known, and
+ * they are few enough for a slow CPU.
  */
 static void limit_samples(struct sampler *s, struct netto *skel, uint64_t cycles)
 {
-	uint64_t cost_ns = UINT64_MAX;
-	double most = 0;
+	uint64_t cost_ns = skel && !without("limit") ? sample_cost(skel, cycles) : 0;
+	double most = cost_ns			 ? 0.05 * NSEC_PER_SEC / cost_ns
+		      : skel || without("limit") ? MAX_HZ
+						 : MAX_RING_HZ;
 
-	for (int i = 0; i < 3 && most < s->hz; i++) {
-		uint64_t ns = without("limit") ? 0 : interrupt_cost(skel, cycles);
-
-		cost_ns = ns < cost_ns ? ns : cost_ns;
-		most = cost_ns ? 2 * SAMPLED_PART / 3 * NSEC_PER_SEC / cost_ns : MAX_HZ;
-	}
-	if (most < s->hz) {
-		message("samples are taken at %.0f Hz, not %u: each interrupt takes %.1f us, and all may take no more than %.0f %% of a CPU",
-			fmax(most, 1), s->hz, cost_ns / 1e3, 100 * SAMPLED_PART);
-		s->hz = fmax(most, 1);
-	} else if (opt.verbose && cost_ns) {
-		message("the interrupt of a sample takes %.1f us", cost_ns / 1e3);
-	}
-	if (skel && cost_ns)
-		skel->bss->sample_part =
-			1 / (SAMPLED_PART - s->hz * (double)cost_ns / NSEC_PER_SEC);
+	if (opt.verbose && cost_ns)
+		message("a sample of a short stack takes %.1f us", cost_ns / 1e3);
+	if (most >= s->hz)
+		return;
+	message("samples are taken at %.0f Hz, not %u: more could take over 10 %% of a CPU", most,
+		s->hz);
+	s->hz = fmax(most, 1);
 }
 
 /* What CLOCK_MONOTONIC is ahead of the kernel's in a time namespace, ns. */
@@ -6546,16 +6523,12 @@ static int parse_options(int argc, char **argv)
 /* Where samples would take too much of a CPU, each time that fewer of them are taken. */
 static void tell_skipped(const struct session *s)
 {
-	static unsigned told[MAX_CPUS];
+	static unsigned told;
+	unsigned every = s->no_bpf[0] ? 0 : s->skel->bss->every;
 
-	for (int cpu = 0; s->sampler.hz && !s->no_bpf[0] && cpu < s->cpus; cpu++) {
-		unsigned every = s->skel->bss->cpus[cpu].every;
-
-		if (every > told[cpu])
-			message("on CPU %d one in %u samples is taken: all would take more than %.0f %% of it",
-				cpu, every, 100 * SAMPLED_PART);
-		told[cpu] = every;
-	}
+	if (every > told)
+		message("one in %u samples is taken: all would take over 10 %% of a CPU", every);
+	told = every;
 }
 
 /* Measures and reports interval after interval. Returns the exit status. */

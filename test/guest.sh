@@ -778,7 +778,7 @@ group_refusals() {
 	load uncap all netto 0.1 >"$T/out" 2>"$T/err"
 	check "no capabilities: exit status 3, with a cure" "$? == 3 && $(grep -c "run it as root, or with CAP_BPF and CAP_PERFMON" "$T/err") == 1" "$(cat "$T/err")"
 	expect 3 "CONFIG_BPF_SYSCALL" "no bpf(), -m trace" load nobpf 38 netto -m trace 0.1
-	expect 0 "refuses eBPF: lockdown is " "bpf() is refused" load nobpf 1 netto -F 100 0.1
+	expect 0 "refuses eBPF: " "bpf() is refused" load nobpf 1 netto -F 100 0.1
 	blind load nobpf 38 load noperf 38 netto -c -o "$T/csv" -- load sendto udp4 1009
 	echo 0-2047 >"$T/possible"
 	mount --bind "$T/possible" /sys/devices/system/cpu/possible
