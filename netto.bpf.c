@@ -299,18 +299,20 @@ struct {
 	__u64 mark_wall;     /* at the last mark: time since start, without unseen */
 	__u64 mark_unseen;   /* at the last mark: unseen with what was still open */
 	__u64 missed;	     /* operations that were still open when their task began another */
-	__u64 ns[16];	     /* exclusive time */
-	__u64 count[16];     /* entries; of idle and of whole threads: switches to them */
-	__u64 longest[16];   /* of softirqs and top halves: longest stretch since the last mark */
-	__u64 parts[PARTS];  /* of ns[EV_RX_SOFTIRQ]; the first one is not kept */
-	__u64 mark_ns[16];   /* at the last mark: ns[] with what was still open */
+	__u64 missed_ns;     /* what these were charged at most: all that their tasks ran since */
+	__u64 operated;	 /* ns that the task on this CPU ran in its operation before it came back */
+	__u64 ns[16];	 /* exclusive time */
+	__u64 count[16]; /* entries; of idle and of whole threads: switches to them */
+	__u64 longest[16];  /* of softirqs and top halves: longest stretch since the last mark */
+	__u64 parts[PARTS]; /* of ns[EV_RX_SOFTIRQ]; the first one is not kept */
+	__u64 mark_ns[16];  /* at the last mark: ns[] with what was still open */
 	__u64 mark_longest[16];
 	__u64 mark_parts[PARTS];
 	__u64 sampled; /* when the last sample was taken */
 	__u64 owed;    /* time of samples beyond what they may take: see pay_sample() */
 	__u32 every,
 		skipped; /* one in so many samples is taken; those left out since the last one */
-	__u64 spare[20];
+	__u64 spare[18];
 	/* a kB, so that indexing is a shift, and CPUs share no cache line */
 } cpus[MAX_CPUS] __attribute__((aligned(64)));
 _Static_assert(sizeof(cpus[0]) == 1024, "a power of two");
@@ -417,12 +419,15 @@ struct {
 	__uint(max_entries, 1);
 } netto_stacks SEC(".maps");
 
-/* Slots of tasks that are off the CPU in an operation; written and read by sched_switch alone. */
+/*
+ * Slots of tasks that are off the CPU in an operation, and how long they ran in it, in units of
+ * 1024 ns << 32; written and read by sched_switch alone.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, __u32);
+	__type(value, __u64);
 } netto_storage SEC(".maps");
 
 /*
@@ -434,7 +439,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_SAVED);
 	__type(key, __u64);
-	__type(value, __u32);
+	__type(value, __u64);
 } netto_saved SEC(".maps");
 
 /* As one base register: clang would add up an address for each field. */
@@ -632,6 +637,19 @@ static __noinline int netto_finish(cpu_t *c, __u64 old, __u64 word)
 	return 0;
 }
 
+/* How long the current task has run in its operation at most, in units of 1024 ns, rounded up. */
+static __always_inline __u64 operated(cpu_t *c, __u64 word)
+{
+	return ((c->operated + span(c->resumed, word)) >> 10) + 1;
+}
+
+/* An operation began while another one was still open. */
+static __always_inline void miss_return(cpu_t *c, __u64 word)
+{
+	add(&c->missed, 1);
+	add(&c->missed_ns, operated(c, word) << 10);
+}
+
 /* Puts `event` into a slot of the task level, whatever is set there. */
 static __noinline int netto_change(cpu_t *c, __u32 slot, __u64 event)
 {
@@ -641,14 +659,14 @@ static __noinline int netto_change(cpu_t *c, __u32 slot, __u64 event)
 	if (!old)
 		return 0;
 	if ((old >> shift & 15) == event) {
-		if (slot == SLOT_TASK && event != base)
-			add(&c->missed, 1); /* an entry: the task is in one already */
+		if (slot == SLOT_TASK && event != base) /* an entry: the task is in one already */
+			miss_return(c, word);
 		return 0;
 	}
 	if (slot == SLOT_TASK && !event) /* read before this CPU was started */
 		event = c->base;
 	if (slot == SLOT_TASK && event != c->base && (old & 15) != c->base)
-		add(&c->missed, 1);
+		miss_return(c, word);
 	word |= (old & SLOT_MASK & ~(15ull << shift)) | event << shift;
 	WRITE_ONCE(c->task, word);
 	return netto_finish(c, old, word);
@@ -1115,10 +1133,10 @@ PROGRAMS_OF_EVENT(tcp_work, poll, EV_TCP_WORK)
 PROGRAMS_OF_EVENT(net_worker, poll, EV_NET_WORKER)
 
 /* With 0: nothing is parked any longer. Returns 0, or another number if there is no room. */
-static __always_inline int park(struct task_struct *task, __u32 slots)
+static __always_inline int park(struct task_struct *task, __u64 slots)
 {
 	if (parking == PARK_STORAGE) {
-		__u32 *saved = bpf_task_storage_get(&netto_storage, task, 0, 0);
+		__u64 *saved = bpf_task_storage_get(&netto_storage, task, 0, 0);
 
 		if (!saved)
 			return -1;
@@ -1139,7 +1157,7 @@ static __always_inline int park(struct task_struct *task, __u32 slots)
  */
 static __noinline __u32 netto_unpark(cpu_t *c, struct task_struct *task)
 {
-	__u32 *saved, slots;
+	__u64 *saved, slots;
 
 	if (parking == PARK_STORAGE) {
 		saved = bpf_task_storage_get(&netto_storage, task, 0, 0);
@@ -1163,6 +1181,7 @@ static __noinline __u32 netto_unpark(cpu_t *c, struct task_struct *task)
 	}
 	if (slots & OVERTAKEN)
 		c->flags |= OVERTAKEN;
+	c->operated = slots >> 32 << 10;
 	return slots & SLOT_MASK;
 }
 
@@ -1194,7 +1213,7 @@ static __noinline int netto_leave(cpu_t *c, struct task_struct *prev, __u64 now)
 	if (!parking)
 		return 0;
 	if (is_operation(c, slots) || flags & OVERTAKEN)
-		c->lost += park(prev, slots | (flags & OVERTAKEN)) != 0;
+		c->lost += park(prev, slots | (flags & OVERTAKEN) | operated(c, word) << 32) != 0;
 	else if (flags & MISSED)
 		park(prev, 0);
 	return 0;
@@ -1262,6 +1281,7 @@ static __always_inline void switch_task(cpu_t *c, struct task_struct *prev,
 	else
 		c->ns[event_index(slots)] += span(old, word);
 	c->ready = 0;
+	c->operated = 0;
 	slots = 0;
 	base = EV_OTHER;
 	if (fields ? next->pid == 0 : (__u64)next == *idle_task()) {

@@ -3563,6 +3563,7 @@ struct times {
 	uint64_t count[EV_MAX];
 	uint64_t lost;	    /* operations that could not be parked */
 	uint64_t missed;    /* ends of operations */
+	uint64_t missed_ns; /* what these operations were charged at most */
 	uint64_t unseen_ns; /* not in wall_ns: what it did is not known */
 	/* idle time as the kernel accounts for it; only in sample mode; UINT64_MAX: not known */
 	uint64_t quiet_ns;
@@ -3759,6 +3760,7 @@ static int mark_cpu(struct session *s, int cpu, struct times *t)
 		t->parts_ns[i] = parts[i];
 	t->lost = c->lost;
 	t->missed = c->missed;
+	t->missed_ns = c->missed_ns;
 	t->unseen_ns = err ? c->unseen : c->mark_unseen;
 	return 0;
 }
@@ -4671,6 +4673,7 @@ static void add_times(struct times *into, const struct times *t)
 	into->wall_ns += t->wall_ns;
 	into->lost += t->lost;
 	into->missed += t->missed;
+	into->missed_ns += t->missed_ns;
 	into->quiet_ns += t->quiet_ns;
 	for (int i = 0; i < PARTS; i++)
 		into->parts_ns[i] += t->parts_ns[i];
@@ -4710,6 +4713,7 @@ static void subtract_times(struct times *t, const struct times *b, const struct 
 	t->wall_ns -= a->wall_ns;
 	t->lost = subtract(b->lost, a->lost);
 	t->missed = subtract(b->missed, a->missed);
+	t->missed_ns = subtract(b->missed_ns, a->missed_ns);
 	t->quiet_ns = b->quiet_ns < a->quiet_ns ? UINT64_MAX : b->quiet_ns - a->quiet_ns;
 	for (int i = 0; i < PARTS; i++)
 		t->parts_ns[i] = subtract(b->parts_ns[i], a->parts_ns[i]);
@@ -5774,6 +5778,8 @@ static void print_table(FILE *f, const struct result *r)
 		" ns; lost: %.3f s unseen, %" PRIu64 " operations, %" PRIu64 " returns",
 		r->user_ns / 1e9, r->kernel_ns / 1e9, r->residual_ns, r->all.unseen_ns / 1e9,
 		r->all.lost, r->all.missed);
+	if (r->all.missed)
+		fprintf(f, " (of %.3f s at most)", r->all.missed_ns / 1e9);
 	if (r->profile.hz)
 		fprintf(f, ", %" PRIu64 " samples (", r->profile.lost);
 	if (r->profile.hz && r->profile.has_missed)
@@ -6207,7 +6213,8 @@ static void print_csv(FILE *f, const struct result *r)
 		  !r->blind },
 		{ "unseen", &r->all.unseen_ns, -1, NULL, !r->blind },
 		{ "operations_lost", NULL, -1, &r->all.lost, !r->blind },
-		{ "returns_missed", NULL, -1, &r->all.missed, !r->blind },
+		{ "returns_missed", &r->all.missed_ns, percent(r->all.missed_ns, r->all.wall_ns),
+		  &r->all.missed, !r->blind },
 		{ "samples", NULL, -1, &p->samples, p->hz },
 		{ "samples_lost", NULL, -1, &p->lost, p->hz },
 		{ "samples_missed", NULL, -1, &p->missed, p->hz && p->has_missed },

@@ -216,7 +216,7 @@ struct person {
 	int cpu;
 	struct frame *top;
 	char *script;
-	__u32 storage;
+	__u64 storage;
 	bool has_storage;
 	int parked[3]; /* the oracle's */
 	bool is_parked, missed;
@@ -312,6 +312,8 @@ static char *place_name(void *address)
 		FIELD(longest),
 		FIELD(parts),
 		FIELD(missed),
+		FIELD(missed_ns),
+		FIELD(operated),
 	};
 	unsigned long offset = (char *)address - (char *)&cpus[cpu];
 	static char name[64];
@@ -965,7 +967,7 @@ static void point(void)
 
 static struct {
 	__u64 key;
-	__u32 value;
+	__u64 value;
 	bool used;
 } saved[ENTRIES];
 
@@ -1160,7 +1162,7 @@ static long bpf_map_update_elem(void *map, const void *key, const void *value, _
 	}
 	saved[i].used = true;
 	saved[i].key = *(__u64 *)key;
-	saved[i].value = *(__u32 *)value;
+	saved[i].value = *(__u64 *)value;
 	return 0;
 }
 

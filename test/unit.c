@@ -622,6 +622,8 @@ static const struct result *made_up_result(bool operations)
 		b.cpu[cpu].count[e] = times[i].count;
 	}
 	b.cpu[0].lost = 3;
+	b.cpu[0].missed = operations ? 2 : 0;
+	b.cpu[0].missed_ns = operations ? 7000000 : 0;
 	b.cpu[1].unseen_ns = 2500000000;
 	b.user_ns = 1000000;
 	b.kernel_ns = 2345678;
@@ -903,7 +905,7 @@ static void test_stepping_back(void)
 	struct times *before = &a.cpu[0];
 
 	b.cpu[0].wall_ns = b.cpu[0].ns[EV_IDLE] = 1000;
-	before->lost = before->missed = before->unseen_ns = before->quiet_ns = 7;
+	before->lost = before->missed = before->missed_ns = before->unseen_ns = before->quiet_ns = 7;
 	for (int i = 0; i < PARTS; i++)
 		before->parts_ns[i] = 7;
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
@@ -918,7 +920,7 @@ static void test_stepping_back(void)
 	r.has_tasks = true;
 	subtract_marks(&b, &a, &r);
 	SAME(r.cpu[0].quiet_ns, UINT64_MAX);
-	SAME(r.all.lost + r.all.missed + r.all.unseen_ns + r.residual_ns, 0);
+	SAME(r.all.lost + r.all.missed + r.all.missed_ns + r.all.unseen_ns + r.residual_ns, 0);
 	SAME(r.tasks_lost + r.tasks_lost_ns + r.stolen_ns + r.user_ns + r.kernel_ns + r.recursion_misses, 0);
 	for (int i = 0; i < PARTS; i++)
 		SAME(r.all.parts_ns[i], 0);
