@@ -331,10 +331,10 @@ __u32 window;
 /* One in so many samples is taken, on all CPUs; 0: each. */
 __u32 every;
 
-/* The shortest time, ns, that netto_sample took for a stack of a few frames, and how many it had.
+/* For sample_cost() in netto.c: how many were taken, and the shortest time, ns, for a few frames.
  */
-__u64 sample_ns;
 __u32 samples;
+__u64 sample_ns;
 
 /*
  * The stacks of an interval on a CPU: half `window % halves` of the CPU's table. Slots hash the
@@ -1431,11 +1431,9 @@ static __always_inline void pay_sample(cpu_t *c, __u64 began, long size)
 {
 	__u64 took = bpf_ktime_get_ns() - began, earned = (began - c->sampled) / SAMPLE_PART;
 
-	if (size >= 4 * (long)sizeof(__u64)) {
-		if (!samples || took < sample_ns)
-			sample_ns = took;
-		samples++;
-	}
+	samples++;
+	if (size >= 4 * (long)sizeof(__u64) && (!sample_ns || took < sample_ns))
+		sample_ns = took;
 	if (took > SAMPLE_MOST_NS)
 		took = SAMPLE_MOST_NS;
 	c->sampled = began;
