@@ -51,9 +51,10 @@
  * the mark (it starts a CPU that did not count yet). It may see a program between its store and its
  * addition, and be interrupted itself on netto's own CPU: user space sees a residual that was not
  * there at the mark before, and marks again. It may come between a program's clock and its store:
- * then these nanoseconds are charged to the old owner in one interval, and to the new one in the
- * next. It takes `longest` over by a load and a store: a softirq or top half that ends between the
- * two, on netto's own CPU, is not in it.
+ * then these nanoseconds (or the milliseconds for which a virtual CPU stands still there) are
+ * charged to the old owner in one interval, and to the new one in the next. It takes `longest` over
+ * by a load and a store: a softirq or top half that ends between the two, on netto's own CPU, is
+ * not in it.
  *
  * Cost. What runs for each packet is kept to one reading of the clock and some 30 instructions;
  * what is rare is in functions of its own, which are not inlined (test/bench counts).

@@ -150,10 +150,12 @@ static void own_cpu_time(uint64_t *user_ns, uint64_t *kernel_ns)
 	*kernel_ns = usage.ru_stime.tv_sec * NSEC_PER_SEC + usage.ru_stime.tv_usec * 1000;
 }
 
-/* What strerror() says, and of the kernel's own number too. */
+/* What strerror() says, of the kernel's own number too, and what helps where there is one cure. */
 static const char *error_text(int err)
 {
-	return err == -ENOTSUPP ? "Not supported by this kernel" : strerror(-err);
+	return err == -ENOTSUPP ? "Not supported by this kernel"
+	       : err == -EMFILE ? "Too many open files: raise RLIMIT_NOFILE (ulimit -n)"
+				: strerror(-err);
 }
 
 /* This process, or the machine, is at a limit: what was asked for is not refused as such. */
@@ -221,8 +223,7 @@ static int parse_cpus(const char *list, bool *cpus)
 	return last;
 }
 
-/* The first `size` - 1 bytes of a file. Returns 0, or -errno if it cannot be read: then it is
- * empty. */
+/* The first `size` - 1 bytes of a file. Returns 0, or -errno: then `text` is empty. */
 static int read_small_file(const char *path, char *text, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -2063,8 +2064,7 @@ static const struct {
 struct probe {
 	struct bpf_program *entry, *exit; /* of this kind; NULL if there is none, or none wanted */
 	struct bpf_link *entry_link, *exit_link;
-	char target[64]; /* kernel function, with what a compiler added to its name; or tracepoint
-			  */
+	char target[64]; /* kernel function, by the name that kallsyms has; or tracepoint */
 	char module[16]; /* that it may be in; or empty */
 	int event;
 	bool spare;    /* as in netto.bpf.c */
@@ -2389,13 +2389,15 @@ static void refuse_samples(struct sampler *s, const char *format, ...)
 	s->hz = 0;
 }
 
+enum { FRAMES = 32 }; /* of a stack for which there is to be room */
+
 /*
  * Room for the stacks of an interval, in case that each sample has another one of 32 frames; but at
  * most 1 MB a CPU at 1,000 Hz (4 MB at any frequency), and a sixteenth of the machine's memory.
  */
 static void size_table(struct sampler *s, double seconds)
 {
-	enum { FRAMES = 32, STACK_BYTES = 2 * sizeof(((half_t *)0)->slots[0]) + 8 * FRAMES };
+	enum { STACK_BYTES = 2 * sizeof(((half_t *)0)->slots[0]) + 8 * FRAMES };
 	double limit = s->hz <= 1000 ? 1 << 20 : s->hz < 3900 ? 1048.576 * s->hz : 3.9 * (1 << 20);
 	double memory = (double)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 16 / s->cpus;
 	double stacks = s->hz * seconds + 2;
@@ -2422,13 +2424,13 @@ static bool shrink_table(struct sampler *s)
 {
 	if (!s->hz)
 		return false;
-	s->most_stacks = s->words / 32 / 2;
+	s->most_stacks = s->words / FRAMES / 2;
 	if (s->most_stacks < 16)
 		refuse_samples(s, "no memory for the table of stacks");
 	else
 		size_table(s, opt.seconds);
-	message("there is no memory for the table of stacks: now for %u stacks of 32 frames a CPU",
-		s->hz ? s->most_stacks : 0);
+	message("there is no memory for the table of stacks: now for %u stacks of %d frames a CPU",
+		s->hz ? s->most_stacks : 0, FRAMES);
 	return true;
 }
 
@@ -2651,8 +2653,7 @@ static void explain_no_events(struct sampler *s, int err)
 			s,
 			"no memory may be locked for perf events: raise kernel.perf_event_mlock_kb, or have CAP_IPC_LOCK");
 	else
-		refuse_samples(s, "cannot open perf events: %s%s", strerror(-err),
-			       err == -EMFILE ? ": raise RLIMIT_NOFILE (ulimit -n)" : "");
+		refuse_samples(s, "cannot open perf events: %s", error_text(err));
 }
 
 /*
@@ -2777,10 +2778,11 @@ static void start_samples(struct sampler *s, struct netto *skel)
 	}
 	if (err)
 		explain_no_events(s, err);
-	else if (!skel)
-		s->offset_ns = clock_offset();
-	if (!err && !skel) /* when half of a ring may be full: of stacks that have all 127 frames */
-		s->period_ns = RING_BYTES / 2 * NSEC_PER_SEC / sizeof(struct record) / s->hz;
+	if (err || skel)
+		return;
+	s->offset_ns = clock_offset();
+	/* when half of a ring may be full: of stacks that have all 127 frames */
+	s->period_ns = RING_BYTES / 2 * NSEC_PER_SEC / sizeof(struct record) / s->hz;
 }
 
 /* Code of others may lie right behind that of this program, and be gone when kallsyms is read. */
@@ -3132,7 +3134,6 @@ static int attach_probes(struct session *s)
 			return -EAGAIN;
 		}
 	}
-
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
 		int err = 0;
@@ -3296,8 +3297,8 @@ static int explain_load(int err, char *why, size_t size)
 		return EXIT_IMPOSSIBLE;
 	}
 	if (is_exhausted(err)) {
-		snprintf(why, size, "cannot load and attach the eBPF programs: %s%s",
-			 strerror(-err), err == -EMFILE ? ": raise RLIMIT_NOFILE (ulimit -n)" : "");
+		snprintf(why, size, "cannot load and attach the eBPF programs: %s",
+			 error_text(err));
 		return EXIT_FAILED;
 	}
 	getrlimit(RLIMIT_MEMLOCK, &memlock);
@@ -3586,7 +3587,7 @@ struct times {
 	uint64_t missed;    /* ends of operations */
 	uint64_t missed_ns; /* what these operations were charged at most */
 	uint64_t unseen_ns; /* not in wall_ns: what it did is not known */
-	/* idle time as the kernel accounts for it; only in sample mode; UINT64_MAX: not known */
+	/* idle time as the kernel accounts for it, for sample mode; UINT64_MAX: not known */
 	uint64_t quiet_ns;
 	/* of events that samples tell, or take something from, and of net: 95 % intervals */
 	uint64_t low_ns[EV_MAX], high_ns[EV_MAX], net_low_ns, net_high_ns;
@@ -4138,12 +4139,14 @@ static sigset_t handled, awake; /* signals; and the mask with which they are wai
 static void handle_signal(int number, siginfo_t *info, void *context)
 {
 	static const char early[] = "netto: ended before anything was measured\n";
+	int saved = errno;
 
 	(void)context;
 	if (number == SIGCHLD)
 		return;
 	if (command.pid && phase != STARTING && (info->si_code != SI_KERNEL || number == SIGHUP))
 		kill(command.pid, number);
+	errno = saved;
 	if (number != SIGINT && number != SIGTERM && number != SIGHUP)
 		return;
 	if (phase == STARTING && write(STDERR_FILENO, early, sizeof(early) - 1))
@@ -4598,8 +4601,10 @@ struct event {
 	char why[256];	 /* "not KIND: REASON", of what is better; of the first of its hooks */
 };
 
-/* From `a` to `b`, of what may step back: where a mark came between a program's clock and its
- * store. */
+/*
+ * From `a` to `b`. What should only grow may step back: where a mark came between a program's clock
+ * and its store, or where the kernel's own figure does.
+ */
 static uint64_t subtract(uint64_t b, uint64_t a)
 {
 	return (int64_t)(b - a) < 0 ? 0 : b - a;
@@ -5761,6 +5766,7 @@ static void print_tasks(FILE *f, const struct result *r)
 /* Percent of each CPU's time, the row of all CPUs first. */
 static void print_table(FILE *f, const struct result *r)
 {
+	const double stolen = percent(r->stolen_ns, r->all.wall_ns);
 	char name[12];
 
 	print_title(f, r);
@@ -5790,10 +5796,10 @@ static void print_table(FILE *f, const struct result *r)
 	print_tasks(f, r);
 	print_stages(f, r);
 	print_stacks(f, r);
-	if (percent(r->stolen_ns, r->all.wall_ns) >= NOTED_STEAL)
+	if (stolen >= NOTED_STEAL)
 		fprintf(f,
 			"\nsteal: %.2f %% of all CPUs was other virtual machines': it is in what it interrupted\n",
-			percent(r->stolen_ns, r->all.wall_ns));
+			stolen);
 	fprintf(f,
 		"\nnetto itself: %.3f s user, %.3f s kernel; residual %" PRIu64
 		" ns; lost: %.3f s unseen, %" PRIu64 " operations, %" PRIu64 " returns",
@@ -6629,9 +6635,7 @@ static int run_intervals(struct session *s)
 	return s->blind && !status ? EXIT_IMPOSSIBLE : status;
 }
 
-/*
- * Where the report goes. A file keeps what it has until there is one. False after a message.
- */
+/* Where the report goes. A file keeps what it has until there is one. False after a message. */
 static bool open_report(void)
 {
 	static char buffer[1 << 16]; /* musl has 1 kB, and a write for each */

@@ -307,7 +307,7 @@ test_signal_at_start() {
 		rm -f "$T/fifo"
 		mkfifo "$T/fifo"
 		: >"$T/err"
-		"$NETTO" -o "$T/fifo" 5 >"$T/out" 2>"$T/err" &
+		env --default-signal=INT,TERM,HUP "$NETTO" -o "$T/fifo" 5 >"$T/out" 2>"$T/err" &
 		netto=$!
 		wait_for grep -q 'SigCgt:.*4003$' "/proc/$netto/status"
 		kill -$signal "$netto"
@@ -419,9 +419,7 @@ test_output() {
 	check "not root: exit status 3, with a cure, and what /proc counts" \
 		"$? == 3 && $(grep -c 'run it as root' "$T/err") == 1 && $(grep -c ',packet,all,processed,,,[0-9]' "$T/csv") == 1" "$(cat "$T/err")"
 	echo old >"$T/out"
-	"$NETTO" -F 0 -o "$T/out" 5 2>"$T/err" &
-	netto=$!
-	sleep 0.1
+	start_netto -F 0 -o "$T/out" 600
 	kill -KILL $netto
 	wait $netto 2>/dev/null
 	check "-o: a file keeps what it has until there is a report" "$(grep -c '^old$' "$T/out") == 1" "$(cat "$T/out")"

@@ -44,15 +44,6 @@ check() { # WHAT EXPRESSION [SEEN]
 	fi
 }
 
-# A check of something that is not mended yet. When it is, this fails, and becomes a check.
-known_fault() { # ISSUE WHAT EXPRESSION [SEEN]
-	if holds "$3"; then
-		fail "$2" "it holds now: make it a check"
-	else
-		skip "$2" "a known fault, issue $1: $3 does not hold${4:+; $4}"
-	fi
-}
-
 # What the function prints last; its failures are results.
 attempt() { # FUNCTION [ARGUMENT]...
 	"$@" >"$T/attempt" || fail "$what" "$* did not run: $(tail -n 3 "$T/attempt")" >&2
