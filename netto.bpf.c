@@ -69,11 +69,12 @@
  * no atomics.
  *
  * Details. At the end of each poll netto_poll gives the time of its event since the poll before to
- * the NAPI instance that was polled: sums in an array that user space maps, written on that CPU
- * alone (on PREEMPT_RT, where polls are preempted by others, added to atomically). If tasks are
- * wanted, what is charged to an operation of a task is charged to its process too, and to whom it
- * interrupts what NET_RX took, in a hash that user space reads and, of processes that are gone,
- * empties. Both are of the same spans as the events.
+ * the NAPI instance that was polled (softirqs in which no other one is polled as a whole): sums in
+ * an array that user space maps, written on that CPU alone (on PREEMPT_RT, where polls are
+ * preempted by others, added to atomically). If tasks are wanted, what is charged to an operation
+ * of a task is charged to its process too, and to whom it interrupts what NET_RX took, in a hash
+ * that user space reads and, of processes that are gone, empties. Both are of the same spans as the
+ * events.
  *
  * Blind spots. An operation that began before netto attached is not seen until the next one of that
  * task. When another tracer attaches to the same functions, the kernel skips the exit programs of
@@ -101,6 +102,7 @@ enum {
 	SLOT_TRIES = 32,    /* places where a stack may have its slot */
 	POLLED_PLACES = 64, /* NAPI instances of a CPU; a power of two */
 	POLLED_TRIES = 8,   /* places where one may be */
+	MIXED = 64,	    /* softirqs with a clock for each poll, after two instances in one */
 	NO_DEVICE = 1,	    /* the key of the backlog, which has no device: no address */
 	MAX_TASKS = 4096,   /* processes whose operations are counted */
 	/* netto_sample: one in so many nanoseconds of a CPU, and so many more when it is due; what
@@ -184,8 +186,8 @@ const volatile struct {
 };
 
 /*
- * The kernel functions that are measured, from 5.10 to 7.x: X(program, how, event, function); how:
- * netto_enter_HOW() and netto_leave_HOW(). One of a module has its name before it.
+ * The kernel functions that are measured, from 5.10 to 7.x: X(program, how, event, function). One
+ * of a module has its name before it.
  */
 #define FUNCTIONS(X)                                                                               \
 	/* the socket operations of the network families, at the level that every way into them */ \
@@ -202,9 +204,9 @@ const volatile struct {
 	X(recvpkt, operation, EV_RECV, "af_packet:packet_recvmsg")                                 \
 	X(recvxsk, operation, EV_RECV, "xsk_recvmsg") /* from 5.11 */                              \
 	X(read, read, EV_RECV, "tcp_read_sock")	      /* NVMe, io_uring's zero copy */             \
-	X(connect, operation, EV_CONN, "inet_stream_connect")                                      \
+	X(connect, waiting, EV_CONN, "inet_stream_connect")                                        \
+	X(accept, waiting, EV_CONN, "inet_accept")                                                 \
 	X(conndgr, operation, EV_CONN, "inet_dgram_connect")                                       \
-	X(accept, operation, EV_CONN, "inet_accept")                                               \
 	X(shutdwn, operation, EV_CONN, "inet_shutdown")                                            \
 	X(close, operation, EV_CONN, "inet_release")                                               \
 	X(bind4, operation, EV_CONN, "inet_bind")                                                  \
@@ -243,7 +245,7 @@ const volatile struct {
 	X(nfqs, poll, EV_NET_WORKER, "nfnetlink_queue:nfqnl_recv_verdict_batch")                   \
 	X(busy, poll, EV_BUSY_POLL, "__napi_busy_loop") /* from 6.9 */
 
-#define PROBE_OF_FUNCTION(name, how, event, function) { "netto_" #name, event, 0 },
+#define PROBE_OF_FUNCTION(name, how, event, function) { "netto_" #name, event, 0, HOW_##how },
 
 /*
  * What measures each event; its kind and target are the section name of the program, and the
@@ -253,23 +255,36 @@ const volatile struct {
 	char program[15];
 	__u8 event;
 	__u8 spare; /* only where the one before it in the table is not to be had */
+	/* a function is measured by netto_enter_HOW() and netto_leave_HOW(); those of `hot` run for
+	   each packet, those of `waiting` are where many tasks sleep at once: see kinds_of();
+	   of `result` it is what the function returns that is looked at */
+	enum {
+		HOW_tracepoint,
+		HOW_result,
+		HOW_hot,
+		HOW_waiting,
+		HOW_operation,
+		HOW_read,
+		HOW_poll,
+		HOW_thread
+	} how;
 } probes[] = {
-	{ "netto_soft", EV_RX_SOFTIRQ, 0 },
-	{ "netto_soft", EV_TX_SOFTIRQ, 0 },
-	{ "netto_soft", EV_SOFTIRQ, 0 },
-	{ "netto_irq", EV_HARDIRQ, 0 },
-	{ "netto_prep", EV_HARDIRQ, 0 },
-	{ "netto_raise", EV_HARDIRQ, 1 },
+	{ "netto_soft", EV_RX_SOFTIRQ, 0, HOW_tracepoint },
+	{ "netto_soft", EV_TX_SOFTIRQ, 0, HOW_tracepoint },
+	{ "netto_soft", EV_SOFTIRQ, 0, HOW_tracepoint },
+	{ "netto_irq", EV_HARDIRQ, 0, HOW_tracepoint },
+	{ "netto_prep", EV_HARDIRQ, 0, HOW_result },
+	{ "netto_raise", EV_HARDIRQ, 1, HOW_tracepoint },
 	/* clang-format off: the macro is rows */
 	FUNCTIONS(PROBE_OF_FUNCTION)
 	/* clang-format on */
-	{ "netto_busyold", EV_BUSY_POLL, 1 },
-	{ "netto_worker", EV_IO_WORKER, 0 },
-	{ "netto_wqe", EV_IO_WORKER, 1 },
-	{ "netto_switch", EV_NAPI_THREAD, 0 },
-	{ "netto_switch", EV_IO_WORKER, 0 },
-	{ "netto_switch", EV_OTHER, 0 },
-	{ "netto_switch", EV_IDLE, 0 },
+	{ "netto_busyold", EV_BUSY_POLL, 1, HOW_poll },
+	{ "netto_worker", EV_IO_WORKER, 0, HOW_thread },
+	{ "netto_wqe", EV_IO_WORKER, 1, HOW_thread },
+	{ "netto_switch", EV_NAPI_THREAD, 0, HOW_tracepoint },
+	{ "netto_switch", EV_IO_WORKER, 0, HOW_tracepoint },
+	{ "netto_switch", EV_OTHER, 0, HOW_tracepoint },
+	{ "netto_switch", EV_IDLE, 0, HOW_tracepoint },
 };
 
 /*
@@ -313,7 +328,18 @@ struct {
 	__u64 owed;    /* time of samples beyond what they may take: see pay_sample() */
 	__u32 every,
 		skipped; /* one in so many samples is taken; those left out since the last one */
-	__u64 spare[18];
+	/* of polls in softirqs, not on PREEMPT_RT: see netto_divide() */
+	struct {
+		__u64 napi; /* the instance that was polled last; 0: each poll is looked at */
+		__u32 id;   /* its number */
+		__u32 last; /* 1 + its place; 0: none was polled yet */
+		__u64 polls, packets; /* that its place does not have yet */
+		__u64 given;	      /* time of rx_softirq that places have */
+		__u32 round;   /* the softirq of that poll: the lowest bits of its number here */
+		__u32 mixed;   /* for so many softirqs more each poll is looked at */
+		__u64 changes; /* of what places have: for user space, which reads them meanwhile */
+	} polled;
+	__u64 spare[11];
 	/* a kB, so that indexing is a shift, and CPUs share no cache line */
 } cpus[MAX_CPUS] __attribute__((aligned(64)));
 _Static_assert(sizeof(cpus[0]) == 1024, "a power of two");
@@ -751,6 +777,9 @@ static __noinline int netto_leave_operation(__u64 event)
 	return 0;
 }
 
+#define netto_enter_waiting netto_enter_operation
+#define netto_leave_waiting netto_leave_operation
+
 /*
  * Not on PREEMPT_RT: what the softirq `event` took since it began, or since the last change, is
  * charged; from now on the time of its level is that of the event `to`.
@@ -1021,28 +1050,58 @@ static __noinline __u64 netto_poll_of_task(cpu_t *c, polled_t *p)
 	return !rt && ran < took ? ran : took;
 }
 
-/* In a softirq, since that began if this was later. */
-static __always_inline __u64 poll_of_softirq(cpu_t *c, polled_t *p)
+/*
+ * In a softirq the instance at `place` was polled, and not the same one as the time before. As long
+ * as there is but one, all time of softirqs is its, and its polls need neither a clock nor a place:
+ * what places do not have yet is the last one's, which user space adds. If two are polled in one
+ * softirq, it is not known when the first one ended: each gets half of that softirq until now, and
+ * for some softirqs from then on each poll is looked at.
+ */
+static __noinline int netto_divide(cpu_t *c, polled_t *p, __u32 place)
 {
-	__u64 open = clock(&c->hard) - c->irq[SOFT].since, total = c->ns[EV_RX_SOFTIRQ] + open,
-	      took = total - p->shared[EV_RX_SOFTIRQ];
+	__u64 ns = c->ns[EV_RX_SOFTIRQ], given = c->polled.given, took = 0;
+	__u64 total = ns + clock(&c->hard) - c->irq[SOFT].since;
+	__u32 round = c->count[EV_RX_SOFTIRQ], last = c->polled.last - 1;
 
-	p->shared[EV_RX_SOFTIRQ] = total;
-	return took < open ? took : open;
+	c->polled.changes++;
+	if (c->polled.round != round) { /* softirqs that are over were the last one's */
+		took = ns - given;
+		given = ns;
+		if (c->polled.mixed)
+			c->polled.mixed--;
+	} else if (!c->polled.mixed) {
+		took = (total - given) / 2;
+		given += took;
+		c->polled.mixed = MIXED;
+	}
+	if (last <= POLLED_PLACES) {
+		p->places[last].ns += took;
+		p->places[last].polls += c->polled.polls;
+		p->places[last].packets += c->polled.packets;
+	}
+	if (c->polled.mixed && place <= POLLED_PLACES) {
+		p->places[place].ns += total - given;
+		given = total;
+	}
+	c->polled.given = given;
+	c->polled.round = round;
+	c->polled.last = place + 1;
+	return 0;
 }
 
 /* The place of a key that is not in the first one where it may be; a new one if need be. */
-static __noinline place_t *netto_find_place(polled_t *p, struct napi_struct *napi, __u64 key)
+static __noinline __u32 netto_find_place(polled_t *p, struct napi_struct *napi, __u64 key)
 {
 	struct net_device *device = napi->dev;
 	__u32 id = napi->napi_id, at = id ?: device->ifindex;
 
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < POLLED_TRIES; i++) {
-		place_t *place = &p->places[(at + i) & (POLLED_PLACES - 1)];
+		__u32 n = (at + i) & (POLLED_PLACES - 1);
+		place_t *place = &p->places[n];
 
 		if (place->key == key && place->id == id)
-			return place;
+			return n;
 		if (place->key)
 			continue;
 		place->key = key;
@@ -1051,42 +1110,58 @@ static __noinline place_t *netto_find_place(polled_t *p, struct napi_struct *nap
 			place->net = device->nd_net.net->ns.inum;
 		((__u64 *)place->name)[0] = ((__u64 *)device->name)[0];
 		((__u64 *)place->name)[1] = ((__u64 *)device->name)[1];
-		return place;
+		return n;
 	}
-	return &p->places[POLLED_PLACES];
+	return POLLED_PLACES;
 }
 
 /*
- * At the end of each poll. budget: 0 when netconsole polls, which receives nothing. What has a
- * number has a place of its own; of what has none (those that only send, WireGuard's, which has one
- * for each peer) there is one for each device.
+ * What has a number has a place of its own; of what has none (those that only send, WireGuard's,
+ * which has one for each peer) there is one for each device.
  */
+static __noinline int netto_find_poll(cpu_t *c, struct napi_struct *napi, int work)
+{
+	__u32 cpu = bpf_get_smp_processor_id(), id = napi->napi_id, n = id & (POLLED_PLACES - 1);
+	__u64 key = id ? (__u64)napi : ((__u64)napi->dev ?: NO_DEVICE);
+	polled_t *p = bpf_map_lookup_elem(&netto_polled, &cpu);
+	place_t *place;
+
+	if (!p || !c->task)
+		return 0;
+	place = &p->places[n];
+	if (place->key != key || place->id != id)
+		n = netto_find_place(p, napi, key);
+	if (n > POLLED_PLACES) /* never: for the verifier */
+		return 0;
+	if (rt || c->irq[SOFT].event != EV_RX_SOFTIRQ) { /* preempted, also by each other */
+		place = &p->places[n];
+		add(&place->polls, 1);
+		add(&place->packets, work);
+		add(&place->ns, netto_poll_of_task(c, p));
+		return 0;
+	}
+	netto_divide(c, p, n);
+	c->polled.napi = c->polled.mixed ? 0 : (__u64)napi;
+	c->polled.id = id;
+	c->polled.polls = 1;
+	c->polled.packets = work;
+	return 0;
+}
+
+/* At the end of each poll. budget: 0 when netconsole polls, which receives nothing. */
 SEC("tp_btf/napi_poll")
 int BPF_PROG(netto_poll, struct napi_struct *napi, int work, int budget)
 {
-	__u32 cpu = bpf_get_smp_processor_id(), id = napi->napi_id;
-	__u64 key = id ? (__u64)napi : ((__u64)napi->dev ?: NO_DEVICE);
-	cpu_t *c = &cpus[cpu & (MAX_CPUS - 1)];
-	polled_t *p = bpf_map_lookup_elem(&netto_polled, &cpu);
-	place_t *place;
-	__u64 took;
+	cpu_t *c = this_cpu();
 
-	if (!p || !c->task || !budget)
+	if (!budget)
 		return 0;
-	place = &p->places[id & (POLLED_PLACES - 1)];
-	if (place->key != key || place->id != id)
-		place = netto_find_place(p, napi, key);
-	took = c->irq[SOFT].event == EV_RX_SOFTIRQ ? poll_of_softirq(c, p)
-						   : netto_poll_of_task(c, p);
-	if (rt) { /* polls are preempted, also by each other */
-		add(&place->polls, 1);
-		add(&place->packets, work);
-		add(&place->ns, took);
-	} else {
-		place->polls++;
-		place->packets += work;
-		place->ns += took;
-	}
+	if (c->polled.napi != (__u64)napi || c->polled.id != napi->napi_id ||
+	    c->irq[SOFT].event != EV_RX_SOFTIRQ)
+		return netto_find_poll(c, napi, work);
+	c->polled.polls++;
+	c->polled.packets += work;
+	c->polled.round = c->count[EV_RX_SOFTIRQ];
 	return 0;
 }
 
@@ -1110,6 +1185,57 @@ PROGRAMS_OF_FUNCTION(busyold, poll, EV_BUSY_POLL, "napi_busy_loop") /* it calls 
 /* It ends with its thread. */
 PROGRAM_OF_ENTRY(worker, thread, EV_IO_WORKER, "io_wq_worker") /* from 5.19 on */
 PROGRAM_OF_ENTRY(wqe, thread, EV_IO_WORKER, "io_wqe_worker")
+
+/* For kprobe.multi a pair serves all functions: the cookie of each is event | how << 8. */
+SEC("kprobe.multi")
+int netto_multi(void *ctx)
+{
+	__u64 cookie = bpf_get_attach_cookie(ctx), event = event_index(cookie);
+
+	switch (cookie >> 8) {
+	case HOW_poll:
+		netto_enter_poll(event);
+		break;
+	case HOW_read:
+		netto_enter_read(event);
+		break;
+	case HOW_thread:
+		netto_enter_thread(event);
+		break;
+	default:
+		netto_enter_operation(event);
+	}
+	return 0;
+}
+
+SEC("kretprobe.multi")
+int netto_multi_x(void *ctx)
+{
+	__u64 cookie = bpf_get_attach_cookie(ctx), event = event_index(cookie);
+
+	if (cookie >> 8 == HOW_poll || cookie >> 8 == HOW_read)
+		netto_leave_poll(event);
+	else
+		netto_leave_operation(event);
+	return 0;
+}
+
+/*
+ * From about 6.3 on the kernel tells when a send or a receive has ended, also of sockets of other
+ * families: for less than a program at the function's end, and whatever hooks its beginning.
+ */
+#define PROGRAM_OF_END(name, tracepoint, event)                                                    \
+	SEC("tp_btf/" tracepoint)                                                                  \
+	int name(void *ctx)                                                                        \
+	{                                                                                          \
+		cpu_t *c = this_cpu();                                                             \
+                                                                                                   \
+		if ((READ_ONCE(c->task) & 15) == event)                                            \
+			change_task(c, event, c->base);                                            \
+		return 0;                                                                          \
+	}
+PROGRAM_OF_END(netto_sent, "sock_send_length", EV_SEND)
+PROGRAM_OF_END(netto_received, "sock_recv_length", EV_RECV)
 
 /* For kprobes one program serves all functions of an event, but for those that have their own. */
 #define PROGRAMS_OF_EVENT(name, how, event)                                                        \

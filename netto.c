@@ -74,6 +74,7 @@ enum {
 	MAX_HZ = 100000,    /* the kernel's timer takes no more */
 	MAX_RING_HZ = 2000, /* without eBPF */
 	MIN_FILES = 64,	    /* descriptors, with which one program can be tried */
+	READ_TRIES = 100,   /* each fails only if a device is polled after another one within it */
 	MARK_TRIES = 100, /* a mark is spoilt only if it meets a program between two instructions */
 	/* of a CPU's samples, without eBPF; with a page before it, as much as
 	   kernel.perf_event_mlock_kb lets each CPU have by default */
@@ -108,7 +109,7 @@ static FILE *report; /* stdout, or the file of -o */
 
 /* The last line on stderr, a terminal, says how much time is left: the next one goes over it. */
 static bool has_progress;
-enum { PROGRESS_COLUMNS = 22 }; /* "netto: 31622400 s left" */
+enum { PROGRESS_COLUMNS = 24 }; /* "netto: putting on probes" */
 
 static void clear_progress(void)
 {
@@ -132,12 +133,57 @@ static void message(const char *format, ...)
 	fputc('\n', stderr);
 }
 
+static void show_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void show_progress(const char *format, ...)
+{
+	struct winsize window;
+	va_list args;
+
+	if (!ioctl(STDERR_FILENO, TIOCGWINSZ, &window) && window.ws_col &&
+	    window.ws_col <= PROGRESS_COLUMNS)
+		return; /* it would go on in the next line */
+	clear_progress();
+	fputs("netto: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	has_progress = true;
+}
+
 static uint64_t now_ns(clockid_t clock)
 {
 	struct timespec ts;
 
 	clock_gettime(clock, &ts);
 	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+}
+
+static uint64_t began_ns, phase_ns; /* when this program began, and what it is at now */
+
+/* -v: how long it took until what is over now. */
+static void tell_phase(const char *what)
+{
+	phase_ns = now_ns(CLOCK_MONOTONIC);
+	if (opt.verbose)
+		message("%s after %.3f s", what, (phase_ns - began_ns) / 1e9);
+}
+
+/* On a terminal, if it takes long. */
+static void show_waiting(const char *what)
+{
+	if (!has_progress && now_ns(CLOCK_MONOTONIC) > phase_ns + NSEC_PER_SEC &&
+	    isatty(STDERR_FILENO))
+		show_progress("%s", what);
+}
+
+/*
+ * From `a` to `b`. What should only grow may step back: where a mark came between a program's clock
+ * and its store, or where the kernel's own figure does.
+ */
+static uint64_t subtract(uint64_t b, uint64_t a)
+{
+	return (int64_t)(b - a) < 0 ? 0 : b - a;
 }
 
 /* CPU time of this process, ns. */
@@ -426,25 +472,62 @@ static int add_symbol(struct symbols *s, uint64_t address, const char *name, siz
 	return 0;
 }
 
-/* A line of kallsyms: "ffffffff81000000 t name\t[module]". Functions are kept. */
-static int parse_symbol(struct symbols *s, const char *line, const char *end)
-{
-	uint64_t address = 0;
-	const char *p = line, *name, *module = NULL;
-	size_t module_length = 0;
+/* A function in kallsyms: "ffffffff81000000 t name\t[module]". */
+struct line {
+	uint64_t address; /* 0: it is hidden */
+	const char *name, *module;
+	size_t length, module_length; /* 0: of the kernel itself */
+};
 
+/* False if it is none. */
+static bool parse_line(const char *p, const char *end, struct line *line)
+{
+	memset(line, 0, sizeof(*line));
 	for (; p < end && *p != ' '; p++)
-		address = address << 4 | ((*p & 15) + (*p >> 6) * 9);
-	if (end - p < 4 || !strchr("tTwW", p[1]) || !address || s->count == MAX_SYMBOLS)
-		return 0;
-	name = p += 3;
+		line->address = line->address << 4 | ((*p & 15) + (*p >> 6) * 9);
+	if (end - p < 4 || !strchr("tTwW", p[1]))
+		return false;
+	line->name = p += 3;
 	while (p < end && *p != '\t')
 		p++;
+	line->length = p - line->name;
 	if (p + 3 < end && p[1] == '[') {
-		module = p + 2;
-		module_length = end - module - (end[-1] == ']');
+		line->module = p + 2;
+		line->module_length = end - line->module - (end[-1] == ']');
 	}
-	return p > name ? add_symbol(s, address, name, p - name, module, module_length) : 0;
+	return line->length;
+}
+
+static int keep_symbol(void *symbols, const char *start, const char *end)
+{
+	struct symbols *s = symbols;
+	struct line l;
+
+	if (!parse_line(start, end, &l) || !l.address || s->count == MAX_SYMBOLS)
+		return 0;
+	return add_symbol(s, l.address, l.name, l.length, l.module, l.module_length);
+}
+
+/*
+ * Calls `use` for each line, without its end, of a file like /proc/kallsyms, as long as it returns
+ * 0. Returns what it returned last, or -errno.
+ */
+static int read_kallsyms(int fd, int (*use)(void *to, const char *line, const char *end), void *to)
+{
+	static char buffer[1 << 16];
+	size_t have = 0;
+	ssize_t got = 0;
+	int err = lseek(fd, 0, SEEK_SET) < 0 ? -errno : 0;
+
+	while (!err && (got = read(fd, buffer + have, sizeof(buffer) - have)) > 0) {
+		const char *line = buffer, *end = buffer + have + got, *newline;
+
+		for (; !err && (newline = memchr(line, '\n', end - line)); line = newline + 1)
+			err = use(to, line, newline);
+		have = end - line == sizeof(buffer) ? 0 : end - line; /* no line is that long */
+		memmove(buffer, line, have);
+	}
+	return !err && got < 0 ? -errno : err;
 }
 
 static int compare_symbols(const void *a, const void *b)
@@ -471,28 +554,15 @@ static void free_symbols(struct symbols *s)
  */
 static int read_symbols(struct symbols *s, int fd)
 {
-	static char buffer[1 << 16];
-	size_t have = 0;
-	ssize_t got = 0;
 	int err;
 
 	free_symbols(s);
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		return -errno;
 	add_name(s, "", 0);
 	err = add_symbol(s, 0, "[unknown]", 9, NULL, 0);
 	if (!err)
 		err = add_symbol(s, TRACING_SYMBOL, "[tracing]", 9, NULL, 0);
-	while (!err && (got = read(fd, buffer + have, sizeof(buffer) - have)) > 0) {
-		const char *line = buffer, *end = buffer + have + got, *newline;
-
-		for (; !err && (newline = memchr(line, '\n', end - line)); line = newline + 1)
-			err = parse_symbol(s, line, newline);
-		have = end - line == sizeof(buffer) ? 0 : end - line; /* no line is that long */
-		memmove(buffer, line, have);
-	}
-	if (!err && got < 0)
-		err = -errno;
+	if (!err)
+		err = read_kallsyms(fd, keep_symbol, s);
 	if (!err && s->count == 2)
 		err = -EACCES;
 	if (!err)
@@ -1306,7 +1376,8 @@ static const struct {
 			"trace_call_bpf kprobe_* kretprobe_* __kretprobe_* rethook_* "
 			"arch_rethook_* trampoline_handler trampoline_probe_handler "
 			"__bpf_tramp_* ftrace_trampoline ftrace_call* ftrace_regs_* "
-			"ftrace_ops_* arch_ftrace_ops_list_func aggr_pre_handler "
+			"ftrace_ops_* arch_ftrace_ops_list_func fprobe_* "
+			"function_graph_enter* ftrace_graph_func aggr_pre_handler "
 			"opt_pre_handler brk_handler call_break_hook do_debug_exception "
 			"el1_dbg",
 		.callers = "ktime_get_mono_fast_ns",
@@ -2049,29 +2120,52 @@ static void open_energy(struct energy *e)
 
 /* Probes: open, choose, load, attach */
 
-/* The kinds of hooks, and which one is tried next where one is refused. */
-enum { NO_HOOK, TP_BTF, RAW_TP, FENTRY, KPROBE, KINDS };
+/* The kinds of hooks */
+enum { NO_HOOK, TP_BTF, RAW_TP, FENTRY, MULTI, KPROBE, KINDS };
 
-static const struct {
-	const char *name;
-	int next;
-} kinds[KINDS] = {
-	[NO_HOOK] = { "none", NO_HOOK },  [TP_BTF] = { "tp_btf", RAW_TP },
-	[RAW_TP] = { "raw_tp", NO_HOOK }, [FENTRY] = { "fentry", KPROBE },
-	[KPROBE] = { "kprobe", NO_HOOK },
+static const char *const kinds[KINDS] = {
+	[NO_HOOK] = "none",  [TP_BTF] = "tp_btf",      [RAW_TP] = "raw_tp",
+	[FENTRY] = "fentry", [MULTI] = "kprobe.multi", [KPROBE] = "kprobe",
 };
+
+/*
+ * Which kinds a probe can be of, the best one first. What runs for each packet costs the least by
+ * fentry. But its trampolines take a tenth of a second each to be put on, and as much to be taken
+ * off (two grace periods of RCU-tasks); kprobe.multi takes that once, for all functions. Until 6.14
+ * its returns have room for 2 tasks for each function and CPU, all functions together: too little
+ * for hundreds of tasks that sleep in one.
+ */
+static const int order_of_tracepoint[KINDS] = { TP_BTF, RAW_TP },
+		 order_of_often[KINDS] = { FENTRY, MULTI, KPROBE },
+		 order_of_seldom[KINDS] = { MULTI, FENTRY, KPROBE };
+
+static const int *kinds_of(int how)
+{
+	switch (how) {
+	case HOW_tracepoint:
+		return order_of_tracepoint;
+	case HOW_result:
+	case HOW_hot:
+	case HOW_waiting:
+		return order_of_often;
+	default:
+		return order_of_seldom;
+	}
+}
 
 struct probe {
 	struct bpf_program *entry, *exit; /* of this kind; NULL if there is none, or none wanted */
 	struct bpf_link *entry_link, *exit_link;
-	char target[64]; /* kernel function, by the name that kallsyms has; or tracepoint */
-	char module[16]; /* that it may be in; or empty */
-	int event;
-	bool spare;    /* as in netto.bpf.c */
-	bool function; /* each of these may be missing; the others are the core */
-	bool absent;   /* and this one is: it is not called */
-	bool exists;   /* by kallsyms, though it was taken for absent */
-	int kind;      /* the best that is not refused */
+	char target[64];  /* kernel function, by the name that kallsyms has; or tracepoint */
+	size_t length;	  /* of the name that it has in netto.bpf.c */
+	uint64_t address; /* of the function; 0: not known */
+	char module[16];  /* that it may be in; or empty */
+	int event, how;	  /* as in netto.bpf.c */
+	bool spare;	  /* likewise */
+	bool function;	  /* each of these may be missing; the others are the core */
+	bool exists;	  /* by kallsyms */
+	bool absent;	  /* it is not: so it is not called */
+	int kind;	  /* the best that is not refused */
 	bool attached;
 	char why_not[KINDS][64];
 };
@@ -2123,15 +2217,20 @@ struct softnet {
 struct session {
 	struct netto *skel;
 	struct probe probes[MAX_PROBES];
-	struct bpf_link *mark_link; /* only where marks are made by renaming */
-	struct bpf_link *free_link; /* only with the hash of tasks */
-	int empty_btf;		    /* a file for libbpf, where the kernel gives none; or -1 */
-	bool rt, storage;	    /* PREEMPT_RT; parked in task storage */
-	bool is_32_bit;		    /* the kernel */
-	bool by_rename;		    /* BPF_PROG_TEST_RUN cannot run on a chosen CPU */
-	char no_bpf[256];	    /* why there is no eBPF; empty: there is */
-	bool blind;		    /* and no samples either: nothing is measured */
-	int cpus;		    /* ids of CPUs are below this */
+	uint64_t first_letters; /* of functions: see note_function() */
+	char lacks[KINDS][64];	/* why this host has none of a kind; empty: it may have */
+	bool has_ends; /* tracepoints tell when a send or a receive has ended: see netto_sent */
+	struct bpf_link *end_links[2];	 /* of these */
+	struct bpf_link *multi_links[2]; /* entries and returns of all functions of that kind */
+	struct bpf_link *mark_link;	 /* only where marks are made by renaming */
+	struct bpf_link *free_link;	 /* only with the hash of tasks */
+	int empty_btf;			 /* a file for libbpf, where the kernel gives none; or -1 */
+	bool rt, storage;		 /* PREEMPT_RT; parked in task storage */
+	bool is_32_bit;			 /* the kernel */
+	bool by_rename;			 /* BPF_PROG_TEST_RUN cannot run on a chosen CPU */
+	char no_bpf[256];		 /* why there is no eBPF; empty: there is */
+	bool blind;			 /* and no samples either: nothing is measured */
+	int cpus;			 /* ids of CPUs are below this */
 	int64_t residual[MAX_CPUS]; /* ns, at the last mark: what later marks must agree with */
 	struct {
 		uint64_t since_ns; /* the last mark; 0: it was not there then */
@@ -2159,39 +2258,120 @@ static bool is_of_threads(const struct probe *p)
 	return p->event == EV_NAPI_THREAD || p->event == EV_IO_WORKER;
 }
 
-/* Why a kind of hook cannot be had here for a probe, whichever it is of, or NULL. */
-static const char *lacking(const struct probe *p, int kind)
+/*
+ * Loads a program that does nothing, for what this host refuses, which is known before it looks at
+ * the code. Returns its descriptor or -errno.
+ */
+static int try_program(enum bpf_prog_type type, enum bpf_attach_type attach)
 {
-	if (without(kinds[kind].name) || without(p->target))
+	static const struct bpf_insn code[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach);
+
+	if (type == BPF_PROG_TYPE_TRACING)
+		opts.attach_btf_id = 1; /* not of a function */
+	return bpf_prog_load(type, "netto_try", "GPL", code, ARRAY_SIZE(code), &opts);
+}
+
+/* There are hosts that forbid it, and let other programs of that type be. */
+static const char *lacks_fentry(void)
+{
+	int fd = try_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY);
+
+	if (fd >= 0)
+		close(fd);
+	return fd == -EPERM ? error_text(fd) : NULL;
+}
+
+/* Kernels that have it read the addresses: these cannot be read. */
+static const char *lacks_multi(void)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .kprobe_multi.cnt = 1,
+		    .kprobe_multi.addrs = (unsigned long *)1);
+	int fd = try_program(BPF_PROG_TYPE_KPROBE, BPF_TRACE_KPROBE_MULTI), err;
+
+	if (fd < 0)
+		return error_text(fd);
+	err = bpf_link_create(fd, 0, BPF_TRACE_KPROBE_MULTI, &opts);
+	close(fd);
+	return err == -EFAULT ? NULL : "this kernel has none: it needs 5.18 and CONFIG_FPROBE";
+}
+
+/* Which kinds of hooks this host has none of, and why. */
+static void find_lacks(struct session *s)
+{
+	static const char no_btf[] = "this kernel gives no BTF: it needs CONFIG_DEBUG_INFO_BTF";
+	bool btf = has_btf();
+
+	for (int kind = NO_HOOK + 1; kind < KINDS; kind++) {
+		const char *why = NULL;
+
+		if (without(kinds[kind]) || (kind == MULTI && without(kinds[KPROBE])))
+			why = "left out by NETTO_WITHOUT";
+		else if (opt.mode == SAMPLE)
+			why = "not wanted in sample mode";
+		else if ((kind == TP_BTF || kind == FENTRY) && !btf)
+			why = no_btf;
+		else if (kind == FENTRY)
+			why = lacks_fentry();
+		else if (kind == MULTI)
+			why = lacks_multi();
+		else if (kind == KPROBE &&
+			 access("/sys/bus/event_source/devices/kprobe/type", R_OK))
+			why = "this kernel has none: it needs CONFIG_KPROBE_EVENTS";
+		if (why)
+			snprintf(s->lacks[kind], sizeof(s->lacks[kind]), "%s", why);
+	}
+}
+
+/* Why a kind of hook cannot be had here for a probe, or NULL. */
+static const char *lacking(const struct session *s, const struct probe *p, int kind)
+{
+	if (p->why_not[kind][0])
+		return p->why_not[kind];
+	if (s->lacks[kind][0])
+		return s->lacks[kind];
+	if (without(p->target))
 		return "left out by NETTO_WITHOUT";
-	if (opt.mode == SAMPLE)
-		return "not wanted in sample mode";
-	if ((kind == TP_BTF || kind == FENTRY) && !has_btf())
-		return "this kernel gives no BTF: it needs CONFIG_DEBUG_INFO_BTF";
 	if (kind == RAW_TP && is_of_threads(p))
 		return "it reads no field of a task";
 	if (kind == KPROBE && is_of_threads(p))
 		return "a thread's function does not return";
-	if (kind == KPROBE && access("/sys/bus/event_source/devices/kprobe/type", R_OK))
-		return "this kernel has none: it needs CONFIG_KPROBE_EVENTS";
+	if (kind == MULTI && p->how == HOW_result)
+		return "it tells not what a function returns";
+	if (kind == MULTI && !p->address)
+		return "its address is not known";
 	return NULL;
 }
 
-/* Takes the first kind that this host has, from `kind` on. */
-static void choose_kind(struct probe *p, int kind)
+/* Takes the first kind of its order that can be had. */
+static void choose_kind(const struct session *s, struct probe *p)
 {
+	const int *kind = kinds_of(p->how);
 	const char *why;
 
-	for (; kind && (why = lacking(p, kind)); kind = kinds[kind].next)
-		snprintf(p->why_not[kind], sizeof(p->why_not[kind]), "%s", why);
-	p->kind = kind;
+	for (; *kind && (why = lacking(s, p, *kind)); kind++)
+		if (why != p->why_not[*kind])
+			snprintf(p->why_not[*kind], sizeof(p->why_not[*kind]), "%s", why);
+	p->kind = *kind;
 }
 
 /* The kind that a probe has is refused here: the next one is to be tried. */
-static void refuse(struct probe *p, const char *why)
+static void refuse(const struct session *s, struct probe *p, const char *why)
 {
 	snprintf(p->why_not[p->kind], sizeof(p->why_not[p->kind]), "%s", why);
-	choose_kind(p, kinds[p->kind].next);
+	choose_kind(s, p);
+}
+
+/* A kind is refused for all functions. */
+static void refuse_kind(struct session *s, int kind, const char *why)
+{
+	snprintf(s->lacks[kind], sizeof(s->lacks[kind]), "%s", why);
+	for (int i = 0; i < MAX_PROBES; i++)
+		if (s->probes[i].kind == kind)
+			refuse(s, &s->probes[i], why);
 }
 
 /* The kind of the core, softirqs and sched_switch, which have the same. */
@@ -2208,7 +2388,7 @@ static void follow_core(struct session *s)
 		int core = core_kind(s);
 
 		while (p->kind && (!core || (is_of_threads(p) && core != TP_BTF)))
-			refuse(p, "sched_switch cannot be traced");
+			refuse(s, p, "sched_switch cannot be traced");
 	}
 }
 
@@ -2216,7 +2396,7 @@ static void refuse_core(struct session *s, const char *why)
 {
 	for (int i = 0; i < MAX_PROBES; i++)
 		if (!s->probes[i].function)
-			refuse(&s->probes[i], why);
+			refuse(s, &s->probes[i], why);
 	follow_core(s);
 }
 
@@ -2260,59 +2440,129 @@ static struct bpf_program *find_program(struct netto *skel, const char *name, co
 }
 
 /* A function that is not there is not called: that is all there is to be known of it. */
-static void set_absent(struct probe *p, const char *why)
+static void set_absent(struct probe *p)
 {
-	snprintf(p->why_not[p->kind], sizeof(p->why_not[p->kind]), "%s", why);
+	snprintf(p->why_not[p->kind], sizeof(p->why_not[p->kind]),
+		 p->module[0] ? "not in this kernel, or its module is not loaded"
+			      : "not in this kernel");
 	p->kind = NO_HOOK;
 	p->absent = true;
 }
 
-/*
- * What BTF does not know is not there, unless its module is, which has no BTF before 5.11, and else
- * gives it to CAP_SYS_ADMIN alone.
- */
-static void look_for_function(struct probe *p, struct bpf_program *program)
+/* Whether the name is that of the function, or of what a compiler has made of it. */
+static bool is_variant(const struct line *l, const struct probe *p)
 {
-	char path[40], word[80];
+	static const char *const added[] = { ".llvm.", ".isra.", ".constprop." };
+	size_t more = l->length - p->length;
 
-	snprintf(word, sizeof(word), "%s@btf", p->target);
-	if (p->exists || (!without(word) && !bpf_program__set_attach_target(program, 0, p->target)))
-		return;
-	snprintf(path, sizeof(path), "/sys/module/%s", p->module);
-	if (!p->module[0])
-		set_absent(p, "not in this kernel");
-	else if (access(path, F_OK))
-		set_absent(p, "its module is not loaded");
-	else
-		refuse(p, "no BTF of its module");
+	if (l->length < p->length || memcmp(l->name, p->target, p->length))
+		return false;
+	for (unsigned i = 0; i < ARRAY_SIZE(added); i++)
+		if (more > strlen(added[i]) &&
+		    !memcmp(l->name + p->length, added[i], strlen(added[i])))
+			return true;
+	return !more;
+}
+
+/* A bit of 64 for the first letters of a name, of which there are four at least. */
+static uint64_t bit_of_name(const char *name)
+{
+	uint32_t start;
+
+	memcpy(&start, name, sizeof(start));
+	return 1ull << (start * 0x9e3779b1u >> 26);
+}
+
+/*
+ * Notes the functions that are to be hooked. All but a few lines are left by their first letters.
+ * The function itself is taken before others.
+ */
+static int note_function(void *session, const char *start, const char *end)
+{
+	const char *space = memchr(start, ' ', end - start);
+	struct session *s = session;
+	struct line l;
+
+	if (!space || end - space < 3 + 4 || !(s->first_letters & bit_of_name(space + 3)) ||
+	    !parse_line(start, end, &l))
+		return 0;
+	for (int i = 0; i < MAX_PROBES; i++) {
+		struct probe *p = &s->probes[i];
+
+		if (!p->function || !is_variant(&l, p) || l.length >= sizeof(p->target) ||
+		    (p->exists && l.length > p->length))
+			continue;
+		if (l.module_length && (l.module_length != strlen(p->module) ||
+					memcmp(l.module, p->module, l.module_length)))
+			continue;
+		memcpy(p->target, l.name, l.length);
+		p->target[l.length] = 0;
+		p->address = l.address;
+		p->exists = true;
+	}
+	return 0;
+}
+
+/*
+ * What kallsyms says of the functions. BTF does not know all of them: pahole leaves some out,
+ * compilers rename some, and it has those of modules from 5.11 on, for CAP_SYS_ADMIN alone.
+ */
+static void find_functions(struct session *s)
+{
+	bool any = false;
+	int fd = -1;
+
+	for (int i = 0; i < MAX_PROBES; i++)
+		any |= s->probes[i].function &&
+		       !(s->lacks[FENTRY][0] && s->lacks[MULTI][0] && s->lacks[KPROBE][0]);
+	if (any)
+		fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read_kallsyms(fd, note_function, s))
+		any = false;
+	if (fd >= 0)
+		close(fd);
+	for (int i = 0; i < MAX_PROBES; i++) {
+		struct probe *p = &s->probes[i];
+
+		if (!p->function)
+			continue;
+		choose_kind(s, p);
+		if (any && !p->exists && p->kind)
+			set_absent(p);
+	}
 }
 
 /*
  * Takes the programs for a probe's kind, and asks for them to be loaded. For kprobes there is one
- * for all functions of an event, but for those that have their own.
+ * for all functions of an event, but for those that have their own; for kprobe.multi, one for all.
  */
-static void take_programs(struct probe *p, struct netto *skel, const char *name)
+static void take_programs(struct session *s, struct probe *p, const char *name)
 {
-	struct bpf_program *program;
-	char own[32], common[32];
+	struct netto *skel = s->skel;
+	struct bpf_program *program = find_program(skel, name, "");
+	char own[32], common[32], word[80];
 
 	p->entry = p->exit = NULL;
 	if (p->spare && p[-1].kind)
 		return;
-	program = find_program(skel, name, p->kind == RAW_TP ? "_r" : "");
-	if (p->kind == FENTRY)
-		look_for_function(p, program);
+	snprintf(word, sizeof(word), "%s@btf", p->target);
+	if (p->kind == FENTRY &&
+	    (without(word) || bpf_program__set_attach_target(program, 0, p->target)))
+		refuse(s, p, "not in BTF");
 	if (!p->kind)
 		return;
-	if (p->kind == KPROBE) {
+	if (p->kind == MULTI) {
+		name = "netto_multi";
+	} else if (p->kind == KPROBE) {
 		snprintf(own, sizeof(own), "netto_k_%s", name + strlen("netto_"));
 		snprintf(common, sizeof(common), "netto_k_%s",
 			 (const char *)skel->rodata->events[p->event].name);
 		name = find_program(skel, own, "") ? own : common;
-		program = find_program(skel, name, "");
 	}
-	p->entry = program;
+	p->entry = find_program(skel, name, p->kind == RAW_TP ? "_r" : "");
 	p->exit = find_program(skel, name, p->kind == RAW_TP ? "_x_r" : "_x");
+	if (p->how == HOW_thread || (p->how == HOW_hot && s->has_ends))
+		p->exit = NULL;
 	bpf_program__set_autoload(p->entry, true);
 	if (p->exit)
 		bpf_program__set_autoload(p->exit, true);
@@ -2321,10 +2571,10 @@ static void take_programs(struct probe *p, struct netto *skel, const char *name)
 }
 
 /*
- * Opens the object with the programs for all probes that are not refused; `only`, if any, instead
- * of all functions. Returns how many of these there are, or -errno.
+ * Opens the object with the programs for all probes that are not refused; of functions, with `only`
+ * less than KINDS, for those of that kind. Returns how many of these there are, or -errno.
  */
-static int open_probes(struct session *s, const struct probe *only)
+static int open_probes(struct session *s, int only)
 {
 	struct bpf_program *program;
 	int functions = 0;
@@ -2334,14 +2584,22 @@ static int open_probes(struct session *s, const struct probe *only)
 		return -errno;
 	bpf_object__for_each_program(program, s->skel->obj)
 		bpf_program__set_autoload(program, program == s->skel->progs.netto_mark);
+	s->has_ends =
+		core_kind(s) == TP_BTF && !without("ends") &&
+		!bpf_program__set_attach_target(s->skel->progs.netto_sent, 0, "sock_send_length") &&
+		!bpf_program__set_attach_target(s->skel->progs.netto_received, 0,
+						"sock_recv_length");
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
 
-		if (p->function && only && p != only)
+		p->entry = p->exit = NULL;
+		if (p->function && only < KINDS && p->kind != only)
 			continue;
-		take_programs(p, s->skel, (const char *)s->skel->rodata->probes[i].program);
+		take_programs(s, p, (const char *)s->skel->rodata->probes[i].program);
 		functions += p->function && p->entry;
 	}
+	bpf_program__set_autoload(s->skel->progs.netto_sent, s->has_ends && functions);
+	bpf_program__set_autoload(s->skel->progs.netto_received, s->has_ends && functions);
 	return functions;
 }
 
@@ -2350,6 +2608,7 @@ static int list_probes(struct session *s)
 {
 	struct netto *skel;
 
+	find_lacks(s);
 	s->empty_btf = has_btf() ? -1 : make_empty_btf();
 	skel = open_object(s);
 	if (!skel)
@@ -2362,14 +2621,19 @@ static int list_probes(struct session *s)
 
 		p->event = skel->rodata->probes[i].event;
 		p->spare = skel->rodata->probes[i].spare;
-		p->function = section[0] == 'f'; /* entry or exit */
+		p->how = skel->rodata->probes[i].how;
+		p->function = p->how != HOW_tracepoint;
 		if (colon)
 			snprintf(p->module, sizeof(p->module), "%.*s", (int)(colon - target),
 				 target);
 		snprintf(p->target, sizeof(p->target), "%s", colon ? colon + 1 : target);
-		choose_kind(p, p->function ? FENTRY : TP_BTF);
+		p->length = strlen(p->target);
+		s->first_letters |= p->function ? bit_of_name(p->target) : 0;
+		if (!p->function)
+			choose_kind(s, p);
 	}
 	netto__destroy(skel);
+	find_functions(s);
 	follow_core(s);
 	return 0;
 }
@@ -2986,10 +3250,10 @@ static void refuse_devices(struct session *s, const char *why)
 }
 
 /*
- * Opens and loads the programs of the probes, and that of the samples; `only`, if any, instead of
- * all functions. Returns 0 or -errno.
+ * Opens and loads the programs of the probes, and that of the samples; `only`: as in open_probes().
+ * Returns 0 or -errno.
  */
-static int try_load(struct session *s, const struct probe *only)
+static int try_load(struct session *s, int only)
 {
 	int functions = open_probes(s, only), core = core_kind(s), err;
 	bool parking = s->rt ? core != NO_HOOK : functions > 0;
@@ -3030,7 +3294,7 @@ static int try_load(struct session *s, const struct probe *only)
 	return err;
 }
 
-static int try_alone(struct session *s, const struct probe *only)
+static int try_alone(struct session *s, int only)
 {
 	int err = try_load(s, only);
 
@@ -3045,42 +3309,33 @@ static int try_alone(struct session *s, const struct probe *only)
  */
 static bool refuse_part(struct session *s, int load_err)
 {
-	static const struct probe none;
 	unsigned hz = s->sampler.hz;
 	bool found = false;
 	int err;
 
 	s->sampler.hz = 0;
-	err = try_alone(s, &none);
+	err = try_alone(s, NO_HOOK);
 	if (err && wants_devices(s)) {
 		refuse_devices(s, error_text(err));
 		found = true;
-		err = try_alone(s, &none);
+		err = try_alone(s, NO_HOOK);
 	}
 	if (err && core_kind(s)) {
 		refuse_core(s, error_text(err));
 		found = true;
 	}
-	for (int i = 0; !err && i < MAX_PROBES; i++) {
-		struct probe *p = &s->probes[i];
-		int kind = p->kind, refused;
+	for (int kind = FENTRY; !err && !found && kind < KINDS; kind++) {
+		int refused = try_alone(s, kind);
 
-		if (!p->function || !kind)
-			continue;
-		refused = try_alone(s, p);
 		if (refused && s->storage) {
 			s->storage = false;
-			if (!try_alone(s, p)) {
-				found = true;
-				break;
-			}
-			s->storage = true;
+			found = !try_alone(s, kind);
+			s->storage = !found;
 		}
-		found |= refused;
-		if (refused) /* -EPERM: hosts that refuse fentry do so for all */
-			for (int j = i; j < (refused == -EPERM ? MAX_PROBES : i + 1); j++)
-				if (s->probes[j].function && s->probes[j].kind == kind)
-					refuse(&s->probes[j], error_text(refused));
+		if (refused && !found) {
+			refuse_kind(s, kind, error_text(refused));
+			found = true;
+		}
 	}
 	s->sampler.hz = hz;
 	if (found || !hz)
@@ -3119,6 +3374,52 @@ static int attach_probe(struct probe *p)
 	return err;
 }
 
+/* Attaches the pair of programs to all functions of that kind at once. Returns 0 or -errno. */
+static int attach_multi(struct session *s)
+{
+	unsigned long addresses[MAX_PROBES];
+	__u64 cookies[MAX_PROBES];
+
+	for (int at_return = 0; at_return < 2; at_return++) {
+		LIBBPF_OPTS(bpf_kprobe_multi_opts, opts, .addrs = addresses, .cookies = cookies,
+			    .retprobe = at_return);
+
+		for (int i = 0; i < MAX_PROBES; i++) {
+			const struct probe *p = &s->probes[i];
+
+			if (p->kind != MULTI || !(at_return ? p->exit : p->entry))
+				continue;
+			addresses[opts.cnt] = p->address;
+			cookies[opts.cnt++] = p->event | p->how << 8;
+		}
+		if (!opts.cnt)
+			continue;
+		s->multi_links[at_return] = bpf_program__attach_kprobe_multi_opts(
+			at_return ? s->skel->progs.netto_multi_x : s->skel->progs.netto_multi, NULL,
+			&opts);
+		if (!s->multi_links[at_return])
+			return -errno;
+	}
+	for (int i = 0; i < MAX_PROBES; i++)
+		s->probes[i].attached = s->probes[i].kind == MULTI && s->probes[i].entry;
+	return 0;
+}
+
+/* Likewise the programs at the ends of sends and receives. */
+static int attach_ends(struct session *s)
+{
+	struct bpf_program *ends[] = { s->skel->progs.netto_sent, s->skel->progs.netto_received };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(ends); i++) {
+		if (!bpf_program__autoload(ends[i]))
+			continue;
+		s->end_links[i] = bpf_program__attach(ends[i]);
+		if (!s->end_links[i])
+			return -errno;
+	}
+	return 0;
+}
+
 /*
  * In the order of the table, in which sched_switch, which lets the CPUs count, is last. Returns 0,
  * -EAGAIN if a probe was refused, so that all are to be loaded anew, or -errno at a limit.
@@ -3126,39 +3427,50 @@ static int attach_probe(struct probe *p)
 static int attach_probes(struct session *s)
 {
 	bool complete = true;
+	int err = attach_multi(s);
 
-	if (s->skel->rodata->parking == PARK_HASH) {
-		s->free_link = bpf_program__attach(s->skel->progs.netto_free);
-		if (!s->free_link) {
-			refuse_core(s, error_text(-errno));
-			return -EAGAIN;
-		}
+	if (err && !is_exhausted(err)) {
+		refuse_kind(s, MULTI, error_text(err));
+		return -EAGAIN;
 	}
-	for (int i = 0; i < MAX_PROBES; i++) {
+	if (!err)
+		err = attach_ends(s);
+	if (!err && s->skel->rodata->parking == PARK_HASH) {
+		s->free_link = bpf_program__attach(s->skel->progs.netto_free);
+		err = s->free_link ? 0 : -errno;
+	}
+	if (err && !is_exhausted(err)) {
+		refuse_core(s, error_text(err));
+		return -EAGAIN;
+	}
+	for (int i = 0; i < MAX_PROBES && !is_exhausted(err); i++) {
 		struct probe *p = &s->probes[i];
-		int err = 0;
 
-		if (!p->entry)
+		if (!p->entry || p->kind == MULTI)
 			continue;
+		show_waiting("putting on probes");
+		err = 0;
 		if (i && p->entry == p[-1].entry && !p->function) /* it serves several events */
 			p->attached = p[-1].attached;
 		else
 			err = attach_probe(p);
 		if (is_exhausted(err))
-			return err;
+			break;
 		if (err && !p->function) {
 			refuse_core(s, error_text(err));
 			return -EAGAIN;
 		}
-		if (err == -ENOENT && p->kind == KPROBE && !p->exists) {
-			set_absent(p, "not in this kernel, or its module is not loaded");
-			complete &= !p[1].spare; /* the last one is none of these */
-		} else if (err) {
-			refuse(p, error_text(err));
+		if (err && p->kind == FENTRY) { /* such as on arm64 before 6.4 */
+			refuse_kind(s, FENTRY, error_text(err));
+			return -EAGAIN;
+		}
+		if (err) {
+			refuse(s, p, error_text(err));
 			complete = false;
 		}
 	}
-	return complete ? 0 : -EAGAIN;
+	clear_progress();
+	return is_exhausted(err) ? err : complete ? 0 : -EAGAIN;
 }
 
 /* Maps what they will be counted in, and attaches their program. */
@@ -3189,7 +3501,14 @@ static void detach_probes(struct session *s)
 		bpf_link__destroy(p->exit_link);
 		p->entry_link = p->exit_link = NULL;
 		p->attached = false;
+		show_waiting("taking off probes");
 	}
+	for (int i = 0; i < 2; i++) {
+		bpf_link__destroy(s->multi_links[i]);
+		bpf_link__destroy(s->end_links[i]);
+		s->multi_links[i] = s->end_links[i] = NULL;
+	}
+	clear_progress();
 	bpf_link__destroy(s->free_link);
 	s->free_link = NULL;
 	bpf_link__destroy(s->devices.link);
@@ -3201,81 +3520,26 @@ static void detach_probes(struct session *s)
 	s->skel = NULL;
 }
 
-/* Else it does not matter which functions there are. */
-static bool is_function_hooked(const struct session *s)
-{
-	for (int i = 0; i < MAX_PROBES; i++)
-		if (s->probes[i].function && s->probes[i].attached)
-			return true;
-	return false;
-}
-
-/* Whether it is the function, or what a compiler has made of it. */
-static bool is_variant(const char *name, const char *function)
-{
-	static const char *const added[] = { ".llvm.", ".isra.", ".constprop." };
-	size_t length = strlen(function);
-
-	if (strncmp(name, function, length))
-		return false;
-	for (unsigned i = 0; i < ARRAY_SIZE(added); i++)
-		if (!strncmp(name + length, added[i], strlen(added[i])))
-			return true;
-	return !name[length];
-}
-
-/*
- * A function that BTF or a kprobe does not find may be there all the same: pahole leaves some out,
- * and compilers rename some. True if any is, which is then hooked by a kprobe if it can be.
- */
-static bool find_functions(struct session *s)
-{
-	FILE *f = fopen("/proc/kallsyms", "re");
-	char line[256], name[64];
-	bool found = false;
-
-	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%*s %*[tTwW] %63s", name) != 1)
-			continue;
-		for (int i = 0; i < MAX_PROBES; i++) {
-			struct probe *p = &s->probes[i];
-
-			if (!p->absent || !is_variant(name, p->target))
-				continue;
-			snprintf(p->target, sizeof(p->target), "%s", name);
-			snprintf(p->why_not[FENTRY], sizeof(p->why_not[FENTRY]), "not in BTF");
-			p->absent = false;
-			p->exists = found = true;
-			choose_kind(p, KPROBE);
-		}
-	}
-	if (f)
-		fclose(f);
-	return found;
-}
-
 /* Loads and attaches the best that this kernel takes. Returns 0 or -errno. */
 static int load_probes(struct session *s)
 {
 	int err = list_probes(s);
-	bool looked = false;
 
 	if (err)
 		return err;
+	tell_phase("this host was looked at");
 	do {
-		err = try_load(s, NULL);
+		err = try_load(s, KINDS);
 		if (err == -ENOMEM && shrink_table(&s->sampler))
 			err = -EAGAIN;
 		else if (err && !is_exhausted(err) && refuse_part(s, err))
 			err = -EAGAIN;
 		if (err)
 			continue;
+		tell_phase("programs were loaded");
 		attach_devices(s);
 		err = attach_probes(s);
-		if (!err && !looked && is_function_hooked(s)) {
-			looked = true;
-			err = find_functions(s) ? -EAGAIN : 0;
-		}
+		tell_phase("probes were put on");
 		if (err)
 			detach_probes(s);
 	} while (err == -EAGAIN);
@@ -3384,6 +3648,49 @@ static bool is_kprobe_used(const struct session *s)
 	return false;
 }
 
+/* A line for what has the same answer: a kind and why it is refused, or one that is taken. */
+static void explain_kind(const struct session *s, int event, int kind, const char *why)
+{
+	char list[1024] = "";
+	size_t used = 0;
+
+	for (int i = 0; i < MAX_PROBES; i++) {
+		const struct probe *p = &s->probes[i];
+
+		if (p->event == event && used < sizeof(list) - sizeof(p->target) &&
+		    (why    ? !strcmp(p->why_not[kind], why)
+		     : kind ? p->attached && p->kind == kind
+			    : is_left_out(s, i) && is_sampled(s, event)))
+			used += sprintf(list + used, " %s", p->target);
+	}
+	if (used)
+		message("%s: %s%s%s%s%s", (const char *)s->skel->rodata->events[event].name,
+			why    ? "not "
+			: kind ? ""
+			       : "from samples",
+			kind ? kinds[kind] : "", why ? ": " : "", why ? why : "", list);
+}
+
+static void explain_event(const struct session *s, int event)
+{
+	for (int i = 0; i < MAX_PROBES; i++) {
+		const struct probe *p = &s->probes[i];
+
+		for (int kind = NO_HOOK + 1; kind < KINDS; kind++) {
+			bool told = false;
+
+			for (int j = 0; j < i; j++)
+				told |= s->probes[j].event == event &&
+					!strcmp(s->probes[j].why_not[kind], p->why_not[kind]);
+			told |= !strcmp(p->why_not[kind], s->lacks[kind]);
+			if (p->event == event && p->why_not[kind][0] && !told)
+				explain_kind(s, event, kind, p->why_not[kind]);
+		}
+	}
+	for (int kind = NO_HOOK; kind < KINDS; kind++)
+		explain_kind(s, event, kind, NULL);
+}
+
 /* -v: what measures each event, and why not more. kprobes: as kernel/kprobes.c has it. */
 static void explain_probes(const struct session *s)
 {
@@ -3406,19 +3713,11 @@ static void explain_probes(const struct session *s)
 			s->sampler.cpus);
 	else
 		message("samples: none: %s", s->sampler.why_not);
-	for (int i = 0; i < MAX_PROBES; i++) {
-		const struct probe *p = &s->probes[i];
-		const char *name = (const char *)s->skel->rodata->events[p->event].name;
-
-		for (int kind = NO_HOOK + 1; kind < KINDS; kind++)
-			if (p->why_not[kind][0])
-				message("%s: not %s %s: %s", name, kinds[kind].name, p->target,
-					p->why_not[kind]);
-		if (p->attached)
-			message("%s: %s %s", name, kinds[p->kind].name, p->target);
-		else if (is_left_out(s, i) && is_sampled(s, p->event))
-			message("%s: %s is told from samples", name, p->target);
-	}
+	for (int kind = NO_HOOK + 1; kind < KINDS; kind++)
+		if (s->lacks[kind][0])
+			message("no %s: %s", kinds[kind], s->lacks[kind]);
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		explain_event(s, e);
 	message("devices: %s", s->devices.link	       ? "tp_btf napi_poll"
 			       : s->devices.why_not[0] ? s->devices.why_not
 						       : "not told: sched_switch is not tp_btf");
@@ -3787,7 +4086,11 @@ static int mark_cpu(struct session *s, int cpu, struct times *t)
 	return 0;
 }
 
-/* Runs that the kernel skipped because the same program was under way on that CPU. */
+/*
+ * Runs that the kernel skipped because the same program was under way on that CPU; and by
+ * kprobe.multi, for which there was no room, as kernels from 6.7 on tell behind what
+ * struct bpf_link_info has in older headers: type and id, program, addresses, count and flags.
+ */
 static void read_recursion_misses(const struct session *s, struct marks *m)
 {
 	struct bpf_program *p;
@@ -3803,6 +4106,14 @@ static void read_recursion_misses(const struct session *s, struct marks *m)
 		m->has_recursion_misses |=
 			size >= offsetof(struct bpf_prog_info, recursion_misses) + sizeof(__u64);
 		m->recursion_misses += info.recursion_misses;
+	}
+	for (int i = 0; i < 2; i++) {
+		__u64 info[8] = {};
+		__u32 size = sizeof(info);
+
+		if (s->multi_links[i] &&
+		    !bpf_obj_get_info_by_fd(bpf_link__fd(s->multi_links[i]), info, &size))
+			m->recursion_misses += info[4];
 	}
 }
 
@@ -3950,9 +4261,28 @@ static void read_polled(const struct session *s, struct marks *m)
 		return;
 	if (!m->polled)
 		m->polled = calloc(s->cpus, sizeof(*m->polled));
-	for (int cpu = 0; m->polled && cpu < s->cpus; cpu++)
-		if (m->cpu[cpu].wall_ns)
+	for (int cpu = 0; m->polled && cpu < s->cpus; cpu++) {
+		const volatile cpu_t *c = &s->skel->bss->cpus[cpu];
+		uint64_t changes;
+
+		if (!m->cpu[cpu].wall_ns)
+			continue;
+		for (int i = 0; i < READ_TRIES; i++) {
+			typeof(m->polled->places[0]) *last;
+
+			changes = c->polled.changes;
 			m->polled[cpu] = s->devices.polled[cpu];
+			last = &m->polled[cpu].places[c->polled.last ? c->polled.last - 1 : 0];
+			/* what no place has yet is its own; nothing, if there was none */
+			last->polls += c->polled.polls;
+			last->packets += c->polled.packets;
+			if (c->polled.last)
+				last->ns +=
+					subtract(m->cpu[cpu].ns[EV_RX_SOFTIRQ], c->polled.given);
+			if (c->polled.changes == changes)
+				break;
+		}
+	}
 }
 
 static int compare_processes(const void *a, const void *b)
@@ -4195,18 +4525,6 @@ static bool has_ended(void)
 	return opt.command ? !command.pid || has_command_ended() : phase == ENDING;
 }
 
-static void show_progress(uint64_t left_ns)
-{
-	struct winsize window;
-
-	if (!ioctl(STDERR_FILENO, TIOCGWINSZ, &window) && window.ws_col &&
-	    window.ws_col <= PROGRESS_COLUMNS)
-		return; /* it would go on in the next line */
-	clear_progress();
-	fprintf(stderr, "netto: %.0f s left", ceil((double)left_ns / NSEC_PER_SEC));
-	has_progress = true;
-}
-
 /*
  * Sleeps until `deadline_ns` of CLOCK_MONOTONIC, the end of the interval `window`, but for what is
  * to be done meanwhile. True if a signal, or the command, ends the measurement first.
@@ -4241,7 +4559,7 @@ static bool wait_until(struct session *s, uint64_t deadline_ns, uint32_t window)
 			next_ns = count_ns;
 		if (shown) {
 			if (tcgetpgrp(STDERR_FILENO) == getpgrp()) /* not in the background */
-				show_progress(deadline_ns - now);
+				show_progress("%.0f s left", ceil((deadline_ns - now) / 1e9));
 			if (next_ns > now + NSEC_PER_SEC)
 				next_ns = now + NSEC_PER_SEC;
 		}
@@ -4601,15 +4919,6 @@ struct event {
 	char why[256];	 /* "not KIND: REASON", of what is better; of the first of its hooks */
 };
 
-/*
- * From `a` to `b`. What should only grow may step back: where a mark came between a program's clock
- * and its store, or where the kernel's own figure does.
- */
-static uint64_t subtract(uint64_t b, uint64_t a)
-{
-	return (int64_t)(b - a) < 0 ? 0 : b - a;
-}
-
 /* A NAPI instance as polled on a CPU, or any sum of these. */
 struct queue {
 	char name[80]; /* of the device, escaped */
@@ -4668,13 +4977,13 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 		for (int kind = NO_HOOK + 1, first = !e->why[0]; kind < KINDS && first; kind++)
 			if (p->why_not[kind][0] && !p->absent)
 				snprintf(e->why + strlen(e->why), sizeof(e->why) - strlen(e->why),
-					 "%snot %s: %s", e->why[0] ? "; " : "", kinds[kind].name,
+					 "%snot %s: %s", e->why[0] ? "; " : "", kinds[kind],
 					 p->why_not[kind]);
 		if (!p->attached)
 			continue;
 		snprintf(e->hook + used, sizeof(e->hook) - used, "%s%s%s%s", used ? "+" : "",
-			 p->kind == e->kind ? "" : kinds[p->kind].name,
-			 p->kind == e->kind ? "" : ":", p->target);
+			 p->kind == e->kind ? "" : kinds[p->kind], p->kind == e->kind ? "" : ":",
+			 p->target);
 		e->kind = p->kind;
 	}
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
@@ -6664,9 +6973,9 @@ static void open_streams(void)
 int main(int argc, char **argv)
 {
 	static struct session s;
-	uint64_t began_ns = now_ns(CLOCK_MONOTONIC);
 	int status;
 
+	began_ns = phase_ns = now_ns(CLOCK_MONOTONIC);
 	open_streams();
 	status = parse_options(argc, argv);
 	if (status >= 0)
@@ -6678,10 +6987,9 @@ int main(int argc, char **argv)
 		return EXIT_FAILED;
 	status = start_probes(&s);
 	if (!status) {
-		if (opt.verbose) {
+		if (opt.verbose)
 			explain_probes(&s);
-			message("ready after %.3f s", (now_ns(CLOCK_MONOTONIC) - began_ns) / 1e9);
-		}
+		tell_phase("ready");
 		status = run_intervals(&s);
 	}
 	if (fclose(report) && !status) { /* network file systems tell of a full disk now */
@@ -6690,6 +6998,8 @@ int main(int argc, char **argv)
 	}
 	status_at_end = opt.command && !command.pid && command_status() ? command_status() : status;
 	phase = STOPPING;
+	tell_phase("reported");
 	stop_probes(&s);
+	tell_phase("probes were taken off");
 	return status_at_end;
 }

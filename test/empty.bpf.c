@@ -16,5 +16,6 @@ EMPTY(empty_recv_x, "fexit/inet_recvmsg")
 EMPTY(empty_soft, "tp_btf/softirq_entry")
 EMPTY(empty_soft_x, "tp_btf/softirq_exit")
 EMPTY(empty_switch, "tp_btf/sched_switch")
+EMPTY(empty_poll, "tp_btf/napi_poll")
 
 char LICENSE[] SEC("license") = "GPL";

@@ -163,7 +163,7 @@ group_families() {
 
 # The kernel's own counters of calls: kprobes, which count without eBPF, on each function that netto hooks for these events.
 functions() { # EVENT
-	sed -n "s/.*,hook\/$1=[a-z]*:\([^,]*\),.*/\1/p" "$T/csv" | head -n 1 | tr '+' ' ' | sed 's/[a-z0-9_]*://g'
+	sed -n "s/.*,hook\/$1=[a-z.]*:\([^,]*\),.*/\1/p" "$T/csv" | head -n 1 | tr '+' ' ' | sed 's/[a-z0-9_.]*://g'
 }
 
 count_calls() {
@@ -671,9 +671,9 @@ fallback() { # WITHOUT KIND-OF-SOFTIRQS KIND-OF-OPERATIONS
 
 # What is left of tracing without trampolines: also of what is no operation.
 group_kprobes() {
-	fallback "btf fentry" raw_tp kprobe
+	fallback "btf fentry kprobe.multi" raw_tp kprobe
 	[ -n "${ALL-}" ] || return 0
-	export NETTO_WITHOUT="btf fentry"
+	export NETTO_WITHOUT="btf fentry kprobe.multi"
 	begin_session -F 0 -t 100
 	unset NETTO_WITHOUT
 	measure true
@@ -688,6 +688,26 @@ group_fallbacks() {
 	fallback "tp_btf storage test_run" raw_tp fentry
 }
 
+# Many tasks that sleep in one function, more than kprobe.multi has room for until 6.14.
+group_sleepers() {
+	measure sh -c "$LOAD accepts 600 0.5 0"
+	check "600 tasks wait in accept: no return is missed, and conn is no more than what they ran" \
+		"$(count all conn) >= $(load_value connects) && $(ns all conn) <= $(load_value cpu_ns) && $(run_row returns_missed 8) == 0" \
+		"$(cat "$T/load"; grep -e event,all -e returns_missed "$T/csv")"
+}
+
+# Where fentry is refused: all functions by one link; also of what is no operation.
+group_multi() {
+	fallback fentry tp_btf kprobe.multi
+	fallback "btf fentry" raw_tp kprobe.multi
+	NETTO_WITHOUT=fentry begin_session -F 0 -t 100
+	measure true
+	count_calls
+	group_tcp_work
+	group_read_sock
+	end_session
+}
+
 # A function that exists and is not hooked: samples tell it, and its event is not called traced.
 group_left_out() {
 	start_flood
@@ -698,13 +718,13 @@ group_left_out() {
 	stop_flood
 	check "inet_sendmsg cannot be hooked: send is told from samples, which is said" \
 		"$(ns all send) > 0 && $(grep -c 'event,all,send,.*,sampled,' "$T/csv") == 1 && $(grep -c 'event,all,recv,.*,traced,' "$T/csv") == 1 &&
-		 $(grep -c 'hook/send=fentry:inet6_sendmsg' "$T/csv") == 1 && $(grep -c 'send: inet_sendmsg is told from samples' "$T/err") == 1" \
+		 $(grep -c 'hook/send=fentry:inet6_sendmsg' "$T/csv") == 1 && $(grep -c 'send: from samples inet_sendmsg' "$T/err") == 1" \
 		"$(grep -e event,all -e hook/send "$T/csv"; grep send "$T/err")"
 	conserved "inet_sendmsg cannot be hooked"
 	NETTO_WITHOUT="inet_recvmsg@btf" begin_session -F 0 -t 100
 	measure sh -c "$LOAD recv udp4 101"
 	check "inet_recvmsg is not in BTF, but in kallsyms: it is traced by a kprobe" \
-		"$(count all recv) == 101 && $(grep -c 'hook/recv=.*kprobe:inet_recvmsg' "$T/csv") >= 1" "$(grep -e event,all -e hook/recv "$T/csv")"
+		"$(count all recv) == 101 && $(grep -c 'hook/recv=.*kprobe[.multi]*:inet_recvmsg' "$T/csv") >= 1" "$(grep -e event,all -e hook/recv "$T/csv")"
 	end_session
 }
 
@@ -793,7 +813,7 @@ group_memlock() {
 
 # More kprobes at once than the kernel has instances of.
 group_returns() {
-	NETTO_WITHOUT=fentry start_netto -c 600
+	NETTO_WITHOUT="fentry kprobe.multi ends" start_netto -c 600
 	sh -c 'for i in $(seq 30); do load block_recv 1500 >/dev/null & done; wait'
 	stop_netto
 	check "more kprobes at once than the kernel has instances of: missed returns are counted" \
@@ -819,18 +839,18 @@ if [ -n "${ALL-}" ] || [ "$kernel" = 6.12 ] || [ "$kernel" = 5.10 ]; then
 fi
 case $kernel,${ALL-} in
 *-arm64,*) in_session="counts families packets tasks" ;;
-*,1) in_session="$in_session two_at_once" EVERY=0 alone="kprobes overflow fallbacks refusals left_out hotplug_samples returns" ;;
+*,1) in_session="$in_session two_at_once" EVERY=0 alone="kprobes overflow fallbacks refusals left_out hotplug_samples returns multi" ;;
 5.10,) alone="memlock" ;;
 6.1,) in_session="$in_session two_at_once" alone=kprobes ;;
-6.12,) alone="refusals" EVERY=0 ;;
+6.12,) in_session="$in_session sleepers" alone="refusals multi" EVERY=0 ;;
 *-rt,) in_session="counts families napi_thread backlog packets tasks hotplug" ;;
-7,) in_session="$in_session napi_thread tcp_work" alone="fallbacks" ;;
+7,) in_session="$in_session napi_thread tcp_work sleepers" alone="fallbacks" ;;
 esac
 shift
 [ $# = 0 ] || in_session='' alone=''
 for group in "$@"; do
 	case $group in
-	kprobes | left_out | limits | memlock | hotplug_samples | overflow | fallbacks | refusals | returns) alone="$alone $group" ;;
+	kprobes | left_out | multi | limits | memlock | hotplug_samples | overflow | fallbacks | refusals | returns) alone="$alone $group" ;;
 	*) in_session="$in_session $group" ;;
 	esac
 done

@@ -12,6 +12,10 @@
 part=$1 kernel=$2 best=$3
 shift 3
 . /lib.sh
+case $kernel in # CONFIG_FPROBE
+*-arm64 | 5.* | 6.1) next=kprobe ;;
+*) next=kprobe.multi ;;
+esac
 
 # Tracing agrees within TRACED points: the intervals do not begin and end together. What kprobes themselves take is within the
 # events of the one that has them, and before and behind those of the other: so as much more is right there. Samples agree within
@@ -197,7 +201,7 @@ test_settings() {
 	check "$what: stacks that are cut off are counted" "$(run_row samples_cut 8) > 100" "$(grep samples "$T/csv")"
 	restore_sysctls
 	mount -t tmpfs none /sys/kernel/btf
-	row "no /sys/kernel/btf" "raw_tp kprobe perf_event" netto -c 2.5
+	row "no /sys/kernel/btf" "raw_tp $next perf_event" netto -c 2.5
 	umount /sys/kernel/btf
 	umount /sys/kernel/tracing
 	umount /sys/kernel/debug
@@ -218,7 +222,7 @@ test_rungs() {
 	case $kernel in
 	*-rt) ;; # kprobes take minutes to go there, and were seen above
 	*-arm64) ;; # a minute to come; 6.1 has nothing else there
-	*) forced fentry "tp_btf kprobe perf_event" ;;
+	*) forced fentry "tp_btf $next perf_event" ;;
 	esac
 	forced "fentry kprobe" "tp_btf perf_event perf_event"
 	forced "btf kprobe" "raw_tp perf_event perf_event"

@@ -2,7 +2,8 @@
 # What the tests of this machine (host.sh) and of a virtual machine (guest.sh) share. POSIX sh: busybox runs it.
 #
 # NETTO_WITHOUT=WORDS makes netto act as if the host lacked something, so that all rungs are tested: tp_btf, raw_tp, fentry,
-# kprobe (these kinds of hooks), btf, bpf, perf (no perf events), mmap (eBPF as it was before 5.5), storage (no task storage:
+# kprobe.multi, kprobe (these kinds of hooks; kprobe: both), ends (no tracepoint tells of them), btf, bpf, perf (no perf
+# events), mmap (eBPF as it was before 5.5), storage (no task storage:
 # the hash), room (hashes for 8 tasks, and few stacks), test_run (no BPF_PROG_TEST_RUN: marks by renaming itself), cycles
 # (samples by cpu-clock), limit (of what samples take), memory (for a table of more than 64 stacks a CPU), scan (stacks that
 # cannot be unwound are not searched for a caller); FUNCTION (it cannot be hooked), FUNCTION@btf (it is not in BTF).

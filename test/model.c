@@ -98,6 +98,7 @@ static NOT_IN_A_PROGRAM __u64 bpf_get_current_task(void);
 static NOT_IN_A_PROGRAM struct task_struct *bpf_get_current_task_btf(void);
 static NOT_IN_A_PROGRAM __u64 bpf_get_current_pid_tgid(void);
 static NOT_IN_A_PROGRAM long bpf_get_current_comm(void *name, __u32 size);
+#define bpf_get_attach_cookie(ctx) 0ull /* what it chooses between is run by itself */
 static NOT_IN_A_PROGRAM void *bpf_map_lookup_elem(void *map, const void *key);
 static NOT_IN_A_PROGRAM long bpf_map_update_elem(void *map, const void *key, const void *value,
 						 __u64 flags);
@@ -354,7 +355,8 @@ static struct truth {
 	__u64 lost,
 		refused; /* operations; look-ups that found nothing since another was under way */
 	__u64 shared[16], polls, packets, polled_ns;
-	bool polled_spoilt;
+	__u64 unpolled; /* time of rx_softirq before the first softirq that polled, not on RT */
+	bool polled_spoilt, polls_softirq;
 	__u64 samples[16];
 } truths[CPUS];
 
@@ -863,7 +865,10 @@ static void note_load(void *address)
 	memcpy(f->old, truths[cpu].slots, sizeof(f->old));
 }
 
-/* A poll ends: its device gets the time of the event it ran in since the poll before. */
+/*
+ * A poll ends: its device gets the time of the event it ran in since the poll before; but softirqs
+ * are some device's as a whole.
+ */
 static void commit_polled(struct truth *t, struct frame *f)
 {
 	__u64 total, took, ran;
@@ -873,18 +878,17 @@ static void commit_polled(struct truth *t, struct frame *f)
 		return;
 	t->polls++;
 	t->packets += 3;
-	if (t->soft == EV_RX_SOFTIRQ) {
-		ran = f->read[SOFT] - t->soft_began;
-		event = EV_RX_SOFTIRQ;
-		total = t->ns[event] + ran;
-	} else {
-		event = owner_of(t->slots);
-		if (event != EV_NAPI_THREAD && event != EV_BUSY_POLL &&
-		    !(rt && event == EV_RX_SOFTIRQ))
-			return;
-		total = t->ns[event] + f->read[TASK] - t->changed;
-		ran = rt ? ~0ull : f->read[TASK] - t->resumed;
+	if (t->soft == EV_RX_SOFTIRQ) { /* all time of softirqs from then on is some instance's */
+		if (!t->polls_softirq)
+			t->unpolled = t->ns[EV_RX_SOFTIRQ];
+		t->polls_softirq = true;
+		return;
 	}
+	event = owner_of(t->slots);
+	if (event != EV_NAPI_THREAD && event != EV_BUSY_POLL && !(rt && event == EV_RX_SOFTIRQ))
+		return;
+	total = t->ns[event] + f->read[TASK] - t->changed;
+	ran = rt ? ~0ull : f->read[TASK] - t->resumed;
 	/* a program under way has charged something, but has not added it yet; or a switch came
 	 * between */
 	if (machines[cpu].touched > f->touched || f->stint != t->stint ||
@@ -1768,6 +1772,12 @@ static void check_cpu(void)
 		ns += polled[cpu].places[i].ns;
 		polls += polled[cpu].places[i].polls;
 		packets += polled[cpu].places[i].packets;
+	}
+	if (t->polls_softirq) { /* as read_polled() in netto.c has it */
+		ns += c->ns[EV_RX_SOFTIRQ] - c->polled.given;
+		polls += c->polled.polls;
+		packets += c->polled.packets;
+		t->polled_ns += t->ns[EV_RX_SOFTIRQ] - t->unpolled;
 	}
 	if (t->polled_spoilt && (rt || ns <= c->ns[EV_RX_SOFTIRQ] + c->ns[EV_NAPI_THREAD] +
 						       c->ns[EV_BUSY_POLL] + c->unseen))
