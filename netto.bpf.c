@@ -186,10 +186,11 @@ const volatile struct {
 };
 
 /*
- * The kernel functions that are measured, from 5.10 to 7.x: X(program, how, event, function). One
- * of a module has its name before it.
+ * The kernel functions that are measured, from 5.10 to 7.x: X(program, how, event, function);
+ * SPARE: one that is hooked only where the one before it is not to be had. One of a module has its
+ * name before it.
  */
-#define FUNCTIONS(X)                                                                               \
+#define FUNCTIONS(X, SPARE)                                                                        \
 	/* the socket operations of the network families, at the level that every way into them */ \
 	/* passes; inet6_release ends in inet_release, which is enough */                          \
 	X(send4, hot, EV_SEND, "inet_sendmsg")                                                     \
@@ -212,8 +213,8 @@ const volatile struct {
 	X(bind4, operation, EV_CONN, "inet_bind")                                                  \
 	X(bind6, operation, EV_CONN, "inet6_bind")                                                 \
 	X(listen, operation, EV_CONN, "inet_listen")                                               \
-	X(tsq, poll, EV_TCP_WORK, "tcp_tasklet_func")	/* until 6.16 */                           \
-	X(tsqwork, poll, EV_TCP_WORK, "tcp_tsq_workfn") /* on a BH workqueue */                    \
+	X(tsq, poll, EV_TCP_WORK, "tcp_tasklet_func")	    /* until 6.16 */                       \
+	SPARE(tsqwork, poll, EV_TCP_WORK, "tcp_tsq_workfn") /* on a BH workqueue */                \
 	X(retrans, poll, EV_TCP_WORK, "tcp_write_timer")                                           \
 	X(delack, poll, EV_TCP_WORK, "tcp_delack_timer")                                           \
 	X(keepal, poll, EV_TCP_WORK, "tcp_keepalive_timer")                                        \
@@ -243,16 +244,21 @@ const volatile struct {
 	X(tapw, poll, EV_NET_WORKER, "tap:tap_write_iter")                                         \
 	X(nfq, poll, EV_NET_WORKER, "nfnetlink_queue:nfqnl_recv_verdict")                          \
 	X(nfqs, poll, EV_NET_WORKER, "nfnetlink_queue:nfqnl_recv_verdict_batch")                   \
-	X(busy, poll, EV_BUSY_POLL, "__napi_busy_loop") /* from 6.9 */
+	X(busy, poll, EV_BUSY_POLL, "__napi_busy_loop") /* from 6.9; the other one calls it */     \
+	SPARE(busyold, poll, EV_BUSY_POLL, "napi_busy_loop")
 
-#define PROBE_OF_FUNCTION(name, how, event, function) { "netto_" #name, event, 0, HOW_##how },
+#define PROBE_OF_FUNCTION(name, how, event, function)                                              \
+	{ "netto_" #name, function, event, 0, HOW_##how },
+#define PROBE_OF_SPARE(name, how, event, function)                                                 \
+	{ "netto_" #name, function, event, 1, HOW_##how },
 
 /*
- * What measures each event; its kind and target are the section name of the program, and the
- * program of the same name with _x, where there is one, is the other half.
+ * What measures each event. The program of the same name with _x, where there is one, is the other
+ * half.
  */
 const volatile struct {
 	char program[15];
+	char target[48]; /* tracepoint, or [MODULE:]FUNCTION */
 	__u8 event;
 	__u8 spare; /* only where the one before it in the table is not to be had */
 	/* a function is measured by netto_enter_HOW() and netto_leave_HOW(); those of `hot` run for
@@ -269,22 +275,21 @@ const volatile struct {
 		HOW_thread
 	} how;
 } probes[] = {
-	{ "netto_soft", EV_RX_SOFTIRQ, 0, HOW_tracepoint },
-	{ "netto_soft", EV_TX_SOFTIRQ, 0, HOW_tracepoint },
-	{ "netto_soft", EV_SOFTIRQ, 0, HOW_tracepoint },
-	{ "netto_irq", EV_HARDIRQ, 0, HOW_tracepoint },
-	{ "netto_prep", EV_HARDIRQ, 0, HOW_result },
-	{ "netto_raise", EV_HARDIRQ, 1, HOW_tracepoint },
+	{ "netto_soft", "softirq_entry", EV_RX_SOFTIRQ, 0, HOW_tracepoint },
+	{ "netto_soft", "softirq_entry", EV_TX_SOFTIRQ, 0, HOW_tracepoint },
+	{ "netto_soft", "softirq_entry", EV_SOFTIRQ, 0, HOW_tracepoint },
+	{ "netto_irq", "irq_handler_entry", EV_HARDIRQ, 0, HOW_tracepoint },
+	{ "netto_prep", "napi_schedule_prep", EV_HARDIRQ, 0, HOW_result },
+	{ "netto_raise", "softirq_raise", EV_HARDIRQ, 1, HOW_tracepoint },
 	/* clang-format off: the macro is rows */
-	FUNCTIONS(PROBE_OF_FUNCTION)
+	FUNCTIONS(PROBE_OF_FUNCTION, PROBE_OF_SPARE)
 	/* clang-format on */
-	{ "netto_busyold", EV_BUSY_POLL, 1, HOW_poll },
-	{ "netto_worker", EV_IO_WORKER, 0, HOW_thread },
-	{ "netto_wqe", EV_IO_WORKER, 1, HOW_thread },
-	{ "netto_switch", EV_NAPI_THREAD, 0, HOW_tracepoint },
-	{ "netto_switch", EV_IO_WORKER, 0, HOW_tracepoint },
-	{ "netto_switch", EV_OTHER, 0, HOW_tracepoint },
-	{ "netto_switch", EV_IDLE, 0, HOW_tracepoint },
+	{ "netto_worker", "io_wq_worker", EV_IO_WORKER, 0, HOW_thread },
+	{ "netto_wqe", "io_wqe_worker", EV_IO_WORKER, 1, HOW_thread },
+	{ "netto_switch", "sched_switch", EV_NAPI_THREAD, 0, HOW_tracepoint },
+	{ "netto_switch", "sched_switch", EV_IO_WORKER, 0, HOW_tracepoint },
+	{ "netto_switch", "sched_switch", EV_OTHER, 0, HOW_tracepoint },
+	{ "netto_switch", "sched_switch", EV_IDLE, 0, HOW_tracepoint },
 };
 
 /*
@@ -297,10 +302,16 @@ struct {
 	__u64 above;   /* time that the levels above the tasks took */
 	__u64 resumed; /* task clock at the last sched_switch or the start, << SLOT_BITS */
 	__u64 running; /* task pointer: who runs since then */
-	__u8 ready;    /* the task on this CPU is known to have task storage, or needs none */
-	__u16 flags;   /* of the task on this CPU: OVERTAKEN, MISSED */
-	__u8 base;     /* what the task on this CPU is outside operations: an event */
-	__u8 serving;  /* the softirq that runs, an event; not on PREEMPT_RT: it is a task's */
+	union {
+		__u64 stint; /* all of it, 0 at each switch */
+		struct {
+			__u32 operated; /* in its operation before it came back, in 1024 ns */
+			__u8 ready;	/* it is known to have task storage, or needs none */
+		};
+	};	      /* of the task on this CPU */
+	__u16 flags;  /* of the task on this CPU: OVERTAKEN, MISSED */
+	__u8 base;    /* what the task on this CPU is outside operations: an event */
+	__u8 serving; /* the softirq that runs, an event; not on PREEMPT_RT: it is a task's */
 	/* of EV_RX_SOFTIRQ, if it interrupts the task on this CPU: the idle task, ksoftirqd, or
 	   another; not on PREEMPT_RT, and not where no field of a task is read */
 	enum { PART_NONE, PART_IDLE, PART_KSOFTIRQD, PARTS = 4 } part;
@@ -316,12 +327,11 @@ struct {
 	__u64 mark_unseen;   /* at the last mark: unseen with what was still open */
 	__u64 missed;	     /* operations that were still open when their task began another */
 	__u64 missed_ns;     /* what these were charged at most: all that their tasks ran since */
-	__u64 operated;	 /* ns that the task on this CPU ran in its operation before it came back */
-	__u64 ns[16];	 /* exclusive time */
-	__u64 count[16]; /* entries; of idle and of whole threads: switches to them */
-	__u64 longest[16];  /* of softirqs and top halves: longest stretch since the last mark */
-	__u64 parts[PARTS]; /* of ns[EV_RX_SOFTIRQ]; the first one is not kept */
-	__u64 mark_ns[16];  /* at the last mark: ns[] with what was still open */
+	__u64 ns[16];	     /* exclusive time */
+	__u64 count[16];     /* entries; of idle and of whole threads: switches to them */
+	__u64 longest[16];   /* of softirqs and top halves: longest stretch since the last mark */
+	__u64 parts[PARTS];  /* of ns[EV_RX_SOFTIRQ]; the first one is not kept */
+	__u64 mark_ns[16];   /* at the last mark: ns[] with what was still open */
 	__u64 mark_longest[16];
 	__u64 mark_parts[PARTS];
 	__u64 sampled; /* when the last sample was taken */
@@ -339,7 +349,7 @@ struct {
 		__u32 mixed;   /* for so many softirqs more each poll is looked at */
 		__u64 changes; /* of what places have: for user space, which reads them meanwhile */
 	} polled;
-	__u64 spare[11];
+	__u64 spare[12];
 	/* a kB, so that indexing is a shift, and CPUs share no cache line */
 } cpus[MAX_CPUS] __attribute__((aligned(64)));
 _Static_assert(sizeof(cpus[0]) == 1024, "a power of two");
@@ -667,7 +677,7 @@ static __noinline int netto_finish(cpu_t *c, __u64 old, __u64 word)
 /* How long the current task has run in its operation at most, in units of 1024 ns, rounded up. */
 static __always_inline __u64 operated(cpu_t *c, __u64 word)
 {
-	return ((c->operated + span(c->resumed, word)) >> 10) + 1;
+	return c->operated + (span(c->resumed, word) >> 10) + 1;
 }
 
 /* An operation began while another one was still open. */
@@ -877,7 +887,7 @@ static __always_inline void schedule_napi(void)
  * What drivers call to do so, and packets on loopback do not. It says whether NAPI was not under
  * way already: then NET_RX is raised, or goes on, or NAPI's thread is woken.
  */
-SEC("fexit/napi_schedule_prep")
+SEC("fexit")
 int BPF_PROG(netto_prep, void *napi, __u8 done)
 {
 	if (done)
@@ -1165,8 +1175,9 @@ int BPF_PROG(netto_poll, struct napi_struct *napi, int work, int budget)
 	return 0;
 }
 
+/* Each is loaded for its function: one section for all takes 20 kB less than one for each. */
 #define PROGRAM_OF_ENTRY(name, how, event, function)                                               \
-	SEC("fentry/" function)                                                                    \
+	SEC("fentry")                                                                              \
 	int netto_##name(void *ctx)                                                                \
 	{                                                                                          \
 		netto_enter_##how(event);                                                          \
@@ -1174,14 +1185,13 @@ int BPF_PROG(netto_poll, struct napi_struct *napi, int work, int budget)
 	}
 #define PROGRAMS_OF_FUNCTION(name, how, event, function)                                           \
 	PROGRAM_OF_ENTRY(name, how, event, function)                                               \
-	SEC("fexit/" function)                                                                     \
+	SEC("fexit")                                                                               \
 	int netto_##name##_x(void *ctx)                                                            \
 	{                                                                                          \
 		netto_leave_##how(event);                                                          \
 		return 0;                                                                          \
 	}
-FUNCTIONS(PROGRAMS_OF_FUNCTION)
-PROGRAMS_OF_FUNCTION(busyold, poll, EV_BUSY_POLL, "napi_busy_loop") /* it calls the other one */
+FUNCTIONS(PROGRAMS_OF_FUNCTION, PROGRAMS_OF_FUNCTION)
 /* It ends with its thread. */
 PROGRAM_OF_ENTRY(worker, thread, EV_IO_WORKER, "io_wq_worker") /* from 5.19 on */
 PROGRAM_OF_ENTRY(wqe, thread, EV_IO_WORKER, "io_wqe_worker")
@@ -1308,7 +1318,7 @@ static __noinline __u32 netto_unpark(cpu_t *c, struct task_struct *task)
 	}
 	if (slots & OVERTAKEN)
 		c->flags |= OVERTAKEN;
-	c->operated = slots >> 32 << 10;
+	c->operated = slots >> 32;
 	return slots & SLOT_MASK;
 }
 
@@ -1407,8 +1417,7 @@ static __always_inline void switch_task(cpu_t *c, struct task_struct *prev,
 		netto_leave(c, prev, now);
 	else
 		c->ns[event_index(slots)] += span(old, word);
-	c->ready = 0;
-	c->operated = 0;
+	c->stint = 0;
 	slots = 0;
 	base = EV_OTHER;
 	if (fields ? next->pid == 0 : (__u64)next == *idle_task()) {

@@ -2275,6 +2275,47 @@ static int try_program(enum bpf_prog_type type, enum bpf_attach_type attach)
 	return bpf_prog_load(type, "netto_try", "GPL", code, ARRAY_SIZE(code), &opts);
 }
 
+/*
+ * A program that looks up a name, which may be MODULE:NAME, in kallsyms (from 5.16 on), and finds
+ * it faster than all of kallsyms can be read. In and out: struct lookup. Returns its descriptor or
+ * -errno.
+ */
+struct lookup {
+	char name[64];
+	uint64_t address;
+};
+
+static int load_lookup(void)
+{
+	enum { NAME = -(int)sizeof(struct lookup), FOUND = -8, WORDS = 8 };
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .prog_flags = BPF_F_SLEEPABLE);
+	struct bpf_insn code[2 * WORDS + 12], *to = code;
+
+#define ADD(...) (*to++ = (struct bpf_insn) { __VA_ARGS__ })
+	ADD(.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_6, .src_reg = BPF_REG_1);
+	for (int i = 0; i < WORDS; i++) {
+		ADD(.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_0, .src_reg = BPF_REG_6,
+		    .off = 8 * i);
+		ADD(.code = BPF_STX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .src_reg = BPF_REG_0,
+		    .off = NAME + 8 * i);
+	}
+	ADD(.code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .off = FOUND);
+	ADD(.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_10);
+	ADD(.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_1, .imm = NAME);
+	ADD(.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = 8 * WORDS);
+	ADD(.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3);
+	ADD(.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_4, .src_reg = BPF_REG_10);
+	ADD(.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_4, .imm = FOUND);
+	ADD(.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_kallsyms_lookup_name);
+	ADD(.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_10,
+	    .off = FOUND);
+	ADD(.code = BPF_STX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_6, .src_reg = BPF_REG_1,
+	    .off = offsetof(struct lookup, address));
+	ADD(.code = BPF_JMP | BPF_EXIT);
+#undef ADD
+	return bpf_prog_load(BPF_PROG_TYPE_SYSCALL, "netto_lookup", "GPL", code, to - code, &opts);
+}
+
 /* There are hosts that forbid it, and let other programs of that type be. */
 static const char *lacks_fentry(void)
 {
@@ -2504,31 +2545,75 @@ static int note_function(void *session, const char *start, const char *end)
 }
 
 /*
+ * Looks up the functions by their names. True if that tells all: one that is not found may have
+ * another name that begins with this one, unless it is known why it is not there.
+ */
+static bool look_up_functions(struct session *s)
+{
+	int fd = without("lookup") ? -EPERM : load_lookup();
+	bool all = fd >= 0;
+
+	for (int i = 0; i < MAX_PROBES && all; i++) {
+		struct probe *p = &s->probes[i];
+		struct lookup l = {};
+		LIBBPF_OPTS(bpf_test_run_opts, run, .ctx_in = &l, .ctx_size_in = sizeof(l));
+
+		for (int in_module = !!p->module[0]; p->function && in_module >= 0; in_module--) {
+			memset(&l, 0, sizeof(l));
+			snprintf(l.name, sizeof(l.name), "%s%s%s", in_module ? p->module : "",
+				 in_module ? ":" : "", p->target);
+			all &= !bpf_prog_test_run_opts(fd, &run) &&
+			       (!run.retval || run.retval == (uint32_t)-ENOENT);
+			if (!run.retval)
+				break;
+		}
+		p->address = l.address;
+		p->exists = l.address;
+	}
+	for (int i = 0; i < MAX_PROBES && all; i++) {
+		const struct probe *p = &s->probes[i];
+		char path[40];
+
+		snprintf(path, sizeof(path), "/sys/module/%s", p->module);
+		all = !p->function || p->exists || (p->spare && p[-1].exists) ||
+		      (i + 1 < MAX_PROBES && p[1].spare && p[1].exists) ||
+		      (p->module[0] && access(path, F_OK)) ||
+		      !strncmp(p->target, "inet_",
+			       5); /* not of one file alone: it keeps its name */
+	}
+	if (fd >= 0)
+		close(fd);
+	return all;
+}
+
+/*
  * What kallsyms says of the functions. BTF does not know all of them: pahole leaves some out,
  * compilers rename some, and it has those of modules from 5.11 on, for CAP_SYS_ADMIN alone.
  */
 static void find_functions(struct session *s)
 {
-	bool any = false;
+	bool known = false;
 	int fd = -1;
 
-	for (int i = 0; i < MAX_PROBES; i++)
-		any |= s->probes[i].function &&
-		       !(s->lacks[FENTRY][0] && s->lacks[MULTI][0] && s->lacks[KPROBE][0]);
-	if (any)
-		fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read_kallsyms(fd, note_function, s))
-		any = false;
-	if (fd >= 0)
+	if (!(s->lacks[FENTRY][0] && s->lacks[MULTI][0] && s->lacks[KPROBE][0])) {
+		known = look_up_functions(s);
+		if (!known)
+			fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
+	}
+	if (fd >= 0) {
+		known = !read_kallsyms(fd, note_function, s);
 		close(fd);
+	}
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
 
 		if (!p->function)
 			continue;
-		choose_kind(s, p);
-		if (any && !p->exists && p->kind)
+		p->kind = *kinds_of(p->how);
+		if (known && !p->exists)
 			set_absent(p);
+		else
+			choose_kind(s, p);
 	}
 }
 
@@ -2615,9 +2700,8 @@ static int list_probes(struct session *s)
 		return -errno;
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
-		const char *name = (const char *)skel->rodata->probes[i].program;
-		const char *section = bpf_program__section_name(find_program(skel, name, ""));
-		const char *target = strchr(section, '/') + 1, *colon = strchr(target, ':');
+		const char *target = (const char *)skel->rodata->probes[i].target;
+		const char *colon = strchr(target, ':');
 
 		p->event = skel->rodata->probes[i].event;
 		p->spare = skel->rodata->probes[i].spare;
@@ -3664,11 +3748,9 @@ static void explain_kind(const struct session *s, int event, int kind, const cha
 			used += sprintf(list + used, " %s", p->target);
 	}
 	if (used)
-		message("%s: %s%s%s%s%s", (const char *)s->skel->rodata->events[event].name,
-			why    ? "not "
-			: kind ? ""
-			       : "from samples",
-			kind ? kinds[kind] : "", why ? ": " : "", why ? why : "", list);
+		message("%s: %s%s%s%s:%s", (const char *)s->skel->rodata->events[event].name,
+			why ? "not " : "", kind ? kinds[kind] : "from samples", why ? ", " : "",
+			why ? why : "", list);
 }
 
 static void explain_event(const struct session *s, int event)

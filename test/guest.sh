@@ -183,12 +183,13 @@ calls() { # EVENT
 	awk -v event="$1__" 'index($1, event) == 1 { s += $2; m += $2 + $3 } END { print s + 0, m + 0 }' $TRACING/kprobe_profile
 }
 
-# called EVENT WHAT: netto's count of the event is the kernel's, of the same time: the COUNTER began with `calls EVENT`.
+# called EVENT WHAT: netto's count of the event is the kernel's, of the same time: the COUNTER began with `calls EVENT`. By
+# kprobe.multi a call that comes while another eBPF program is under way on that CPU is not seen, but counted.
 called() {
 	n=$(count all "$1")
 	check "$2: $1 has as many entries as its functions have calls ($(counted 1))" \
-		"$(counted 1) > 0 && $n >= $(counted 1) && $n <= $(counted_most 2) && $(ns all "$1") > 0" \
-		"netto has $n: $(functions "$1"); $(cat "$T/load")"
+		"$(counted 1) > 0 && $n + $(run_row recursion_misses 8) >= $(counted 1) && $n <= $(counted_most 2) && $(ns all "$1") > 0" \
+		"netto has $n: $(functions "$1"); $(cat "$T/load"; grep -e recursion_misses "$T/csv")"
 }
 
 # none_but WHAT EVENT...: of EVENTS.
@@ -718,7 +719,7 @@ group_left_out() {
 	stop_flood
 	check "inet_sendmsg cannot be hooked: send is told from samples, which is said" \
 		"$(ns all send) > 0 && $(grep -c 'event,all,send,.*,sampled,' "$T/csv") == 1 && $(grep -c 'event,all,recv,.*,traced,' "$T/csv") == 1 &&
-		 $(grep -c 'hook/send=fentry:inet6_sendmsg' "$T/csv") == 1 && $(grep -c 'send: from samples inet_sendmsg' "$T/err") == 1" \
+		 $(grep -c 'hook/send=fentry:inet6_sendmsg' "$T/csv") == 1 && $(grep -c 'send: from samples: inet_sendmsg' "$T/err") == 1" \
 		"$(grep -e event,all -e hook/send "$T/csv"; grep send "$T/err")"
 	conserved "inet_sendmsg cannot be hooked"
 	NETTO_WITHOUT="inet_recvmsg@btf" begin_session -F 0 -t 100

@@ -315,6 +315,7 @@ static char *place_name(void *address)
 		FIELD(missed),
 		FIELD(missed_ns),
 		FIELD(operated),
+		FIELD(polled),
 	};
 	unsigned long offset = (char *)address - (char *)&cpus[cpu];
 	static char name[64];
