@@ -70,6 +70,7 @@ enum {
 	MAX_DEPTH = ARRAY_SIZE(((struct netto__bss *)0)->stack_layout) - 1,
 	POLLED_ROOM = ARRAY_SIZE(((polled_t *)0)->places),
 	NOTED_STEAL = 2,    /* percent of all CPUs */
+	NOTED_THREAD = 1,   /* percent of a CPU */
 	MAX_DEVICES = 10,   /* printed in text, and of each so many queues */
 	MAX_HZ = 100000,    /* the kernel's timer takes no more */
 	MAX_RING_HZ = 2000, /* without eBPF */
@@ -267,6 +268,34 @@ static int parse_cpus(const char *list, bool *cpus)
 			cpus[cpu] = true;
 	}
 	return last;
+}
+
+/* Adds to a text of `length`, if it fits. Returns the length. */
+static size_t append(char *text, size_t size, size_t length, const char *more)
+{
+	if (length + strlen(more) >= size)
+		return length;
+	strcpy(text + length, more);
+	return length + strlen(more);
+}
+
+/* CPUs as the kernel lists them, "0-2,5"; the last one of cpus[MAX_CPUS + 1] is none. */
+static void format_cpus(const bool *cpus, char *text, size_t size)
+{
+	size_t length = 0;
+	char number[32];
+
+	text[0] = 0;
+	for (int first = 0, last; first < MAX_CPUS; first = last + 1) {
+		last = first;
+		if (!cpus[first])
+			continue;
+		while (cpus[last + 1])
+			last++;
+		snprintf(number, sizeof(number), first == last ? "%s%d" : "%s%d-%d",
+			 length ? "," : "", first, last);
+		length = append(text, size, length, number);
+	}
 }
 
 /* The first `size` - 1 bytes of a file. Returns 0, or -errno: then `text` is empty. */
@@ -2229,8 +2258,8 @@ struct session {
 	bool is_32_bit;			 /* the kernel */
 	bool by_rename;			 /* BPF_PROG_TEST_RUN cannot run on a chosen CPU */
 	char no_bpf[256];		 /* why there is no eBPF; empty: there is */
-	bool blind;			 /* and no samples either: nothing is measured */
-	int cpus;			 /* ids of CPUs are below this */
+	bool accounted; /* and no samples either: the kernel's own accounts are all there is */
+	int cpus;	/* ids of CPUs are below this */
 	int64_t residual[MAX_CPUS]; /* ns, at the last mark: what later marks must agree with */
 	struct {
 		uint64_t since_ns; /* the last mark; 0: it was not there then */
@@ -2815,7 +2844,7 @@ static void open_kallsyms(struct sampler *s)
 	if (!seen)
 		refuse_samples(
 			s,
-			"/proc/kallsyms hides its addresses: set kernel.kptr_restrict to 1 or 0, and have CAP_SYSLOG");
+			"/proc/kallsyms hides its addresses: run `sysctl -w kernel.kptr_restrict=1`, and have CAP_SYSLOG");
 }
 
 /* Decides on samples, as far as can be told before the object is loaded. */
@@ -3840,14 +3869,24 @@ static bool is_all_traced(const struct session *s)
 	return true;
 }
 
-/* Only what /proc counts is left. Returns 0, or the exit status where that is not wanted. */
-static int go_blind(struct session *s)
+/*
+ * What the kernel accounts for is all that is left. Returns 0, or the exit status where that is not
+ * wanted, or not there.
+ */
+static int use_accounts(struct session *s)
 {
-	message("nothing can be measured on this host; either of these would do:");
-	message("  eBPF: %s", s->no_bpf[0] ? s->no_bpf : s->probes[MAX_PROBES - 1].why_not[RAW_TP]);
-	message("  samples: %s%s", s->sampler.why_not, opt.freq ? "" : ": -F must not be 0");
-	s->blind = true;
-	return opt.folded ? EXIT_IMPOSSIBLE : 0;
+	const char *no_bpf = s->no_bpf[0] ? s->no_bpf : s->probes[MAX_PROBES - 1].why_not[RAW_TP];
+	const char *no_samples = opt.freq ? s->sampler.why_not : "-F is 0";
+	bool enough = opt.mode == AUTO && !opt.folded && !access("/proc/stat", R_OK);
+
+	message("%s: nothing can be traced, nor sampled:",
+		enough ? "from the kernel's own accounts" : "nothing can be measured");
+	message("  no eBPF: %s", no_bpf);
+	message("  no samples: %s", no_samples);
+	if (strstr(no_bpf, "CONFIG_") || strstr(no_samples, "CONFIG_"))
+		message("  OpenWrt's build options are CONFIG_KERNEL_PERF_EVENTS=y, which gives stages, and CONFIG_KERNEL_BPF_EVENTS=y, which gives tracing");
+	s->accounted = true;
+	return enough ? 0 : EXIT_IMPOSSIBLE;
 }
 
 /*
@@ -3881,7 +3920,7 @@ static int start_without_bpf(struct session *s, int status)
 		message("%s", s->no_bpf);
 		return status;
 	}
-	return go_blind(s);
+	return use_accounts(s);
 }
 
 /* Loads and attaches all that can be. Returns 0, or the exit status and the reason in s->no_bpf. */
@@ -3932,8 +3971,8 @@ static int start_probes(struct session *s)
 		start_samples(&s->sampler, s->skel);
 	if (!status && !s->no_bpf[0] && s->sampler.hz)
 		find_own_code(&s->sampler.own, s->skel);
-	if (!status && !s->sampler.hz && !core_kind(s) && !s->blind)
-		status = go_blind(s);
+	if (!status && !s->sampler.hz && !core_kind(s) && !s->accounted)
+		status = use_accounts(s);
 	if (status)
 		return status;
 	if (!s->sampler.hz && core_kind(s) && opt.freq && (!opt.verbose || opt.folded))
@@ -3968,8 +4007,8 @@ struct times {
 	uint64_t missed;    /* ends of operations */
 	uint64_t missed_ns; /* what these operations were charged at most */
 	uint64_t unseen_ns; /* not in wall_ns: what it did is not known */
-	/* idle time as the kernel accounts for it, for sample mode; UINT64_MAX: not known */
-	uint64_t quiet_ns;
+	/* /proc/stat: idle time, UINT64_MAX: not known; softirqs of all kinds; all its columns */
+	uint64_t quiet_ns, soft_ns, accounted_ns;
 	/* of events that samples tell, or take something from, and of net: 95 % intervals */
 	uint64_t low_ns[EV_MAX], high_ns[EV_MAX], net_low_ns, net_high_ns;
 };
@@ -3990,6 +4029,16 @@ struct process {
 	task_t did;
 };
 
+/* A thread of the kernel that is the network's. */
+struct thread {
+	uint32_t pid;
+	int cpu;	/* where it ran last */
+	uint64_t ns;	/* CPU time, exact to a tick also where CPUs are accounted for by ticks */
+	char name[32];	/* as the kernel has it */
+	char cpus[32];	/* where it may run, as a list */
+	bool accounted; /* its time is in no softirq: it counts for net where all is from /proc */
+};
+
 /* All CPUs at a mark, and what belongs to that moment. */
 struct marks {
 	struct times cpu[MAX_CPUS];
@@ -4000,6 +4049,9 @@ struct marks {
 	unsigned cards;			   /* how many there are */
 	double energy_uj;		   /* that the packages used since the start, microjoules */
 	uint64_t stolen_ns;		   /* that CPUs waited for the hypervisor */
+	uint64_t irq_ns;		   /* top halves of all CPUs; 0 where ticks are counted */
+	struct thread *threads;		   /* by number; of memory that is used again */
+	size_t thread_count, thread_room;
 	polled_t *polled;	   /* of each CPU; of memory that is used again at the next mark */
 	struct process *processes; /* by number; likewise */
 	size_t process_count;
@@ -4079,7 +4131,7 @@ static bool is_lost(struct session *s, int cpu, bool online)
 	struct sampler *p = &s->sampler;
 	bool had = cpu < p->cpus && !p->dead[cpu];
 
-	if (s->blind || !needs_samples(s))
+	if (s->accounted || !needs_samples(s))
 		return false;
 	if (online == had)
 		return !had;
@@ -4200,25 +4252,33 @@ static void read_recursion_misses(const struct session *s, struct marks *m)
 }
 
 /*
- * From /proc/stat: the idle time of each CPU, in which it waits for input or output too, and of all
- * CPUs together what the hypervisor gave to others. 0 if it is not known.
+ * From /proc/stat, of each CPU: the idle time, in which it waits for input or output too, the time
+ * in softirqs, and that of all columns (guests are in the first ones); and of all CPUs together
+ * what the hypervisor gave to others. 0 if it is not known.
  */
 static void read_stat(struct marks *m)
 {
+	enum { USER, NICE, SYSTEM, IDLE, WAIT, IRQ, SOFT, STEAL, COLUMNS };
 	FILE *f = fopen("/proc/stat", "re");
 	const uint64_t tick_ns = NSEC_PER_SEC / sysconf(_SC_CLK_TCK);
-	unsigned long long idle, wait, stolen;
 	char line[256];
-	int cpu;
 
-	while (f && fgets(line, sizeof(line), f)) {
-		if (line[3] == ' ' && /* all CPUs */
-		    sscanf(line, "cpu %*u %*u %*u %*u %*u %*u %*u %llu", &stolen) == 1)
-			m->stolen_ns = stolen * tick_ns;
-		else if (line[3] != ' ' &&
-			 sscanf(line, "cpu%d %*u %*u %*u %llu %llu", &cpu, &idle, &wait) == 3 &&
-			 cpu >= 0 && cpu < MAX_CPUS)
-			m->cpu[cpu].quiet_ns = (idle + wait) * tick_ns;
+	while (f && fgets(line, sizeof(line), f) && !strncmp(line, "cpu", 3)) {
+		uint64_t column[COLUMNS] = {}, sum = 0;
+		char *end = line + 3;
+		bool all = *end == ' ';
+		unsigned long cpu = all ? 0 : strtoul(end, &end, 10);
+
+		for (int i = 0; i < COLUMNS; i++)
+			sum += column[i] = strtoull(end, &end, 10) * tick_ns;
+		if (all) {
+			m->stolen_ns = column[STEAL];
+			m->irq_ns = column[IRQ];
+		} else if (cpu < MAX_CPUS) {
+			m->cpu[cpu].quiet_ns = column[IDLE] + column[WAIT];
+			m->cpu[cpu].soft_ns = column[SOFT];
+			m->cpu[cpu].accounted_ns = sum;
+		}
 	}
 	if (f)
 		fclose(f);
@@ -4318,6 +4378,94 @@ static bool is_card(const char *device)
 					     read_device_file(device, "iflink", text, sizeof(text));
 }
 
+/* Whether an interrupt is a network card's: its thread is named irq/NUMBER-NAME. */
+static bool is_card_irq(const char *name)
+{
+	DIR *d = opendir("/sys/class/net");
+	struct dirent *entry;
+	char path[PATH_MAX];
+	const char *dash = strchr(name, '-');
+	bool found = false;
+
+	while (d && dash && !found && (entry = readdir(d))) {
+		size_t length = strlen(entry->d_name);
+
+		if (entry->d_name[0] == '.' || !is_card(entry->d_name))
+			continue;
+		snprintf(path, sizeof(path), "/sys/class/net/%s/device/msi_irqs/%.*s",
+			 entry->d_name, (int)(dash - name - 4), name + 4);
+		found = !access(path, F_OK) || !strncmp(dash + 1, entry->d_name, length);
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+/* The threads that are the network's as a whole, by the beginning of their names. */
+static const struct {
+	const char *name;
+	bool accounted; /* as in struct thread; ksoftirqd's time is that of softirqs */
+} network_threads[] = {
+	{ "napi/", true }, { "cpumap/", true },	    { "backlog_", true },
+	{ "mt76-", true }, { "ksoftirqd/", false }, { "irq/", false },
+};
+
+/* Notes it if it is one: a line of /proc/PID/stat, "PID (NAME) S PARENT ...". */
+static void note_thread(struct marks *m, char *stat)
+{
+	char *name = strchr(stat, '('), *end = strrchr(stat, ')'), parent[12];
+	unsigned long long user, kernel;
+	struct thread t = {};
+	bool cpus[MAX_CPUS + 1] = {};
+	cpu_set_t set;
+
+	if (!name || !end || sscanf(end + 1, " %*c %11s", parent) != 1 || strcmp(parent, "2"))
+		return; /* no child of kthreadd */
+	*end = 0;
+	snprintf(t.name, sizeof(t.name), "%s", name + 1);
+	for (unsigned i = 0; i < ARRAY_SIZE(network_threads) + 1; i++) {
+		if (i == ARRAY_SIZE(network_threads))
+			return;
+		if (strncmp(t.name, network_threads[i].name, strlen(network_threads[i].name)))
+			continue;
+		t.accounted = network_threads[i].accounted;
+		break;
+	}
+	if (sscanf(end + 1,
+		   " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d"
+		   " %*u %*u %*d %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*d %d",
+		   &user, &kernel, &t.cpu) != 3 ||
+	    (!strncmp(t.name, "irq/", 4) && !is_card_irq(t.name)))
+		return;
+	t.pid = strtoul(stat, NULL, 10);
+	t.ns = (user + kernel) * (NSEC_PER_SEC / sysconf(_SC_CLK_TCK));
+	CPU_ZERO(&set);
+	sched_getaffinity(t.pid, sizeof(set), &set);
+	for (int cpu = 0; cpu < MAX_CPUS && cpu < CPU_SETSIZE; cpu++)
+		cpus[cpu] = CPU_ISSET(cpu, &set);
+	format_cpus(cpus, t.cpus, sizeof(t.cpus));
+	if (grow((void **)&m->threads, &m->thread_room, m->thread_count, sizeof(t)))
+		m->threads[m->thread_count++] = t;
+}
+
+static void read_threads(struct marks *m)
+{
+	DIR *d = opendir("/proc");
+	struct dirent *entry;
+	char path[PATH_MAX], stat[512];
+
+	m->thread_count = 0;
+	while (d && (entry = readdir(d))) {
+		if (!strtoul(entry->d_name, NULL, 10))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
+		if (!read_small_file(path, stat, sizeof(stat)))
+			note_thread(m, stat);
+	}
+	if (d)
+		closedir(d);
+}
+
 /* The packets that all cards in this network namespace have received. */
 static void read_cards(struct marks *m)
 {
@@ -4403,6 +4551,8 @@ static void clear_marks(struct marks *m, int cpus)
 {
 	polled_t *polled = m->polled;
 	struct process *processes = m->processes;
+	struct thread *threads = m->threads;
+	size_t thread_room = m->thread_room;
 
 	memset(m->cpu, 0, cpus * sizeof(m->cpu[0]));
 	memset(m->online, 0, cpus * sizeof(m->online[0]));
@@ -4410,6 +4560,8 @@ static void clear_marks(struct marks *m, int cpus)
 	memset(m->counted, 0, sizeof(*m) - offsetof(struct marks, counted));
 	m->polled = polled;
 	m->processes = processes;
+	m->threads = threads;
+	m->thread_room = thread_room;
 }
 
 /*
@@ -4431,7 +4583,8 @@ static int read_counters(struct session *s, struct marks *m)
 	read_energy(&s->energy);
 	m->energy_uj = s->energy.used_uj;
 	read_stat(m);
-	if (s->blind)
+	read_threads(m);
+	if (s->accounted)
 		read_softirqs(m);
 	return 0;
 }
@@ -5018,7 +5171,9 @@ struct result {
 	struct times all;	    /* their sum */
 	struct times cpu[MAX_CPUS]; /* by id; wall_ns 0: not measured */
 	bool no_bpf;
-	bool blind; /* all that is known are the counts of /proc: */
+	bool accounted;		 /* all is from /proc; then: */
+	bool exact;		 /* not by ticks */
+	uint64_t unaccounted_ns; /* what its columns leave of wall time, or have too much */
 	uint64_t all_counts[COUNTS], counts[MAX_CPUS][COUNTS];
 	bool counted[COUNTS];
 	uint64_t card_packets; /* that the network cards received */
@@ -5026,7 +5181,9 @@ struct result {
 	struct queue *queues; /* those of a device together, busier ones first */
 	size_t queue_count, queue_room;
 	bool has_devices;
-	bool has_parts;		   /* of rx_softirq, those in times */
+	bool has_parts;		/* of rx_softirq, those in times */
+	struct thread *threads; /* that ran; those that did so more first */
+	size_t thread_count;
 	struct process *processes; /* those that took more time first */
 	size_t process_count;
 	bool has_tasks;
@@ -5043,7 +5200,7 @@ struct result {
 	struct profile profile;
 };
 
-static const char *const sources[] = { "", "traced", "sampled", "" };
+static const char *const sources[] = { "", "traced", "sampled", "accounted" };
 
 static void describe_events(const struct session *s, struct event events[EV_MAX])
 {
@@ -5071,6 +5228,8 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		if (is_traced(s, e) && !is_completed(s, e))
 			events[e].source = TRACED;
+		else if (s->accounted && (e == EV_OTHER || e == EV_IDLE))
+			events[e].source = COUNTED;
 		else if (is_sampled(s, e))
 			events[e].source = e == EV_IDLE && !core_kind(s) ? COUNTED : SAMPLED;
 		if (!events[e].hook[0])
@@ -5092,6 +5251,8 @@ static void add_times(struct times *into, const struct times *t)
 	into->missed += t->missed;
 	into->missed_ns += t->missed_ns;
 	into->quiet_ns += t->quiet_ns;
+	into->soft_ns += t->soft_ns;
+	into->accounted_ns += t->accounted_ns;
 	for (int i = 0; i < PARTS; i++)
 		into->parts_ns[i] += t->parts_ns[i];
 	into->unseen_ns += t->unseen_ns;
@@ -5132,6 +5293,8 @@ static void subtract_times(struct times *t, const struct times *b, const struct 
 	t->missed = subtract(b->missed, a->missed);
 	t->missed_ns = subtract(b->missed_ns, a->missed_ns);
 	t->quiet_ns = b->quiet_ns < a->quiet_ns ? UINT64_MAX : b->quiet_ns - a->quiet_ns;
+	t->soft_ns = subtract(b->soft_ns, a->soft_ns);
+	t->accounted_ns = subtract(b->accounted_ns, a->accounted_ns);
 	for (int i = 0; i < PARTS; i++)
 		t->parts_ns[i] = subtract(b->parts_ns[i], a->parts_ns[i]);
 	t->unseen_ns = subtract(b->unseen_ns, a->unseen_ns);
@@ -5148,7 +5311,7 @@ static uint64_t sum_net(const struct result *r, const uint64_t values[EV_MAX])
 	uint64_t sum = 0;
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		if (r->events[e].net && r->events[e].source)
+		if (r->events[e].net && (r->events[e].source || r->accounted))
 			sum += values[e];
 	return sum;
 }
@@ -5340,6 +5503,32 @@ static void list_processes(const struct marks *b, const struct marks *a, struct 
 		qsort(r->processes, r->process_count, sizeof(*r->processes), compare_process_times);
 }
 
+static int compare_threads(const void *a, const void *b)
+{
+	const struct thread *x = a, *y = b;
+
+	return x->ns != y->ns ? (x->ns < y->ns ? 1 : -1) : (x->pid > y->pid) - (x->pid < y->pid);
+}
+
+/* What network threads ran from mark `a` to mark `b`. */
+static void list_threads(const struct marks *b, const struct marks *a, struct result *r)
+{
+	free(r->threads);
+	r->thread_count = 0;
+	r->threads = calloc(b->thread_count + 1, sizeof(*r->threads));
+	for (size_t i = 0; r->threads && i < b->thread_count; i++) {
+		struct thread *t = &r->threads[r->thread_count];
+
+		*t = b->threads[i];
+		for (size_t j = 0; j < a->thread_count; j++)
+			if (a->threads[j].pid == t->pid)
+				t->ns = subtract(t->ns, a->threads[j].ns);
+		r->thread_count += t->ns > 0;
+	}
+	if (r->threads)
+		qsort(r->threads, r->thread_count, sizeof(*r->threads), compare_threads);
+}
+
 /* The interval from mark `a` to mark `b`. */
 static void subtract_marks(const struct marks *b, const struct marks *a, struct result *r)
 {
@@ -5394,6 +5583,8 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 	r->has_recursion_misses = b->has_recursion_misses;
 	list_queues(b, a, r);
 	list_processes(b, a, r);
+	list_threads(b, a, r);
+	r->exact = b->irq_ns;
 }
 
 /*
@@ -5531,6 +5722,71 @@ static void share_out(struct result *r)
 	widen(&r->all.net_low_ns, &r->all.net_high_ns, &spread, EV_NONE, sum_net(r, r->all.ns));
 }
 
+/* By ticks: the part of a time that so many of them found. */
+static void estimate_ticks(uint64_t wall_ns, uint64_t part_ns, uint64_t *low_ns, uint64_t *high_ns)
+{
+	const uint64_t tick_ns = NSEC_PER_SEC / sysconf(_SC_CLK_TCK);
+	struct estimate e = estimate(wall_ns, part_ns / tick_ns, wall_ns / tick_ns);
+
+	*low_ns = e.low_ns < part_ns ? e.low_ns : part_ns;
+	*high_ns = e.high_ns > part_ns ? e.high_ns : part_ns;
+}
+
+static void estimate_account(const struct result *r, struct times *t)
+{
+	static const int events[] = { EV_RX_SOFTIRQ, EV_NAPI_THREAD, EV_OTHER, EV_IDLE };
+	uint64_t net_ns = sum_net(r, t->ns);
+
+	for (unsigned i = 0; i < ARRAY_SIZE(events); i++) {
+		int e = events[i];
+
+		t->low_ns[e] = t->high_ns[e] = t->ns[e];
+		if (!r->exact && e != EV_NAPI_THREAD)
+			estimate_ticks(t->wall_ns, t->ns[e], &t->low_ns[e], &t->high_ns[e]);
+	}
+	t->net_low_ns = t->net_high_ns = net_ns;
+	if (!r->exact)
+		estimate_ticks(t->wall_ns, net_ns, &t->net_low_ns, &t->net_high_ns);
+}
+
+/*
+ * Where all there is are the kernel's own accounts: softirqs, of which the network's are a part,
+ * and network threads are `net`, as if softirqs all were receptions.
+ */
+static void account(struct result *r)
+{
+	uint64_t threads_ns[MAX_CPUS] = {};
+
+	for (size_t i = 0; i < r->thread_count; i++)
+		if (r->threads[i].accounted && r->threads[i].cpu < MAX_CPUS)
+			threads_ns[r->threads[i].cpu] += r->threads[i].ns;
+	memset(r->all.ns, 0, sizeof(r->all.ns));
+	r->unaccounted_ns = 0;
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
+		struct times *t = &r->cpu[cpu];
+		uint64_t left_ns = t->wall_ns;
+		const uint64_t parts_ns[EV_MAX] = {
+			[EV_RX_SOFTIRQ] = t->soft_ns,
+			[EV_NAPI_THREAD] = threads_ns[cpu],
+			[EV_IDLE] = t->quiet_ns == UINT64_MAX ? 0 : t->quiet_ns,
+		};
+
+		if (!t->wall_ns)
+			continue;
+		r->unaccounted_ns += t->accounted_ns > t->wall_ns ? t->accounted_ns - t->wall_ns
+								  : t->wall_ns - t->accounted_ns;
+		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+			t->ns[e] = parts_ns[e] < left_ns ? parts_ns[e] : left_ns;
+			left_ns -= t->ns[e];
+		}
+		t->ns[EV_OTHER] = left_ns;
+		estimate_account(r, t);
+		for (int e = EV_NONE + 1; e < EV_MAX; e++)
+			r->all.ns[e] += t->ns[e];
+	}
+	estimate_account(r, &r->all);
+}
+
 /*
  * Samples that are due in the time that is sampled, all but idle, and were not taken. Those of idle
  * CPUs may be there, or not.
@@ -5633,7 +5889,7 @@ static struct estimate estimate_receiving(const struct result *r, const struct t
 		struct estimate part = { .ns = t->ns[e], .low_ns = t->ns[e], .high_ns = t->ns[e] };
 		bool traced = r->events[e].source == TRACED;
 
-		if (!r->events[e].source)
+		if (!r->events[e].source && !r->accounted)
 			continue;
 		if (e == EV_NET_WORKER || e == EV_NET_OTHER)
 			part = estimate_part(r, t, s, e, s->receiving[e]);
@@ -5775,15 +6031,6 @@ static void print_table_row(FILE *f, const struct result *r, const char *name,
 	fputc('\n', f);
 }
 
-/* Adds to a text of `length`, if it fits. Returns the length. */
-static size_t append(char *text, size_t size, size_t length, const char *more)
-{
-	if (length + strlen(more) >= size)
-		return length;
-	strcpy(text + length, more);
-	return length + strlen(more);
-}
-
 /* A stack as flamegraph.pl takes it: the event first, then from the root to the leaf. */
 static void fold_stack(const struct result *r, const struct stack *stack, char *text, size_t size)
 {
@@ -5916,26 +6163,14 @@ static void print_stages(FILE *f, const struct result *r)
 	}
 }
 
-/* The CPUs of a stack, as in "0-2,5". */
+/* The CPUs of a stack. */
 static void list_cpus(const struct profile *p, const struct stack *stack, char *text, size_t size)
 {
 	bool seen[MAX_CPUS + 1] = {};
-	size_t length = 0;
-	char number[32];
 
-	text[0] = 0;
 	for (uint32_t i = stack->first; i; i = p->raws[i].next)
 		seen[p->raws[i].cpu] = true;
-	for (int first = 0, last; first < MAX_CPUS; first = last + 1) {
-		last = first;
-		if (!seen[first])
-			continue;
-		while (seen[last + 1])
-			last++;
-		snprintf(number, sizeof(number), first == last ? "%s%d" : "%s%d-%d",
-			 length ? "," : "", first, last);
-		length = append(text, size, length, number);
-	}
+	format_cpus(seen, text, size);
 }
 
 /* The most sampled stacks, leaf first. */
@@ -5981,11 +6216,10 @@ static const char *count_name(const struct result *r, int i)
 	return counts[i].event ? r->events[counts[i].event].name : counts[i].name;
 }
 
-/* From the count `first` on, in columns. */
-static void print_counts_row(FILE *f, const struct result *r, const uint64_t values[COUNTS],
-			     int first)
+/* Those of packets, in columns. */
+static void print_counts_row(FILE *f, const struct result *r, const uint64_t values[COUNTS])
 {
-	for (int i = first; i < COUNTS; i++) {
+	for (int i = PROCESSED; i < COUNTS; i++) {
 		char text[24] = "-";
 
 		if (r->counted[i])
@@ -6012,7 +6246,7 @@ static void print_packets_row(FILE *f, const struct result *r, const char *name,
 			      const struct shares *s)
 {
 	fprintf(f, "%7s", name);
-	print_counts_row(f, r, values, PROCESSED);
+	print_counts_row(f, r, values);
 	print_ns_per_packet(f, r, t, s, values[PROCESSED]);
 }
 
@@ -6054,26 +6288,6 @@ static void print_busiest(FILE *f, const struct result *r)
 	if (b.rate > 0)
 		fprintf(f, "; %.0f packets/s, full at %.0f (extrapolated from today's cost)",
 			b.rate, b.full);
-	fputc('\n', f);
-}
-
-/* What /proc counts, where nothing can be measured. */
-static void print_counts(FILE *f, const struct result *r)
-{
-	print_title(f, r);
-	fputs("not measured: what /proc counts\n\n", f);
-	fprintf(f, "%4s", "CPU");
-	for (int i = 0; i < COUNTS; i++)
-		fprintf(f, " %11s", count_name(r, i));
-	fputc('\n', f);
-	fprintf(f, "%4s", "all");
-	print_counts_row(f, r, r->all_counts, 0);
-	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
-		if (!r->cpu[cpu].wall_ns)
-			continue;
-		fprintf(f, "\n%4d", cpu);
-		print_counts_row(f, r, r->counts[cpu], 0);
-	}
 	fputc('\n', f);
 }
 
@@ -6154,6 +6368,25 @@ static void print_tasks(FILE *f, const struct result *r)
 			percent(r->tasks_lost_ns, r->all.wall_ns), r->tasks_lost);
 }
 
+/* Network threads that ran 1 % of the time or more. */
+static void print_threads(FILE *f, const struct result *r)
+{
+	char name[4 * sizeof(r->threads->name)];
+
+	for (size_t i = 0; i < r->thread_count; i++) {
+		const struct thread *t = &r->threads[i];
+
+		if (percent(t->ns, r->elapsed_ns) < NOTED_THREAD)
+			break;
+		if (!i)
+			fprintf(f, "\n%7s %11s %11s  thread\n", "% CPU", "last on CPU",
+				"may run on");
+		escape_name(t->name, sizeof(t->name), name, sizeof(name));
+		fprintf(f, "%7.2f %11d %11s  %s\n", percent(t->ns, r->elapsed_ns), t->cpu, t->cpus,
+			name);
+	}
+}
+
 /* Percent of each CPU's time, the row of all CPUs first. */
 static void print_table(FILE *f, const struct result *r)
 {
@@ -6161,7 +6394,10 @@ static void print_table(FILE *f, const struct result *r)
 	char name[12];
 
 	print_title(f, r);
-	fprintf(f, "%s%s%s, ", r->events[EV_RX_SOFTIRQ].source == TRACED ? "traced" : "sampled",
+	fprintf(f, "%s%s%s, ",
+		r->accounted				    ? "from /proc/stat"
+		: r->events[EV_RX_SOFTIRQ].source == TRACED ? "traced"
+							    : "sampled",
 		is_net_sampled(r) && r->events[EV_RX_SOFTIRQ].source == TRACED ? " and sampled"
 									       : "",
 		r->no_bpf ? " without eBPF" : "");
@@ -6170,6 +6406,9 @@ static void print_table(FILE *f, const struct result *r)
 			r->profile.hz, r->profile.clock);
 	else
 		fputs("no samples\n\n", f);
+	if (r->accounted)
+		fprintf(f, "net: all softirqs and network threads, at most; %s\n\n",
+			r->exact ? "exact times" : "by ticks of the timer");
 	fprintf(f, "%4s %6s", "CPU", "net");
 	for (unsigned i = 0; i < ARRAY_SIZE(columns); i++)
 		fprintf(f, " %6s", columns[i].header);
@@ -6184,6 +6423,7 @@ static void print_table(FILE *f, const struct result *r)
 	print_busiest(f, r);
 	print_packets(f, r);
 	print_devices(f, r);
+	print_threads(f, r);
 	print_tasks(f, r);
 	print_stages(f, r);
 	print_stacks(f, r);
@@ -6191,11 +6431,17 @@ static void print_table(FILE *f, const struct result *r)
 		fprintf(f,
 			"\nsteal: %.2f %% of all CPUs was other virtual machines': it is in what it interrupted\n",
 			stolen);
+	fprintf(f, "\nnetto itself: %.3f s user, %.3f s kernel; ", r->user_ns / 1e9,
+		r->kernel_ns / 1e9);
+	if (r->accounted) {
+		fprintf(f, "/proc/stat leaves %.2f %% of all time\n",
+			percent(r->unaccounted_ns, r->all.wall_ns));
+		return;
+	}
 	fprintf(f,
-		"\nnetto itself: %.3f s user, %.3f s kernel; residual %" PRIu64
-		" ns; lost: %.3f s unseen, %" PRIu64 " operations, %" PRIu64 " returns",
-		r->user_ns / 1e9, r->kernel_ns / 1e9, r->residual_ns, r->all.unseen_ns / 1e9,
-		r->all.lost, r->all.missed);
+		"residual %" PRIu64 " ns; lost: %.3f s unseen, %" PRIu64 " operations, %" PRIu64
+		" returns",
+		r->residual_ns, r->all.unseen_ns / 1e9, r->all.lost, r->all.missed);
 	if (r->all.missed)
 		fprintf(f, " (of %.3f s at most)", r->all.missed_ns / 1e9);
 	if (r->profile.hz)
@@ -6279,7 +6525,8 @@ static void print_csv_event(FILE *f, const struct result *r, const char *cpu, co
 	bool pool = event == EV_OTHER || event == EV_SOFTIRQ;
 	bool traced = r->events[event].source == TRACED,
 	     sampled = r->events[event].source == SAMPLED;
-	bool has_interval = sampled || (pool && r->events[EV_NET_OTHER].source == SAMPLED);
+	bool has_interval = sampled || (pool && r->events[EV_NET_OTHER].source == SAMPLED) ||
+			    (r->accounted && !r->exact);
 
 	if (pool && sampled_net_ns(r, t))
 		sampled = true;
@@ -6302,7 +6549,7 @@ static void print_csv_events(FILE *f, const struct result *r, const char *cpu,
 			     const struct times *t)
 {
 	uint64_t ns = sum_net(r, t->ns), count = sum_net(r, t->count);
-	bool has_interval = r->events[EV_NET_OTHER].source == SAMPLED;
+	bool has_interval = r->accounted ? !r->exact : r->events[EV_NET_OTHER].source == SAMPLED;
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
 		if (r->events[e].source)
@@ -6315,11 +6562,12 @@ static void print_csv_events(FILE *f, const struct result *r, const char *cpu,
 			.name = "net",
 			.ns = &ns,
 			.percent = percent(ns, t->wall_ns),
-			.count = is_net_sampled(r) ? NULL : &count,
+			.count = is_net_sampled(r) || r->accounted ? NULL : &count,
 			.low_ns = has_interval ? &t->net_low_ns : NULL,
 			.high_ns = has_interval ? &t->net_high_ns : NULL,
-			.source = sources[is_net_sampled(r) || sampled_net_ns(r, t) ? SAMPLED
-										    : TRACED] });
+			.source = sources[r->accounted				      ? COUNTED
+					  : is_net_sampled(r) || sampled_net_ns(r, t) ? SAMPLED
+										      : TRACED] });
 }
 
 static void print_csv_share(FILE *f, const struct result *r, const char *record, const char *cpu,
@@ -6422,7 +6670,7 @@ static void print_csv_run(FILE *f, const struct result *r, const char *name, con
 static void print_csv_counts(FILE *f, const struct result *r, const char *cpu,
 			     const uint64_t values[COUNTS])
 {
-	for (int i = r->blind ? 0 : PROCESSED; i < COUNTS; i++)
+	for (int i = r->accounted ? 0 : PROCESSED; i < COUNTS; i++)
 		if (r->counted[i])
 			print_csv_row(
 				f, r,
@@ -6447,7 +6695,7 @@ static void print_csv_per_packet(FILE *f, const struct result *r, const char *cp
 	struct estimate e = estimate_receiving(r, t, s, &sampled_ns);
 	bool has_interval = e.low_ns != e.high_ns;
 
-	if (!packets || r->blind)
+	if (!packets)
 		return;
 	each = per_packet(e.ns, packets);
 	low = per_packet(e.low_ns, packets);
@@ -6462,7 +6710,9 @@ static void print_csv_per_packet(FILE *f, const struct result *r, const char *cp
 					  .low_ns = has_interval ? &low : NULL,
 					  .high_ns = has_interval ? &high : NULL,
 					  .tenths = true,
-					  .source = sources[sampled_ns ? SAMPLED : TRACED] });
+					  .source = sources[r->accounted ? COUNTED
+							    : sampled_ns ? SAMPLED
+									 : TRACED] });
 }
 
 /* Likewise of each stage of receiving, on all CPUs. */
@@ -6585,6 +6835,25 @@ static void print_csv_devices(FILE *f, const struct result *r)
 	}
 }
 
+static void print_csv_threads(FILE *f, const struct result *r)
+{
+	char name[4 * sizeof(r->threads->name)], cpu[12];
+
+	for (size_t i = 0; i < r->thread_count; i++) {
+		const struct thread *t = &r->threads[i];
+
+		snprintf(cpu, sizeof(cpu), "%d", t->cpu);
+		escape_name(t->name, sizeof(t->name), name, sizeof(name));
+		print_csv_row(f, r,
+			      &(struct csv_row) { .record = "thread",
+						  .cpu = cpu,
+						  .name = name,
+						  .ns = &t->ns,
+						  .percent = percent(t->ns, r->elapsed_ns),
+						  .source = sources[COUNTED] });
+	}
+}
+
 static void print_csv_tasks(FILE *f, const struct result *r)
 {
 	char task[100], name[128];
@@ -6628,17 +6897,19 @@ static void print_csv(FILE *f, const struct result *r)
 	} run[] = {
 		{ "elapsed", &r->elapsed_ns, -1, NULL, true },
 		{ "residual", &r->residual_ns, percent(r->residual_ns, r->all.wall_ns), NULL,
-		  !r->blind },
-		{ "unseen", &r->all.unseen_ns, -1, NULL, !r->blind },
-		{ "operations_lost", NULL, -1, &r->all.lost, !r->blind },
+		  !r->accounted },
+		{ "unseen", &r->all.unseen_ns, -1, NULL, !r->accounted },
+		{ "operations_lost", NULL, -1, &r->all.lost, !r->accounted },
 		{ "returns_missed", &r->all.missed_ns, percent(r->all.missed_ns, r->all.wall_ns),
-		  &r->all.missed, !r->blind },
+		  &r->all.missed, !r->accounted },
 		{ "samples", NULL, -1, &p->samples, p->hz },
 		{ "samples_lost", NULL, -1, &p->lost, p->hz },
 		{ "samples_missed", NULL, -1, &p->missed, p->hz && p->has_missed },
 		{ "samples_unknown", NULL, -1, &p->unknown, p->hz },
 		{ "samples_cut", NULL, -1, &p->cut, p->hz },
-		{ "steal", &r->stolen_ns, r->blind ? -1 : stolen, NULL, true },
+		{ "steal", &r->stolen_ns, stolen, NULL, true },
+		{ "unaccounted", &r->unaccounted_ns, percent(r->unaccounted_ns, r->all.wall_ns),
+		  NULL, r->accounted },
 		{ "self_user", &r->user_ns, -1, NULL, true },
 		{ "self_kernel", &r->kernel_ns, -1, NULL, true },
 		{ "recursion_misses", NULL, -1, &r->recursion_misses, r->has_recursion_misses },
@@ -6653,9 +6924,8 @@ static void print_csv(FILE *f, const struct result *r)
 	};
 	char name[sizeof(r->events[0].hook) + 32];
 
-	if (!r->blind)
-		print_csv_events(f, r, "all", &r->all);
-	for (int cpu = 0; cpu < MAX_CPUS && !r->blind; cpu++) {
+	print_csv_events(f, r, "all", &r->all);
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
 		if (!r->cpu[cpu].wall_ns)
 			continue;
 		snprintf(name, sizeof(name), "%d", cpu);
@@ -6663,6 +6933,7 @@ static void print_csv(FILE *f, const struct result *r)
 	}
 	print_csv_packets(f, r);
 	print_csv_devices(f, r);
+	print_csv_threads(f, r);
 	print_csv_tasks(f, r);
 	print_csv_shares(f, r, "all", &r->all, &p->all);
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
@@ -6707,7 +6978,7 @@ static int print_report(const struct result *r, bool first)
 	} else {
 		if (!first)
 			fputc('\n', report);
-		(r->blind ? print_counts : print_table)(report, r);
+		print_table(report, r);
 	}
 	if (fflush(report) || ferror(report)) {
 		message("cannot write the report: %s", strerror(errno));
@@ -6980,11 +7251,11 @@ static int run_intervals(struct session *s)
 	if (opt.count != 1 && s->sampler.hz && has_new_code())
 		prepare_sorting(&symbols, &rules, s->sampler.kallsyms);
 	r.no_bpf = s->no_bpf[0];
-	r.blind = s->blind;
+	r.accounted = s->accounted;
 	r.has_devices = s->devices.link;
 	r.has_parts = core_kind(s) == TP_BTF && !s->rt;
 	r.has_tasks = s->skel->rodata->tasks;
-	r.has_energy = s->energy.packages && !s->blind;
+	r.has_energy = s->energy.packages && !s->accounted;
 	if (read_counters(s, &marks[0]))
 		return EXIT_FAILED;
 	s->skel->bss->window = 1;
@@ -7016,14 +7287,14 @@ static int run_intervals(struct session *s)
 			free_symbols(&symbols); /* to be read once more */
 		if (make_profile(&r.profile, &s->sampler, i + 1))
 			status = EXIT_FAILED; /* what was traced is reported all the same */
-		share_out(&r);
+		(s->accounted ? account : share_out)(&r);
 		count_missed(&r);
 		tell_skipped(s);
 		if (print_report(&r, i == 0))
 			return EXIT_FAILED;
 		ended |= phase == ENDING; /* meanwhile: then this was the last one */
 	}
-	return s->blind && !status ? EXIT_IMPOSSIBLE : status;
+	return status;
 }
 
 /* Where the report goes. A file keeps what it has until there is one. False after a message. */

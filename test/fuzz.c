@@ -160,7 +160,7 @@ static struct symbols symbols, in_pieces;
 static struct rules rules;
 
 /* Symbols are sorted, each has a name, and they do not depend on how much one read() gives. */
-static int read_kallsyms(void)
+static int fuzz_kallsyms(void)
 {
 	int fd = open_part("kallsyms"), err;
 
@@ -220,7 +220,7 @@ static void fuzz_stacks(void)
 		p->told[e] = true;
 		r.events[e].name = "event";
 	}
-	for (int err = read_kallsyms(); !err && input && input < input_end; taken++)
+	for (int err = fuzz_kallsyms(); !err && input && input < input_end; taken++)
 		count_next_stack(&s);
 	rules.has_kprobes = taken % 2;
 	EXPECT(read_tables(p, &s, 1) && sort_raws(p) && p->samples + p->lost == taken);

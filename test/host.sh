@@ -131,6 +131,32 @@ test_without() {
 	NETTO_WITHOUT=$before
 }
 
+# Neither eBPF nor perf events: from /proc, which is read before and after netto, and by its command: between these it must be.
+test_accounts() {
+	start_flood
+	awk '/^cpu / { print $8 }' /proc/stat >"$T/before"
+	NETTO_WITHOUT="bpf perf" "$NETTO" -c -o "$T/csv" -- \
+		sh -c "awk '/^cpu / { print \$8 }' /proc/stat; sleep 3; awk '/^cpu / { print \$8 }' /proc/stat" >"$T/load" 2>"$T/err"
+	status=$?
+	awk '/^cpu / { print $8 }' /proc/stat >"$T/after"
+	stop_flood
+	most=$((($(cat "$T/after") - $(cat "$T/before")) * 10000000)) # ticks of 10 ms
+	least=$(awk 'NR == 1 { a = $1 } NR == 2 { print ($1 - a) * 10000000 }' "$T/load")
+	network=$(awk -F, '$3 == "thread" && $5 !~ /^(ksoftirqd|irq)/ { s += $6 } END { print s + 0 }' "$T/csv")
+	check "without bpf and perf: net is what /proc/stat has of softirqs" \
+		"$status == 0 && $(ns all net) >= $least && $(ns all net) <= $most + $network && $least > 0 &&
+		 $(grep -c ',event,[0-9a-z]*,net,.*,accounted,' "$T/csv") == $(nproc) + 1" "$least, $most, $network: $(grep -e event, -e thread "$T/csv")"
+	check "without bpf and perf: net, other and idle are all of the time" \
+		"$(awk -F, '$3 == "event" && $6 != "" { sum[$4] += $7 } END { for (c in sum) if (sum[c] < 99.99 || sum[c] > 100.01) print c }' "$T/csv" | wc -l) == 0 &&
+		 $(awk -F, '$3 == "event" && $6 != "" { print $5 }' "$T/csv" | sort -u | wc -l) == 3" "$(grep event, "$T/csv")"
+	check "without bpf and perf: what would give more" "$(grep -c CONFIG_KERNEL_BPF_EVENTS "$T/err") == 1" "$(cat "$T/err")"
+	for option in "-m trace" "-m sample" -f; do
+		# shellcheck disable=SC2086 # words
+		NETTO_WITHOUT="bpf perf" "$NETTO" $option 0.1 >"$T/out" 2>"$T/err"
+		check "without bpf and perf: $option is refused" "$? == 3 && $(wc -c <"$T/out") == 0" "$(cat "$T/out" "$T/err")"
+	done
+}
+
 # --- Softirqs, intervals ---
 
 softirqs() {
@@ -370,7 +396,7 @@ test_command() {
 			"$status > 128 && $(pgrep -fc '^sleep 61$') == 0 && $(wc -l <"$T/out") == 1" "$status, $(cat "$T/out" "$T/err")"
 	done
 	NETTO_WITHOUT='bpf perf' "$NETTO" -- sh -c 'echo ran; exit 4' >"$T/out" 2>"$T/err"
-	check "-- COMMAND: where nothing can be measured, its status all the same" "$? == 4 && $(grep -c '^ran' "$T/out") == 1" \
+	check "-- COMMAND: where only the kernel accounts, its status all the same" "$? == 4 && $(grep -c '^ran' "$T/out") == 1" \
 		"$(cat "$T/out" "$T/err")"
 	prlimit --nofile=12:12 "$NETTO" -- echo ran >"$T/out" 2>"$T/err"
 	check "-- COMMAND: it is not run by a netto that fails" "$? == 1 && $(wc -c <"$T/out") == 0" "$(cat "$T/out" "$T/err")"
@@ -416,8 +442,9 @@ test_output() {
 	with_netto -c 0.1
 	check "stderr is empty when nothing is wrong" "$(wc -c <"$T/err") == 0" "$(cat "$T/err")"
 	setpriv --reuid 65534 --clear-groups "$NETTO" -c 1 >"$T/csv" 2>"$T/err"
-	check "not root: exit status 3, with a cure, and what /proc counts" \
-		"$? == 3 && $(grep -c 'run it as root' "$T/err") == 1 && $(grep -c ',packet,all,processed,,,[0-9]' "$T/csv") == 1" "$(cat "$T/err")"
+	check "not root: the kernel's accounts, and what would give more" \
+		"$? == 0 && $(grep -c 'run it as root' "$T/err") == 1 && $(grep -c ',packet,all,processed,,,[0-9]' "$T/csv") == 1 &&
+		 $(grep -c ',event,all,net,.*,accounted,' "$T/csv") == 1" "$(cat "$T/err")"
 	echo old >"$T/out"
 	start_netto -F 0 -o "$T/out" 600
 	kill -KILL $netto
@@ -446,7 +473,7 @@ test_limits() {
 	NETTO_WITHOUT="$NETTO_WITHOUT bpf" unshare -T -f --monotonic 100000 "$NETTO" -c 1 >"$T/csv" 2>"$T/err"
 	check "in a time namespace, without eBPF: samples" "$? == 0 && $(run_row samples 8) > 0" "$(cat "$T/err")"
 	unshare -Ur "$NETTO" 0.1 >"$T/out" 2>"$T/err"
-	check "in a user namespace: exit status 3, and that is why" "$? == 3 && $(grep -c 'in a user namespace' "$T/err") == 1" "$(cat "$T/err")"
+	check "in a user namespace: the kernel's accounts, and that is why" "$? == 0 && $(grep -c 'in a user namespace' "$T/err") == 1" "$(cat "$T/err")"
 }
 
 # The time left, on a terminal alone, and not in a short run or with a command.
@@ -537,7 +564,7 @@ test_memory() {
 
 trap 'net_down; restore_sysctls' EXIT
 shift
-[ $# -gt 0 ] || set -- samples sample_limits folded without softirq_counts stat two_at_once intervals signals signal_at_start \
+[ $# -gt 0 ] || set -- samples sample_limits folded without accounts softirq_counts stat two_at_once intervals signals signal_at_start \
 	stalled_reader short_intervals stopped command output limits progress energy nothing_stays memory
 for name; do
 	test_"$name"

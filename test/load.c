@@ -1642,6 +1642,8 @@ static const struct load loads[] = {
 	RUN(mptcp, mptcp, "N", "connections with a message"),
 	RUN(ktls, ktls, "N", "records of 16 kB", PAIR("tcp4")),
 	RUN(algorithm, algorithm, "TYPE NAME", "holds it, until killed"),
+	RUN(rounds, loop, "SECONDS CPU", "UDP, each sent and received", PAIR("udp4"),
+	    .one = one_both_ways),
 	RUN(unixflood, loop, "SECONDS CPU", "unix as often as it goes", .open = open_unix,
 	    .one = one_both_ways),
 	RUN(switches, switches, "SECONDS CPU [NICE]", "two processes, two pipes"),

@@ -676,6 +676,22 @@ static const struct result *made_up_result(bool operations)
 	return &r;
 }
 
+/* At marks 1 and 2: one that polls, one that has less than 1 %, and one that did nothing. */
+static void make_up_threads(struct marks *m, int mark)
+{
+	static struct thread threads[2][3];
+
+	memcpy(threads[mark - 1],
+	       ((struct thread[]) {
+		       { 15, 0, 1000000000 + 50000000 * mark, "ksoftirqd/0", "0", false },
+		       { 77, 0, 2500000000ull * mark, "napi/eth0-8193", "0-1", true },
+		       { 78, 1, 40000000, "napi/eth0-8194", "0-1", true },
+	       }),
+	       sizeof(threads[0]));
+	m->threads = threads[mark - 1];
+	m->thread_count = 3;
+}
+
 /* Sample mode on two CPUs: 0 as above and a third of it idle, 3 busy with something else. */
 static const struct result *made_up_sampled(void)
 {
@@ -706,14 +722,18 @@ static const struct result *made_up_sampled(void)
 	return &r;
 }
 
-/* A host on which nothing can be measured, and which does not tell what was dropped. */
-static const struct result *made_up_blind(void)
+/* A host of which only /proc tells, by ticks, and not what was dropped: CPU 0 is busy. */
+static const struct result *made_up_accounted(void)
 {
 	static struct marks a, b;
 	static struct result r;
 
 	begin_result(&a, &b, &r);
 	for (int cpu = 0; cpu < 2; cpu++) {
+		a.cpu[cpu].accounted_ns = a.cpu[cpu].soft_ns = a.cpu[cpu].quiet_ns = 5000000000;
+		b.cpu[cpu].accounted_ns = 14990000000;
+		b.cpu[cpu].soft_ns = cpu ? 5020000000 : 9000000000;
+		b.cpu[cpu].quiet_ns = cpu ? 14970000000 : 5500000000;
 		b.cpu[cpu].wall_ns = b.cpu[cpu].ns[EV_OTHER] = 10000000000;
 		for (int i = 0; i < COUNTS; i++) {
 			a.counted[i] = b.counted[i] = i != DROPPED;
@@ -724,10 +744,13 @@ static const struct result *made_up_blind(void)
 		}
 		a.online[cpu] = b.online[cpu] = true;
 	}
+	make_up_threads(&a, 1);
+	make_up_threads(&b, 2);
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		set_event(&r, e, UNMEASURED, NULL);
-	r.blind = true;
+		set_event(&r, e, e >= EV_OTHER ? COUNTED : UNMEASURED, "procfs:stat");
+	r.accounted = true;
 	subtract_marks(&b, &a, &r);
+	account(&r);
 	return &r;
 }
 
@@ -741,7 +764,7 @@ static int print_golden(const char *format)
 	print_report(made_up_result(true), true);
 	print_report(made_up_result(false), false);
 	print_report(made_up_sampled(), false);
-	return print_report(made_up_blind(), false);
+	return print_report(made_up_accounted(), false);
 }
 
 /* ==== 5. Arithmetic and printers ==== */
