@@ -105,11 +105,11 @@ enum {
 	MIXED = 64,	    /* softirqs with a clock for each poll, after two instances in one */
 	NO_DEVICE = 1,	    /* the key of the backlog, which has no device: no address */
 	MAX_TASKS = 4096,   /* processes whose operations are counted */
-	/* netto_sample: one in so many nanoseconds of a CPU, and so many more when it is due; what
-	   counts of a sample at most: if it took longer, a hypervisor may have had the CPU */
-	SAMPLE_PART = 20,
+	/* netto_sample: more than its part when it is due; and what counts of a sample at most, so
+	   many times the shortest one: if it took longer, a hypervisor may have had the CPU */
 	SAMPLE_BURST_NS = 1000000,
-	SAMPLE_MOST_NS = 100000,
+	SAMPLE_MOST = 8,
+	SAMPLE_MOST_NS = 100000, /* nor more than this */
 };
 
 /*
@@ -135,6 +135,7 @@ const volatile enum {
 } parking;				/* of the slots of tasks that are off the CPU */
 const volatile __u64 addresses = ~0ull; /* the bits of an address */
 const volatile __u8 tasks;		/* their operations are counted one by one */
+const volatile __u32 sample_part = 20;	/* of a CPU's time are for samples, 1 in so many; 0: all */
 const volatile __u8 scan;    /* a stack that cannot be unwound is searched for its caller */
 const volatile __u32 halves; /* of each CPU's table of stacks: 2, or 1 for a single interval */
 const volatile __u32 slots;  /* of a half; a power of two */
@@ -1565,11 +1566,13 @@ static __always_inline __u32 scan_stack(struct bpf_perf_event_data *ctx, __u64 *
  */
 static __always_inline void pay_sample(cpu_t *c, __u64 began, long size)
 {
-	__u64 took = bpf_ktime_get_ns() - began, earned = (began - c->sampled) / SAMPLE_PART;
+	__u64 took = bpf_ktime_get_ns() - began, earned = (began - c->sampled) / (sample_part ?: 1);
 
 	samples++;
 	if (size >= 4 * (long)sizeof(__u64) && (!sample_ns || took < sample_ns))
 		sample_ns = took;
+	if (sample_ns && took > SAMPLE_MOST * sample_ns)
+		took = SAMPLE_MOST * sample_ns;
 	if (took > SAMPLE_MOST_NS)
 		took = SAMPLE_MOST_NS;
 	c->sampled = began;

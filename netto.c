@@ -95,14 +95,16 @@ static struct {
 	long count;	/* intervals; 0: until interrupted */
 	bool csv;
 	bool folded;
+	bool full; /* -l, the whole report */
+	bool bold; /* the report goes to a terminal that shows it */
 	bool verbose;
 	enum { AUTO, TRACE, SAMPLE } mode;
 	unsigned freq;	    /* -F, hertz: samples per second and CPU; 0: none */
-	unsigned stacks;    /* -s, how many to print */
+	unsigned stacks;    /* -s, how many to print; UINT_MAX: as many as usual */
 	unsigned tasks;	    /* -t, how many to print; 0: they are not counted */
 	const char *output; /* -o, file; NULL: stdout */
 	char **command;	    /* NULL-terminated, to be run and measured; NULL: none */
-} opt = { .seconds = 10, .count = 1, .freq = 997, .stacks = 10 };
+} opt = { .seconds = 10, .count = 1, .freq = 997, .stacks = UINT_MAX };
 
 static FILE *report; /* stdout, or the file of -o */
 
@@ -775,50 +777,51 @@ static const struct {
 		POINTER, /* callers call it by a pointer: what no rule knows is of this stage */
 		HOOK,	 /* callers call a hook */
 	} kind;
+	const char *what; /* in plain words, for operators, of at most 28 characters */
 	bool shared; /* not the network's alone: a stack of no event that has no other is no net_other */
 	bool receives; /* where it is the outermost one of the network's, packets are received */
 } stages[STAGES] = {
 	/* the softirq core, and within a system call other softirqs that interrupted it */
 	[STAGE_SOFTIRQ] = {
-		.name = "softirq", .shared = true,
+		.name = "softirq", .what = "the softirq core", .shared = true,
 		.symbols = "handle_softirqs __do_softirq __softirqentry_text_start do_softirq "
 			"do_softirq_own_stack __irq_exit_rcu irq_exit_rcu run_ksoftirqd "
 			"tasklet_action* run_timer_softirq __run_timers rcu_core*",
 	},
 	[STAGE_NAPI] = {
-		.name = "napi", .receives = true, .kind = GENERIC,
+		.name = "napi", .what = "NET_RX's polling loop", .receives = true, .kind = GENERIC,
 		.symbols = "net_rx_action __napi_poll napi_poll napi_threaded_poll_loop "
 			"napi_threaded_poll __napi_busy_loop napi_busy_loop busy_poll_stop "
 			"net_tx_action xfrm_dev_backlog sk_busy_loop_end ep_busy_loop_end "
 			"net_rps_action_and_irq_enable",
 	},
 	[STAGE_DRIVER] = {
-		.name = "driver", .receives = true, .kind = POINTER,
+		.name = "driver", .what = "receiving in a card's driver", .receives = true, .kind = POINTER,
 		.callers = "__napi_poll napi_poll net_rx_action __napi_busy_loop busy_poll_stop",
 	},
 	[STAGE_VIRTUAL_POLL] = {
-		.name = "virtual_poll", .receives = true,
+		.name = "virtual_poll", .what = "receiving from veth, lo", .receives = true,
 		.symbols = "process_backlog gro_cell_poll veth_poll tun_napi_poll "
 			"wg_packet_rx_poll flush_backlog cpu_map_kthread_run "
 			"cpu_map_bpf_prog_run*",
 	},
 	[STAGE_IFB] = {
-		.name = "ifb", .receives = true,
+		.name = "ifb", .what = "ifb (ingress shaping)", .receives = true,
 		.symbols = "ifb_*",
 		.modules = "ifb",
 	},
 	/* and tap devices */
 	[STAGE_TUN] = {
-		.name = "tun",
+		.name = "tun", .what = "tun and tap devices",
 		.symbols = "tun_* tap_*",
 		.modules = "tun tap",
 	},
 	[STAGE_VHOST] = {
-		.name = "vhost",
+		.name = "vhost", .what = "vhost-net (virtual machines)",
 		.modules = "vhost_net",
 	},
 	[STAGE_WIFI] = {
-		.name = "wifi", .receives = true,
+		.name = "wifi", .what = "Wi-Fi (mac80211 and drivers)", .receives = true,
 		.symbols = "ieee80211_* cfg80211_*",
 		.modules = "mac80211 cfg80211 lib80211 mac80211_hwsim ath ath9k* ath10k* ath11k* ath12k* "
 			"iwlwifi iwlmvm iwlmld iwldvm mt76* mt7603* mt7615* mt79* rt2x00* rt2800* "
@@ -826,19 +829,19 @@ static const struct {
 			"mwlwifi mwifiex* b43* carl9170",
 	},
 	[STAGE_USBNET] = {
-		.name = "usbnet", .receives = true,
+		.name = "usbnet", .what = "USB network cards", .receives = true,
 		.symbols = "usbnet_*",
 		.modules = "usbnet cdc_ether cdc_eem cdc_subset cdc_ncm cdc_mbim qmi_wwan rndis_host "
 			"r8152 asix ax88179_178a aqc111 smsc75xx smsc95xx lan78xx dm9601 sr9700 "
 			"mcs7830 pegasus rtl8150 hso ipheth u_ether usb_f_ecm usb_f_ncm usb_f_rndis",
 	},
 	[STAGE_PKTGEN] = {
-		.name = "pktgen",
+		.name = "pktgen", .what = "the packet generator",
 		.symbols = "pktgen_*",
 		.modules = "pktgen",
 	},
 	[STAGE_GRO] = {
-		.name = "gro", .receives = true,
+		.name = "gro", .what = "joining segments (GRO)", .receives = true,
 		.symbols = "napi_gro_receive gro_receive_skb napi_gro_frags dev_gro_receive "
 			"napi_gro_complete gro_complete napi_gro_flush __gro_flush gro_flush "
 			"napi_complete_done skb_gro_receive skb_gro_receive_list "
@@ -851,7 +854,7 @@ static const struct {
 			"gro_pull_from_frag0 gro_try_pull_from_frag0",
 	},
 	[STAGE_XDP] = {
-		.name = "xdp", .receives = true,
+		.name = "xdp", .what = "XDP programs in the driver", .receives = true,
 		.symbols = "bpf_dispatcher_xdp_func bpf_dispatcher_xdp xdp_do_redirect "
 			"xdp_do_redirect_frame xdp_do_flush xdp_do_flush_map __dev_flush "
 			"bq_enqueue bq_xmit_all __cpu_map_flush cpu_map_enqueue "
@@ -859,12 +862,12 @@ static const struct {
 			"veth_xdp_rcv_one veth_xdp_rcv_skb",
 	},
 	[STAGE_XDP_GENERIC] = {
-		.name = "xdp_generic", .receives = true,
+		.name = "xdp_generic", .what = "generic XDP programs", .receives = true,
 		.symbols = "do_xdp_generic netif_receive_generic_xdp bpf_prog_run_generic_xdp "
 			"generic_xdp_tx xdp_do_generic_redirect netif_skb_check_for_xdp",
 	},
 	[STAGE_CORE] = {
-		.name = "core",
+		.name = "core", .what = "the core of reception",
 		.symbols = "__netif_receive_skb_core __netif_receive_skb_one_core "
 			"__netif_receive_skb __netif_receive_skb_list_core "
 			"__netif_receive_skb_list netif_receive_skb netif_receive_skb_core "
@@ -872,16 +875,16 @@ static const struct {
 			"netif_receive_skb_internal deliver_skb skb_vlan_untag",
 	},
 	[STAGE_RPS] = {
-		.name = "rps",
+		.name = "rps", .what = "spreading packets (RPS)",
 		.symbols = "get_rps_cpu net_rps_send_ipi set_rps_cpu",
 	},
 	/* RPS's where a packet is received: see stage_of_frame() */
 	[STAGE_BACKLOG] = {
-		.name = "backlog",
+		.name = "backlog", .what = "queueing to the backlog",
 		.symbols = "enqueue_to_backlog netif_rx __netif_rx netif_rx_internal netif_rx_ni",
 	},
 	[STAGE_TC] = {
-		.name = "tc",
+		.name = "tc", .what = "traffic control on ingress",
 		.symbols = "tcf_classify tcf_classify_ingress __tcf_classify tc_run "
 			"cls_bpf_classify fl_classify u32_classify mall_classify "
 			"tcf_action_exec tcf_mirred_act skb_do_redirect sch_handle_ingress "
@@ -890,18 +893,18 @@ static const struct {
 	},
 	/* the same below __dev_queue_xmit() */
 	[STAGE_TC_EGRESS] = {
-		.name = "tc_egress",
+		.name = "tc_egress", .what = "traffic control on egress",
 	},
 	[STAGE_NF_INGRESS] = {
-		.name = "nf_ingress", .kind = HOOK,
+		.name = "nf_ingress", .what = "netfilter's ingress hook", .kind = HOOK,
 		.callers = "__netif_receive_skb_core",
 	},
 	[STAGE_NF_EGRESS] = {
-		.name = "nf_egress", .kind = HOOK,
+		.name = "nf_egress", .what = "netfilter's egress hook", .kind = HOOK,
 		.callers = "__dev_queue_xmit",
 	},
 	[STAGE_FLOWTABLE] = {
-		.name = "flowtable",
+		.name = "flowtable", .what = "netfilter's flow table",
 		.symbols = "nf_flow_offload_inet_hook nf_flow_offload_ip_hook "
 			"nf_flow_offload_ipv6_hook flow_offload_lookup nf_flow_queue_xmit "
 			"nf_flow_*",
@@ -909,79 +912,79 @@ static const struct {
 			"nf_flow_table_ipv6",
 	},
 	[STAGE_VLAN] = {
-		.name = "vlan",
+		.name = "vlan", .what = "VLAN devices",
 		.symbols = "vlan_do_receive vlan_dev_hard_start_xmit vlan_*",
 		.modules = "8021q",
 	},
 	[STAGE_BOND] = {
-		.name = "bond",
+		.name = "bond", .what = "bonding",
 		.symbols = "bond_handle_frame bond_dev_queue_xmit bond_*",
 		.modules = "bonding",
 	},
 	[STAGE_TEAM] = {
-		.name = "team",
+		.name = "team", .what = "team devices",
 		.symbols = "team_handle_frame team_xmit",
 		.modules = "team team_mode_*",
 	},
 	[STAGE_MACVLAN] = {
-		.name = "macvlan",
+		.name = "macvlan", .what = "macvlan devices",
 		.symbols = "macvlan_*",
 		.modules = "macvlan macvtap",
 	},
 	[STAGE_IPVLAN] = {
-		.name = "ipvlan",
+		.name = "ipvlan", .what = "ipvlan devices",
 		.symbols = "ipvlan_*",
 		.modules = "ipvlan ipvtap",
 	},
 	[STAGE_NETKIT] = {
-		.name = "netkit",
+		.name = "netkit", .what = "netkit devices",
 		.symbols = "netkit_*",
 		.modules = "netkit",
 	},
 	[STAGE_DSA] = {
-		.name = "dsa",
+		.name = "dsa", .what = "switch chips (DSA)",
 		.symbols = "dsa_*",
 		.modules = "dsa_core tag_*",
 	},
 	[STAGE_HSR] = {
-		.name = "hsr",
+		.name = "hsr", .what = "HSR and PRP devices",
 		.symbols = "hsr_*",
 		.modules = "hsr",
 	},
 	[STAGE_BATADV] = {
-		.name = "batadv",
+		.name = "batadv", .what = "B.A.T.M.A.N. mesh",
 		.symbols = "batadv_*",
 		.modules = "batman_adv",
 	},
 	[STAGE_MACSEC] = {
-		.name = "macsec",
+		.name = "macsec", .what = "MACsec encryption",
 		.symbols = "macsec_*",
 		.modules = "macsec",
 	},
 	[STAGE_BRIDGE] = {
-		.name = "bridge",
+		.name = "bridge", .what = "bridging",
 		.symbols = "br_handle_frame br_handle_frame_finish br_forward __br_forward "
 			"br_forward_finish br_dev_queue_push_xmit br_pass_frame_up "
 			"br_netif_receive_skb br_flood br_multicast_flood br_dev_xmit br_*",
 		.modules = "bridge",
 	},
 	[STAGE_NF_BRIDGE] = {
-		.name = "nf_bridge", .kind = HOOK,
+		.name = "nf_bridge", .what = "a bridge's netfilter hooks", .kind = HOOK,
 		.callers = "br_pass_frame_up __br_forward br_forward_finish br_handle_frame "
 			"br_handle_frame_finish br_netif_receive_skb",
 	},
 	[STAGE_BRIDGE_NF] = {
-		.name = "bridge_nf",
+		.name = "bridge_nf", .what = "br_netfilter",
 		.symbols = "br_nf_*",
 		.modules = "br_netfilter",
 	},
 	[STAGE_OVS] = {
-		.name = "ovs",
+		.name = "ovs", .what = "Open vSwitch",
 		.symbols = "netdev_frame_hook ovs_*",
 		.modules = "openvswitch",
 	},
 	[STAGE_TUNNEL_RX] = {
-		.name = "tunnel_rx",
+		.name = "tunnel_rx", .what = "tunnels, receiving",
 		.symbols = "vxlan_rcv geneve_udp_encap_recv gre_rcv __ipgre_rcv ipgre_rcv "
 			"ip_tunnel_rcv ipip_rcv ipip_tunnel_rcv ipip6_rcv ip6_tnl_rcv "
 			"__ip6_tnl_rcv l2tp_udp_encap_recv pppoe_rcv ppp_input tunnel4_rcv "
@@ -991,7 +994,7 @@ static const struct {
 			"udp_tunnel",
 	},
 	[STAGE_TUNNEL_TX] = {
-		.name = "tunnel_tx",
+		.name = "tunnel_tx", .what = "tunnels, sending",
 		.symbols = "vxlan_xmit vxlan_xmit_one geneve_xmit ipgre_xmit gre_tap_xmit "
 			"__gre_xmit ip_tunnel_xmit iptunnel_xmit ip_md_tunnel_xmit "
 			"ipip_tunnel_xmit sit_tunnel_xmit ip6_tnl_start_xmit ip6_tnl_xmit "
@@ -999,130 +1002,130 @@ static const struct {
 			"l2tp_xmit_skb",
 	},
 	[STAGE_GTP] = {
-		.name = "gtp",
+		.name = "gtp", .what = "GTP tunnels",
 		.symbols = "gtp_*",
 		.modules = "gtp",
 	},
 	[STAGE_MPLS] = {
-		.name = "mpls",
+		.name = "mpls", .what = "MPLS forwarding",
 		.symbols = "mpls_*",
 		.modules = "mpls_router mpls_iptunnel mpls_gso",
 	},
 	[STAGE_VRF] = {
-		.name = "vrf",
+		.name = "vrf", .what = "VRF devices",
 		.symbols = "vrf_* l3mdev_*",
 		.modules = "vrf",
 	},
 	[STAGE_OVPN] = {
-		.name = "ovpn",
+		.name = "ovpn", .what = "OpenVPN's module",
 		.symbols = "ovpn_*",
 		.modules = "ovpn ovpn_dco*",
 	},
 	[STAGE_WIREGUARD] = {
-		.name = "wireguard",
+		.name = "wireguard", .what = "WireGuard",
 		.symbols = "wg_*",
 		.modules = "wireguard",
 	},
 	[STAGE_XFRM] = {
-		.name = "xfrm",
+		.name = "xfrm", .what = "IPsec",
 		.symbols = "esp_input* esp_output* esp_xmit* esp4_* esp6_* ah_input* ah_output* "
 			"ah6_* xfrm*",
 		.modules = "esp4 esp6 ah4 ah6 xfrm_*",
 	},
 	/* through some of these, in assembly, old kernels cannot unwind */
 	[STAGE_CRYPTO] = {
-		.name = "crypto", .shared = true,
+		.name = "crypto", .what = "encryption", .shared = true,
 		.symbols = "chacha_* poly1305_* chacha20poly1305_* curve25519_* blake2s_* "
 			"crypto_aead_encrypt crypto_aead_decrypt",
 	},
 	[STAGE_IP_RX_V4] = {
-		.name = "ip_rx_v4",
+		.name = "ip_rx_v4", .what = "IPv4 reception",
 		.symbols = "ip_rcv ip_list_rcv ip_sublist_rcv ip_rcv_core ip_rcv_finish "
 			"ip_rcv_finish_core ip_sublist_rcv_finish ip_list_rcv_finish "
 			"ip_rcv_options",
 	},
 	[STAGE_IP_RX_V6] = {
-		.name = "ip_rx_v6",
+		.name = "ip_rx_v6", .what = "IPv6 reception",
 		.symbols = "ipv6_rcv ipv6_list_rcv ip6_sublist_rcv ip6_rcv_core ip6_rcv_finish "
 			"ip6_rcv_finish_core ip6_sublist_rcv_finish ip6_list_rcv_finish",
 	},
 	[STAGE_NF_PREROUTING_V4] = {
-		.name = "nf_prerouting_v4", .kind = HOOK,
+		.name = "nf_prerouting_v4", .what = "netfilter: prerouting, IPv4", .kind = HOOK,
 		.callers = "ip_rcv ip_sublist_rcv vrf_l3_rcv vrf_ip_rcv vrf_rcv_nfhook "
 			"xfrm4_transport_finish br_nf_pre_routing",
 	},
 	[STAGE_NF_PREROUTING_V6] = {
-		.name = "nf_prerouting_v6", .kind = HOOK,
+		.name = "nf_prerouting_v6", .what = "netfilter: prerouting, IPv6", .kind = HOOK,
 		.callers = "ipv6_rcv ip6_sublist_rcv vrf_ip6_rcv xfrm6_transport_finish "
 			"br_nf_pre_routing_ipv6",
 	},
 	[STAGE_NF_INPUT_V4] = {
-		.name = "nf_input_v4", .kind = HOOK,
+		.name = "nf_input_v4", .what = "netfilter: input, IPv4", .kind = HOOK,
 		.callers = "ip_local_deliver",
 	},
 	[STAGE_NF_INPUT_V6] = {
-		.name = "nf_input_v6", .kind = HOOK,
+		.name = "nf_input_v6", .what = "netfilter: input, IPv6", .kind = HOOK,
 		.callers = "ip6_input ip6_mc_input",
 	},
 	[STAGE_NF_FORWARD_V4] = {
-		.name = "nf_forward_v4", .kind = HOOK,
+		.name = "nf_forward_v4", .what = "netfilter: forward, IPv4", .kind = HOOK,
 		.callers = "ip_forward ipmr_queue_xmit ipmr_queue_fwd_xmit br_nf_forward_ip",
 	},
 	[STAGE_NF_FORWARD_V6] = {
-		.name = "nf_forward_v6", .kind = HOOK,
+		.name = "nf_forward_v6", .what = "netfilter: forward, IPv6", .kind = HOOK,
 		.callers = "ip6_forward ip6mr_forward2 ip6mr_prepare_xmit",
 	},
 	[STAGE_NF_OUTPUT_V4] = {
-		.name = "nf_output_v4", .kind = HOOK,
+		.name = "nf_output_v4", .what = "netfilter: output, IPv4", .kind = HOOK,
 		.callers = "__ip_local_out raw_sendmsg vrf_ip_local_out ip_vs_nat_xmit ip_vs_dr_xmit "
 			"ip_vs_tunnel_xmit ip_vs_bypass_xmit ip_vs_icmp_xmit",
 	},
 	[STAGE_NF_OUTPUT_V6] = {
-		.name = "nf_output_v6", .kind = HOOK,
+		.name = "nf_output_v6", .what = "netfilter: output, IPv6", .kind = HOOK,
 		.callers = "__ip6_local_out ip6_xmit rawv6_sendmsg mld_sendpack igmp6_send "
 			"ndisc_send_skb vrf_ip6_local_out ip_vs_nat_xmit_v6 ip_vs_dr_xmit_v6 "
 			"ip_vs_tunnel_xmit_v6 ip_vs_bypass_xmit_v6 ip_vs_icmp_xmit_v6",
 	},
 	[STAGE_NF_POSTROUTING_V4] = {
-		.name = "nf_postrouting_v4", .kind = HOOK,
+		.name = "nf_postrouting_v4", .what = "netfilter: postrouting, IPv4", .kind = HOOK,
 		.callers = "ip_output ip_mc_output xfrm4_output vrf_output vrf_ip_out_direct "
 			"vrf_output_direct br_nf_post_routing",
 	},
 	[STAGE_NF_POSTROUTING_V6] = {
-		.name = "nf_postrouting_v6", .kind = HOOK,
+		.name = "nf_postrouting_v6", .what = "netfilter: postrouting, IPv6", .kind = HOOK,
 		.callers = "ip6_output ip6_finish_output2 xfrm6_output vrf_output6 vrf_ip6_out_direct "
 			"vrf_output6_direct",
 	},
 	/* where the hook's caller is not known, and what netfilter has in between */
 	[STAGE_NETFILTER] = {
-		.name = "netfilter",
+		.name = "netfilter", .what = "netfilter's core",
 		.symbols = "nf_hook_slow nf_hook_slow_list nf_hook NF_HOOK NF_HOOK_LIST nf_log_*",
 		.modules = "nfnetlink_log nf_log_syslog",
 	},
 	[STAGE_NFQUEUE] = {
-		.name = "nfqueue",
+		.name = "nfqueue", .what = "to user space (NFQUEUE)",
 		.symbols = "nf_queue __nf_queue nf_reinject nfqnl_*",
 		.modules = "nfnetlink_queue",
 	},
 	[STAGE_CONNTRACK] = {
-		.name = "conntrack",
+		.name = "conntrack", .what = "connection tracking",
 		.symbols = "nf_conntrack_in ipv4_conntrack_in ipv6_conntrack_in "
 			"ipv4_conntrack_local ipv6_conntrack_local nf_confirm ipv4_confirm "
 			"ipv6_confirm nf_ct_* nf_conntrack_* __nf_conntrack_* __nf_ct_*",
 		.modules = "nf_conntrack nf_conntrack_*",
 	},
 	[STAGE_NAT] = {
-		.name = "nat",
+		.name = "nat", .what = "address translation (NAT)",
 		.symbols = "nft_nat_do_chain nf_nat_*",
 		.modules = "nf_nat nf_nat_* nft_chain_nat iptable_nat ip6table_nat",
 	},
 	[STAGE_NFT] = {
-		.name = "nft",
+		.name = "nft", .what = "nftables rules",
 		.symbols = "nft_do_chain nft_* nf_tables_*",
 		.modules = "nf_tables nft_*",
 	},
 	[STAGE_IPTABLES] = {
-		.name = "iptables", .kind = POINTER,
+		.name = "iptables", .what = "iptables rules", .kind = POINTER,
 		.symbols = "ipt_do_table ip6t_do_table ebt_do_table arpt_do_table ip_set_test "
 			"iptable_* ip6table_*",
 		.modules = "x_tables ip_tables ip6_tables iptable_* ip6table_* arp_tables "
@@ -1131,24 +1134,24 @@ static const struct {
 			"nft_target_eval_bridge ipt_do_table ip6t_do_table ebt_do_table",
 	},
 	[STAGE_IPVS] = {
-		.name = "ipvs",
+		.name = "ipvs", .what = "load balancing (IPVS)",
 		.symbols = "ip_vs_*",
 		.modules = "ip_vs ip_vs_*",
 	},
 	[STAGE_DEFRAG] = {
-		.name = "defrag",
+		.name = "defrag", .what = "reassembly of fragments",
 		.symbols = "ip_defrag ipv6_frag_rcv nf_ct_frag6_* inet_frag_find "
 			"ipv4_conntrack_defrag ipv6_defrag ip_check_defrag ip_expire "
 			"ip6_frag_expire ip6frag_expire_frag_queue inet_frags_* fqdir_*",
 		.modules = "nf_defrag_ipv4 nf_defrag_ipv6",
 	},
 	[STAGE_EARLY_DEMUX] = {
-		.name = "early_demux",
+		.name = "early_demux", .what = "early socket lookup",
 		.symbols = "tcp_v4_early_demux tcp_v6_early_demux udp_v4_early_demux "
 			"udp_v6_early_demux ip4_early_demux",
 	},
 	[STAGE_ROUTE_V4] = {
-		.name = "route_v4",
+		.name = "route_v4", .what = "IPv4 routing",
 		.symbols = "ip_route_input_noref ip_route_input_rcu ip_route_input_slow "
 			"ip_route_use_hint fib_table_lookup __fib_lookup fib4_rule_action "
 			"fib_validate_source __fib_validate_source ip_mkroute_input "
@@ -1159,7 +1162,7 @@ static const struct {
 			"fib_multipath_hash",
 	},
 	[STAGE_ROUTE_V6] = {
-		.name = "route_v6",
+		.name = "route_v6", .what = "IPv6 routing",
 		.symbols = "ip6_route_input ip6_route_input_lookup ip6_route_output_flags "
 			"ip6_route_output_flags_noref ip6_pol_route ip6_pol_route_input "
 			"ip6_pol_route_output fib6_table_lookup fib6_lookup fib6_rule_lookup "
@@ -1169,28 +1172,28 @@ static const struct {
 			"ip6_dst_mtu_maybe_forward ip6_route_* fib6_gc_timer_cb fib6_run_gc",
 	},
 	[STAGE_MULTICAST] = {
-		.name = "multicast",
+		.name = "multicast", .what = "multicast routing",
 		.symbols = "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward",
 	},
 	/* and where tail calls have deleted these: see walk_stages() */
 	[STAGE_FORWARD_V4] = {
-		.name = "forward_v4",
+		.name = "forward_v4", .what = "IPv4 forwarding",
 		.symbols = "ip_forward ip_forward_finish ip_forward_options",
 	},
 	[STAGE_FORWARD_V6] = {
-		.name = "forward_v6",
+		.name = "forward_v6", .what = "IPv6 forwarding",
 		.symbols = "ip6_forward ip6_forward_finish",
 	},
 	[STAGE_LOCAL_V4] = {
-		.name = "local_v4", .kind = LOCAL,
+		.name = "local_v4", .what = "IPv4 local delivery", .kind = LOCAL,
 		.symbols = "ip_local_deliver ip_local_deliver_finish ip_protocol_deliver_rcu",
 	},
 	[STAGE_LOCAL_V6] = {
-		.name = "local_v6", .kind = LOCAL,
+		.name = "local_v6", .what = "IPv6 local delivery", .kind = LOCAL,
 		.symbols = "ip6_input ip6_input_finish ip6_mc_input ip6_protocol_deliver_rcu",
 	},
 	[STAGE_TCP_RX] = {
-		.name = "tcp_rx", .kind = LOCAL,
+		.name = "tcp_rx", .what = "TCP, receiving", .kind = LOCAL,
 		.symbols = "tcp_v4_rcv tcp_v6_rcv tcp_v4_do_rcv tcp_v6_do_rcv "
 			"tcp_rcv_established tcp_rcv_state_process tcp_data_queue tcp_ack "
 			"tcp_add_backlog tcp_check_req tcp_conn_request tcp_child_process "
@@ -1201,7 +1204,7 @@ static const struct {
 			"tcp_ack_update_rtt tcp_filter tcp_inbound_*",
 	},
 	[STAGE_UDP_RX] = {
-		.name = "udp_rx", .kind = LOCAL,
+		.name = "udp_rx", .what = "UDP, receiving", .kind = LOCAL,
 		.symbols = "udp_rcv __udp4_lib_rcv udpv6_rcv __udp6_lib_rcv udp_queue_rcv_skb "
 			"udp_queue_rcv_one_skb udp_unicast_rcv_skb "
 			"__udp_enqueue_schedule_skb udpv6_queue_rcv_skb "
@@ -1210,7 +1213,7 @@ static const struct {
 			"udp6_rcv",
 	},
 	[STAGE_SOCKET_LOOKUP] = {
-		.name = "socket_lookup",
+		.name = "socket_lookup", .what = "finding the socket",
 		.symbols = "__inet_lookup_established __inet6_lookup_established "
 			"__inet_lookup_listener inet6_lookup_listener __udp4_lib_lookup "
 			"__udp6_lib_lookup udp4_lib_lookup2 udp6_lib_lookup2 udp4_lib_lookup "
@@ -1220,7 +1223,7 @@ static const struct {
 			"__inet_lookup",
 	},
 	[STAGE_ICMP] = {
-		.name = "icmp", .kind = LOCAL,
+		.name = "icmp", .what = "ICMP", .kind = LOCAL,
 		.symbols = "icmp_rcv icmpv6_rcv __icmp_send icmp_reply icmp_echo "
 			"icmp_push_reply icmp_unreach icmpv6_echo_reply icmp6_send ndisc_rcv "
 			"igmp_rcv igmp6_event_query ping_rcv nf_send_reset nf_send_reset6 "
@@ -1229,17 +1232,17 @@ static const struct {
 			"mld_*",
 	},
 	[STAGE_ARP] = {
-		.name = "arp", .kind = LOCAL,
+		.name = "arp", .what = "ARP", .kind = LOCAL,
 		.symbols = "arp_rcv arp_process arp_xmit arp_send arp_send_dst arp_create "
 			"arp_fwd_proxy arp_ignore",
 	},
 	[STAGE_RAW] = {
-		.name = "raw", .kind = LOCAL,
+		.name = "raw", .what = "raw sockets", .kind = LOCAL,
 		.symbols = "raw_local_deliver raw_rcv raw_sendmsg raw_recvmsg rawv6_rcv "
 			"rawv6_sendmsg rawv6_recvmsg raw6_local_deliver raw_v4_input",
 	},
 	[STAGE_TAP] = {
-		.name = "tap",
+		.name = "tap", .what = "packet sockets (tcpdump)",
 		.symbols = "packet_rcv tpacket_rcv dev_queue_xmit_nit packet_rcv_spkt "
 			"packet_rcv_fanout packet_sendmsg packet_recvmsg packet_snd "
 			"tpacket_snd run_filter",
@@ -1247,7 +1250,7 @@ static const struct {
 	},
 	/* the socket layer above the protocols */
 	[STAGE_SOCKET] = {
-		.name = "socket", .shared = true, .kind = GENERIC,
+		.name = "socket", .what = "the socket layer", .shared = true, .kind = GENERIC,
 		.symbols = "inet_sendmsg inet6_sendmsg inet_recvmsg inet6_recvmsg inet_sendpage "
 			"sock_common_recvmsg inet_stream_connect inet_dgram_connect "
 			"inet_accept inet_shutdown inet_release inet6_release "
@@ -1257,36 +1260,36 @@ static const struct {
 			"__sock_release splice_to_socket inet_autobind inet_send_prepare",
 	},
 	[STAGE_MPTCP] = {
-		.name = "mptcp",
+		.name = "mptcp", .what = "Multipath TCP",
 		.symbols = "mptcp_* __mptcp_* subflow_*",
 	},
 	[STAGE_SCTP] = {
-		.name = "sctp", .kind = LOCAL,
+		.name = "sctp", .what = "SCTP", .kind = LOCAL,
 		.symbols = "sctp_*",
 		.modules = "sctp",
 	},
 	[STAGE_TLS] = {
-		.name = "tls",
+		.name = "tls", .what = "TLS in the kernel",
 		.symbols = "tls_*",
 		.modules = "tls",
 	},
 	[STAGE_SOCKMAP] = {
-		.name = "sockmap",
+		.name = "sockmap", .what = "sockets joined by eBPF",
 		.symbols = "tcp_bpf_* udp_bpf_* sk_psock_* sock_map_* sock_hash_*",
 	},
 	[STAGE_TCP_RECV] = {
-		.name = "tcp_recv",
+		.name = "tcp_recv", .what = "TCP reads by programs",
 		.symbols = "tcp_recvmsg tcp_recvmsg_locked tcp_cleanup_rbuf __tcp_cleanup_rbuf "
 			"tcp_splice_read tcp_read_sock sk_wait_data tcp_eat_recv_skb "
 			"tcp_rcv_space_adjust tcp_zerocopy_receive tcp_update_recv_tstamps",
 	},
 	[STAGE_UDP_RECV] = {
-		.name = "udp_recv",
+		.name = "udp_recv", .what = "UDP reads by programs",
 		.symbols = "udp_recvmsg udpv6_recvmsg __skb_recv_udp skb_consume_udp "
 			"udp_skb_destructor __udp_recv_*",
 	},
 	[STAGE_CONNECTION] = {
-		.name = "connection",
+		.name = "connection", .what = "connecting, binding, closing",
 		.symbols = "raw_close raw_destroy udp_disconnect __udp_disconnect "
 			"udp_lib_get_port udp_lib_unhash inet_csk_get_port tcp_v4_connect "
 			"tcp_v6_connect tcp_connect tcp_close __tcp_close tcp_shutdown "
@@ -1301,7 +1304,7 @@ static const struct {
 			"inet_csk_clone_lock reqsk_timer_handler tw_timer_handler inet_twsk_kill",
 	},
 	[STAGE_TCP_TX] = {
-		.name = "tcp_tx",
+		.name = "tcp_tx", .what = "TCP, sending",
 		.symbols = "tcp_sendmsg tcp_sendmsg_locked tcp_push tcp_write_xmit "
 			"__tcp_push_pending_frames __tcp_transmit_skb __tcp_send_ack "
 			"tcp_send_ack tcp_tsq_handler tcp_tasklet_func tcp_tsq_workfn "
@@ -1317,32 +1320,32 @@ static const struct {
 			"tcp_v4_send_reset tcp_v4_send_ack",
 	},
 	[STAGE_UDP_TX] = {
-		.name = "udp_tx",
+		.name = "udp_tx", .what = "UDP, sending",
 		.symbols = "udp_sendmsg udpv6_sendmsg udp_send_skb udp_v6_send_skb udp_sendpage "
 			"udp_push_pending_frames",
 	},
 	[STAGE_OUTPUT_V4] = {
-		.name = "output_v4",
+		.name = "output_v4", .what = "IPv4 output",
 		.symbols = "ip_local_out __ip_local_out ip_queue_xmit __ip_queue_xmit ip_output "
 			"ip_finish_output __ip_finish_output ip_finish_output2 "
 			"ip_do_fragment ip_fragment ip_send_skb ip_mc_output "
 			"ip_send_unicast_reply ip_build_and_send_pkt ip_push_pending_frames",
 	},
 	[STAGE_OUTPUT_V6] = {
-		.name = "output_v6",
+		.name = "output_v6", .what = "IPv6 output",
 		.symbols = "ip6_xmit ip6_output ip6_finish_output __ip6_finish_output "
 			"ip6_finish_output2 ip6_fragment ip6_local_out __ip6_local_out "
 			"ip6_send_skb inet6_csk_xmit ip6_push_pending_frames",
 	},
 	[STAGE_NEIGHBOUR] = {
-		.name = "neighbour",
+		.name = "neighbour", .what = "neighbours (ARP, NDP tables)",
 		.symbols = "neigh_resolve_output neigh_connected_output neigh_direct_output "
 			"neigh_hh_output __neigh_event_send neigh_timer_handler neigh_lookup "
 			"__neigh_create arp_solicit ndisc_solicit neigh_update "
 			"__neigh_update ___neigh_create ip_neigh_* neigh_*",
 	},
 	[STAGE_QDISC] = {
-		.name = "qdisc",
+		.name = "qdisc", .what = "queueing disciplines",
 		.symbols = "__dev_queue_xmit dev_queue_xmit dev_qdisc_enqueue __qdisc_run "
 			"qdisc_run_end sch_direct_xmit pfifo_fast_enqueue pfifo_fast_dequeue "
 			"fq_codel_enqueue fq_codel_dequeue fq_enqueue fq_dequeue "
@@ -1351,7 +1354,7 @@ static const struct {
 		.modules = "sch_*",
 	},
 	[STAGE_GSO] = {
-		.name = "gso",
+		.name = "gso", .what = "segmentation (GSO)",
 		.symbols = "validate_xmit_skb validate_xmit_skb_list __skb_gso_segment "
 			"skb_gso_segment skb_segment tcp_gso_segment skb_mac_gso_segment "
 			"inet_gso_segment ipv6_gso_segment tcp4_gso_segment tcp6_gso_segment "
@@ -1359,7 +1362,7 @@ static const struct {
 			"skb_checksum_help skb_csum_hwoffload_help tcp_gso_tstamp",
 	},
 	[STAGE_DRIVER_TX] = {
-		.name = "driver_tx", .kind = POINTER,
+		.name = "driver_tx", .what = "sending in a card's driver", .kind = POINTER,
 		.symbols = "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit "
 			"packet_xmit loopback_xmit veth_xmit netpoll_*",
 		.callers = "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit "
@@ -1367,7 +1370,7 @@ static const struct {
 	},
 	/* programs of others that are no stage's own */
 	[STAGE_BPF] = {
-		.name = "bpf", .kind = POINTER,
+		.name = "bpf", .what = "others' eBPF programs", .kind = POINTER,
 		.symbols = "__cgroup_bpf_run_filter_skb __cgroup_bpf_run_filter_sk "
 			"__cgroup_bpf_run_filter_sock_addr __cgroup_bpf_run_filter_sock_ops "
 			"__bpf_prog_run_save_cb bpf_prog_run_save_cb bpf_run_sk_reuseport run_lwt_bpf "
@@ -1381,17 +1384,17 @@ static const struct {
 	},
 	/* devices and network namespaces come, go and change */
 	[STAGE_DEVICE] = {
-		.name = "device",
+		.name = "device", .what = "devices that come and go",
 		.symbols = "cleanup_net linkwatch_* netdev_run_todo unregister_netdevice_* "
 			"register_netdevice __dev_open __dev_close_many dev_deactivate_many",
 	},
 	[STAGE_LSM] = {
-		.name = "lsm", .shared = true,
+		.name = "lsm", .what = "security modules", .shared = true,
 		.symbols = "security_* selinux_* apparmor_* aa_* smack_* bpf_lsm_* tomoyo_*",
 	},
 	/* top halves */
 	[STAGE_INTERRUPT] = {
-		.name = "interrupt", .shared = true,
+		.name = "interrupt", .what = "interrupt handlers", .shared = true,
 		.symbols = "asm_common_interrupt common_interrupt __common_interrupt "
 			"asm_sysvec_* sysvec_* handle_irq_event handle_edge_irq "
 			"handle_fasteoi_irq el1_interrupt el1h_64_irq* el1t_64_irq* "
@@ -1399,7 +1402,7 @@ static const struct {
 	},
 	/* netto's own programs, and what the kernel does to run them: see resolve_frames() */
 	[STAGE_TRACING] = {
-		.name = "tracing", .shared = true,
+		.name = "tracing", .what = "tracing, netto's and others'", .shared = true,
 		.symbols = "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* "
 			"__bpf_trace_* __traceiter_* ___bpf_prog_run __bpf_prog_run* "
 			"trace_call_bpf kprobe_* kretprobe_* __kretprobe_* rethook_* "
@@ -1412,7 +1415,7 @@ static const struct {
 		.callers = "ktime_get_mono_fast_ns",
 	},
 	[STAGE_UNKNOWN] = {
-		.name = "unknown", .shared = true,
+		.name = "unknown", .what = "no known function", .shared = true,
 	},
 };
 
@@ -2881,6 +2884,8 @@ static void configure_samples(const struct sampler *s, struct netto *skel)
 	if (!s->hz)
 		return;
 	skel->rodata->scan = s->scan;
+	if (without("limit"))
+		skel->rodata->sample_part = 0;
 	skel->rodata->halves = s->halves;
 	skel->rodata->slots = s->slots;
 	skel->rodata->words = s->words;
@@ -4821,7 +4826,7 @@ struct shares {
 	uint64_t samples[EV_MAX];
 	uint64_t told[POOLS][EV_MAX]; /* of those in a pool: what they are */
 	uint64_t receiving[EV_MAX];   /* in which packets are received: see is_receiving() */
-	struct {
+	struct share {
 		uint64_t self;	/* with this stage as the innermost */
 		uint64_t total; /* with this stage anywhere */
 	} stages[EV_MAX][STAGES];
@@ -5174,6 +5179,10 @@ struct result {
 	bool accounted;		 /* all is from /proc; then: */
 	bool exact;		 /* not by ticks */
 	uint64_t unaccounted_ns; /* what its columns leave of wall time, or have too much */
+	/* what notes tell of; -1, 0: not known */
+	long max_backlog, budget, budget_usecs; /* net.core. */
+	unsigned rx_queues;			/* of the device that fills the busiest CPU */
+	bool rps;				/* is on there */
 	uint64_t all_counts[COUNTS], counts[MAX_CPUS][COUNTS];
 	bool counted[COUNTS];
 	uint64_t card_packets; /* that the network cards received */
@@ -5943,6 +5952,11 @@ static struct estimate estimate_context(const struct result *r, const struct tim
 
 /* Printing: pure functions of the result */
 
+static unsigned stacks_wanted(void)
+{
+	return opt.stacks != UINT_MAX ? opt.stacks : opt.csv || opt.full ? 10 : 3;
+}
+
 /*
  * Columns of the text after net: the events that each one sums up, 0-terminated. None measured:
  * `-`.
@@ -5996,20 +6010,28 @@ static const char *net_mark(const struct result *r, const struct times *t)
 		       : "";
 }
 
-static void print_percent(FILE *f, bool measured, bool sampled, double percent)
+static void print_percent(FILE *f, bool measured, bool sampled, double percent, int decimals)
 {
 	char text[16] = "-";
 
 	if (measured)
-		snprintf(text, sizeof(text), "%s%.2f", sampled ? "~" : "", percent);
+		snprintf(text, sizeof(text), "%s%.*f", sampled ? "~" : "", decimals, percent);
 	fprintf(f, " %6s", text);
 }
 
+static void print_table_header(FILE *f)
+{
+	fprintf(f, "%4s %6s", "CPU", "net");
+	for (unsigned i = 0; i < ARRAY_SIZE(columns); i++)
+		fprintf(f, " %6s", columns[i].header);
+	fputc('\n', f);
+}
+
 static void print_table_row(FILE *f, const struct result *r, const char *name,
-			    const struct times *t)
+			    const struct times *t, int decimals)
 {
 	fprintf(f, "%4s", name);
-	print_percent(f, true, net_mark(r, t)[0], percent(sum_net(r, t->ns), t->wall_ns));
+	print_percent(f, true, net_mark(r, t)[0], percent(sum_net(r, t->ns), t->wall_ns), decimals);
 	for (unsigned i = 0; i < ARRAY_SIZE(columns); i++) {
 		uint64_t ns = 0, sampled_ns = 0;
 		bool measured = false, traced = false;
@@ -6026,7 +6048,7 @@ static void print_table_row(FILE *f, const struct result *r, const char *name,
 				sampled_ns += sampled_net_ns(r, t);
 		}
 		print_percent(f, measured, !traced || is_marked(sampled_ns, t->wall_ns),
-			      percent(ns, t->wall_ns));
+			      percent(ns, t->wall_ns), decimals);
 	}
 	fputc('\n', f);
 }
@@ -6179,7 +6201,7 @@ static void print_stacks(FILE *f, const struct result *r)
 	const struct profile *p = &r->profile;
 	char cpus[256];
 
-	for (size_t i = 0; i < p->stack_count && i < opt.stacks; i++) {
+	for (size_t i = 0; i < p->stack_count && i < stacks_wanted(); i++) {
 		const struct stack *stack = &p->stacks[i];
 		const struct raw *raw = &p->raws[stack->first];
 		struct sorted s;
@@ -6357,7 +6379,7 @@ static void print_tasks(FILE *f, const struct result *r)
 			int e = shown[j];
 
 			print_percent(f, r->events[e].source == TRACED, false,
-				      percent(p->did.ns[e], r->all.wall_ns));
+				      percent(p->did.ns[e], r->all.wall_ns), 2);
 			calls += e == EV_RX_SOFTIRQ ? 0 : p->did.count[e];
 		}
 		name_process(p, name, sizeof(name));
@@ -6409,16 +6431,13 @@ static void print_table(FILE *f, const struct result *r)
 	if (r->accounted)
 		fprintf(f, "net: all softirqs and network threads, at most; %s\n\n",
 			r->exact ? "exact times" : "by ticks of the timer");
-	fprintf(f, "%4s %6s", "CPU", "net");
-	for (unsigned i = 0; i < ARRAY_SIZE(columns); i++)
-		fprintf(f, " %6s", columns[i].header);
-	fputc('\n', f);
-	print_table_row(f, r, "all", &r->all);
+	print_table_header(f);
+	print_table_row(f, r, "all", &r->all, 2);
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
 		if (!r->cpu[cpu].wall_ns)
 			continue;
 		snprintf(name, sizeof(name), "%d", cpu);
-		print_table_row(f, r, name, &r->cpu[cpu]);
+		print_table_row(f, r, name, &r->cpu[cpu], 2);
 	}
 	print_busiest(f, r);
 	print_packets(f, r);
@@ -6457,6 +6476,563 @@ static void print_table(FILE *f, const struct result *r)
 		fprintf(f, "; power %.2f W, net's share %s%.2f W", power(r), net_mark(r, &r->all),
 			net_power(r));
 	fputc('\n', f);
+}
+
+/* The short report: it answers before it lists. In 79 columns, and 45 lines. */
+
+enum { WIDTH = 79, HEIGHT = 45, TOP_CPUS = 8, TOP_ROWS = 5, MIN_SAMPLES = 100 };
+
+/* Words in lines of WIDTH columns; the first one begins with `first`, the others are indented. */
+static void print_wrapped(FILE *f, const char *first, int indent, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static void print_wrapped(FILE *f, const char *first, int indent, const char *format, ...)
+{
+	char text[1024];
+	int column = fprintf(f, "%s", first);
+	bool begins = true;
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
+		if (!begins && column + 1 + (int)strlen(word) > WIDTH) {
+			column = fprintf(f, "\n%*s", indent, "") - 1;
+			begins = true;
+		}
+		column += fprintf(f, begins ? "%s" : " %s", word);
+		begins = false;
+	}
+	fputc('\n', f);
+}
+
+/* 1,402,331 */
+static const char *group_digits(double number, char text[32])
+{
+	char plain[32];
+	int length = snprintf(plain, sizeof(plain), "%.0f", number), to = 0;
+
+	for (int i = 0; i < length && to < 30; i++) {
+		if (i && (length - i) % 3 == 0)
+			text[to++] = ',';
+		text[to++] = plain[i];
+	}
+	text[to] = 0;
+	return text;
+}
+
+/* What is said of a time for each packet. */
+static const char *microseconds(double ns, char text[32])
+{
+	snprintf(text, 32, ns < 9995 ? "%.2f us" : "%.1f us", ns / 1000);
+	return text;
+}
+
+static double per_second(const struct result *r, uint64_t count)
+{
+	return r->elapsed_ns ? (double)count * NSEC_PER_SEC / r->elapsed_ns : 0;
+}
+
+/* How it was measured. */
+static const char *describe_mode(const struct result *r)
+{
+	return r->accounted				   ? "from the kernel's accounts"
+	       : r->events[EV_RX_SOFTIRQ].source != TRACED ? "sampled"
+	       : is_net_sampled(r)			   ? "traced and sampled"
+							   : "traced";
+}
+
+static void print_summary(FILE *f, const struct result *r)
+{
+	const struct busiest b = find_busiest(r);
+	const uint64_t packets = r->all_counts[PROCESSED];
+	const time_t seconds = r->time;
+	char when[80] = "", rate[32], each[32], left[64] = "", numbers[2][32];
+	bool bold = opt.bold;
+	uint64_t sampled_ns;
+	struct estimate e = estimate_receiving(r, &r->all, &r->profile.all, &sampled_ns);
+	struct tm tm;
+
+	if (gmtime_r(&seconds, &tm))
+		snprintf(when, sizeof(when), "%d-%02d-%02d %02d:%02d:%02d UTC", tm.tm_year + 1900,
+			 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	print_wrapped(f, "", 7, "netto: %s, %s %s, %d CPU%s, %s, %.1f s, %s%s", r->host.nodename,
+		      r->host.sysname, r->host.release, r->cpus, r->cpus == 1 ? "" : "s", when,
+		      r->elapsed_ns / 1e9, describe_mode(r),
+		      r->no_bpf && !r->accounted ? " without eBPF" : "");
+	snprintf(rate, sizeof(rate), "%s%.1f %% of all CPUs", net_mark(r, &r->all),
+		 percent(sum_net(r, r->all.ns), r->all.wall_ns));
+	fprintf(f, "\nnetwork    %-27sbusiest    ", rate);
+	if (b.cpu < 0)
+		fputs("none", f);
+	else
+		fprintf(f, "CPU %d: %s%s%.1f %%%s, ", b.cpu, bold ? "\033[1m" : "",
+			net_mark(r, &r->cpu[b.cpu]), b.net, bold ? "\033[m" : "");
+	if (b.cpu >= 0 && percent(r->cpu[b.cpu].ns[EV_IDLE], r->cpu[b.cpu].wall_ns) < 1)
+		fputs("nothing left", f);
+	else if (b.cpu >= 0)
+		fprintf(f, "%.1f %% idle",
+			percent(r->cpu[b.cpu].ns[EV_IDLE], r->cpu[b.cpu].wall_ns));
+	snprintf(left, sizeof(left), r->counted[PROCESSED] ? "%s/s" : "-",
+		 group_digits(per_second(r, packets), rate));
+	if (packets)
+		append(left, sizeof(left), strlen(left), ", ");
+	if (sampled_ns >= 0.05 * packets && packets)
+		append(left, sizeof(left), strlen(left), "~");
+	if (packets)
+		snprintf(left + strlen(left), sizeof(left) - strlen(left), "%s each",
+			 microseconds((double)e.ns / packets, each));
+	fprintf(f, "\npackets    %-27sdropped    %-10s squeezed   %s\n", left,
+		r->counted[DROPPED] ? group_digits(r->all_counts[DROPPED], numbers[0]) : "-",
+		r->counted[SQUEEZED] ? group_digits(r->all_counts[SQUEEZED], numbers[1]) : "-");
+}
+
+/* The CPU with the most net of those that are not `taken`; -1: there is none. */
+static int next_cpu(const struct result *r, const bool taken[MAX_CPUS])
+{
+	double most = -1;
+	int found = -1;
+
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
+		double net = percent(sum_net(r, r->cpu[cpu].ns), r->cpu[cpu].wall_ns);
+
+		if (r->cpu[cpu].wall_ns && !taken[cpu] && net > most) {
+			most = net;
+			found = cpu;
+		}
+	}
+	return found;
+}
+
+static void print_short_table(FILE *f, const struct result *r)
+{
+	bool taken[MAX_CPUS] = {};
+	double low = 100, high = 0;
+	char name[12];
+	int others = 0, cpu;
+
+	fputc('\n', f);
+	print_table_header(f);
+	print_table_row(f, r, "all", &r->all, 1);
+	for (int i = 0; r->cpus > 1 && i < TOP_CPUS && (cpu = next_cpu(r, taken)) >= 0; i++) {
+		taken[cpu] = true;
+		snprintf(name, sizeof(name), "%d", cpu);
+		print_table_row(f, r, name, &r->cpu[cpu], 1);
+	}
+	while (r->cpus > 1 && (cpu = next_cpu(r, taken)) >= 0) {
+		double net = percent(sum_net(r, r->cpu[cpu].ns), r->cpu[cpu].wall_ns);
+
+		taken[cpu] = true;
+		others++;
+		low = net < low ? net : low;
+		high = net > high ? net : high;
+	}
+	if (others)
+		fprintf(f, "%7d other%s: %.1f to %.1f %% net\n", others, others == 1 ? "" : "s",
+			low, high);
+}
+
+/* The stage with the largest self of those that are not `taken`; STAGE_NONE: there is none. */
+static int next_stage(const struct share *shares, const bool taken[STAGES])
+{
+	int most = STAGE_NONE;
+
+	for (int i = STAGE_NONE + 1; i < STAGES; i++)
+		if (!taken[i] && shares[i].self && (!most || shares[i].self > shares[most].self))
+			most = i;
+	return most;
+}
+
+/* What softirqs ran in on the busiest CPU, and their largest stages there. */
+static void print_busiest_parts(FILE *f, const struct result *r, int event)
+{
+	const struct busiest b = find_busiest(r);
+	const struct shares *s = b.cpu < 0 ? NULL : &r->profile.cpu[b.cpu];
+	char text[160];
+	size_t length;
+	bool taken[STAGES] = {};
+
+	if (!s || r->cpus < 2 || s->samples[event] < MIN_SAMPLES || !has_contexts(event))
+		return;
+	length = snprintf(text, sizeof(text), "  on CPU %d:", b.cpu);
+	for (int i = 0; i < CONTEXTS; i++) {
+		double part = percent(estimate_context(r, &r->cpu[b.cpu], s, event, i).ns,
+				      r->cpu[b.cpu].ns[event]);
+
+		if (part >= 1)
+			length += snprintf(text + length, sizeof(text) - length, " %.0f %% %s,",
+					   part, contexts[i].name);
+	}
+	if (text[length - 1] == ',')
+		text[length - 1] = ';';
+	for (int i = 0; i < 3; i++) {
+		int stage = next_stage(s->stages[event], taken);
+		char more[48];
+
+		if (!stage)
+			break;
+		taken[stage] = true;
+		snprintf(more, sizeof(more), "%s %s %.0f %%", i ? "," : "", stages[stage].name,
+			 100.0 * s->stages[event][stage].self / s->samples[event]);
+		if (length + strlen(more) > WIDTH)
+			break;
+		length = append(text, sizeof(text), length, more);
+	}
+	fprintf(f, "%s\n", text);
+}
+
+/* An event's stages with the largest self, and one line for the rest. */
+static void print_short_stages(FILE *f, const struct result *r, int event, int rows)
+{
+	const struct profile *p = &r->profile;
+	const struct share *shares = p->all.stages[event];
+	uint64_t samples = p->all.samples[event], left = samples;
+	double packets = is_of_receiving(event) ? r->all_counts[PROCESSED] : 0;
+	bool taken[STAGES] = {};
+	char number[32], each[32];
+	int others = 0;
+
+	fprintf(f, "\n%s, %.1f %% of all CPUs, by stage (%s samples)\n", r->events[event].name,
+		percent(r->all.ns[event], r->all.wall_ns), group_digits(samples, number));
+	for (int i = 0, stage; i < rows && (stage = next_stage(shares, taken)); i++) {
+		struct estimate e = estimate(1000000000, shares[stage].self, samples);
+
+		double half = (e.high_ns - e.low_ns) / 2e7;
+
+		taken[stage] = true;
+		left -= shares[stage].self;
+		/* no digit that the interval does not carry */
+		fprintf(f, "%5.*f %%  +/-%4.*f", half < 1, 100.0 * shares[stage].self / samples,
+			half < 1, half);
+		if (packets)
+			fprintf(f, " %8s/packet",
+				microseconds(r->all.ns[event] / packets * shares[stage].self /
+						     samples,
+					     each));
+		fprintf(f, "  %-16s %s\n", stages[stage].name, stages[stage].what);
+	}
+	while (next_stage(shares, taken)) {
+		taken[next_stage(shares, taken)] = true;
+		others++;
+	}
+	if (others) {
+		fprintf(f, "%5.1f %%         ", 100.0 * left / samples);
+		if (packets)
+			fprintf(f, " %8s/packet",
+				microseconds(r->all.ns[event] / packets * left / samples, each));
+		fprintf(f, "  %d other%s\n", others, others == 1 ? "" : "s");
+	}
+	print_busiest_parts(f, r, event);
+}
+
+/*
+ * The stages of the events that are 1 % of net at least, the largest first; of at most `events` of
+ * them, with `rows` each. One line for those of too few samples.
+ */
+static void print_all_short_stages(FILE *f, const struct result *r, int rows, int events)
+{
+	const struct profile *p = &r->profile;
+	uint64_t net_ns = sum_net(r, r->all.ns);
+	bool taken[EV_MAX] = {};
+	char few[256] = "", more[256] = "";
+
+	for (;;) {
+		int most = EV_NONE;
+		char *list;
+
+		for (int e = EV_NONE + 1; e < EV_MAX; e++)
+			if (!taken[e] && r->events[e].net && p->all.samples[e] &&
+			    r->all.ns[e] >= net_ns / 100 &&
+			    (!most || r->all.ns[e] > r->all.ns[most]))
+				most = e;
+		if (!most)
+			break;
+		taken[most] = true;
+		if (p->all.samples[most] >= MIN_SAMPLES && events-- > 0) {
+			print_short_stages(f, r, most, rows);
+			continue;
+		}
+		list = p->all.samples[most] < MIN_SAMPLES ? few : more;
+		append(list, sizeof(few), strlen(list), list[0] ? ", " : "");
+		append(list, sizeof(few), strlen(list), r->events[most].name);
+	}
+	if (few[0] || more[0])
+		fputc('\n', f);
+	if (more[0])
+		print_wrapped(f, "", 2, "%s: the stages are in the long report (-l)", more);
+	if (few[0])
+		print_wrapped(f, "", 2, "%s: too few samples (measure longer, or -F higher)", few);
+}
+
+/* Devices, each with its queue that takes most of a CPU. */
+static void print_short_devices(FILE *f, const struct result *r, int rows)
+{
+	int devices = 0;
+	char rate[32], cpu[32], name[128];
+
+	if (r->queue_count && rows)
+		fprintf(f, "\n%7s %10s %9s  %-16s  device\n", "% CPU", "packets/s", "per poll",
+			"busiest on");
+	for (size_t i = 0, n; i < r->queue_count; i += n) {
+		const struct queue *q = &r->queues[i];
+		struct queue sum;
+
+		n = queues_of_device(r, i);
+		if (devices++ >= rows)
+			continue;
+		sum = sum_device(r, i, n, -1);
+		snprintf(cpu, sizeof(cpu), "CPU %d, %.1f %%", q->cpu,
+			 percent(q->ns, r->cpu[q->cpu].wall_ns));
+		snprintf(name, sizeof(name), q->id && n > 1 ? "%s, queue %u" : "%s", q->name,
+			 q->id);
+		fprintf(f, "%7.1f %10s %9.1f  %-16s  %.*s\n", percent(sum.ns, r->all.wall_ns),
+			group_digits(per_second(r, sum.packets), rate),
+			(double)sum.packets / sum.polls, cpu, WIDTH - 48, name);
+	}
+	if (devices > rows && rows)
+		fprintf(f, "%7d others\n", devices - rows);
+}
+
+static void print_short_threads(FILE *f, const struct result *r, int rows)
+{
+	char name[4 * sizeof(r->threads->name)];
+
+	for (int i = 0; i < (int)r->thread_count && i < rows; i++) {
+		const struct thread *t = &r->threads[i];
+
+		if (percent(t->ns, r->elapsed_ns) < NOTED_THREAD)
+			break;
+		if (!i)
+			fprintf(f, "\n%7s  last on  may run on  thread\n", "% CPU");
+		escape_name(t->name, sizeof(t->name), name, sizeof(name));
+		fprintf(f, "%7.1f  CPU %-4d %-10.10s  %.*s\n", percent(t->ns, r->elapsed_ns),
+			t->cpu, t->cpus, WIDTH - 31, name);
+	}
+}
+
+/* Stacks of the most samples, leaf first, as far as a line has room. */
+static void print_short_stacks(FILE *f, const struct result *r, int rows)
+{
+	const struct profile *p = &r->profile;
+	char text[MAX_DEPTH * 64], cpus[64];
+
+	if (p->stack_count && rows && stacks_wanted())
+		fputc('\n', f);
+	for (size_t i = 0; i < p->stack_count && i < (size_t)rows && i < stacks_wanted(); i++) {
+		const struct stack *stack = &p->stacks[i];
+		const struct raw *raw = &p->raws[stack->first];
+		size_t length;
+		struct sorted s;
+
+		sort_raw(p, raw, &s);
+		list_cpus(p, stack, cpus, sizeof(cpus));
+		length = snprintf(text, sizeof(text), "%.1f %% of samples, %s on CPU %.12s: ",
+				  100.0 * stack->count / p->net_samples, r->events[raw->event].name,
+				  cpus);
+		for (int j = 0; j < s.depth; j++) {
+			length = append(text, sizeof(text), length, j ? " < " : "");
+			length = append(text, sizeof(text), length,
+					name_of(p->symbols, s.frames[j]));
+		}
+		if (length > WIDTH)
+			strcpy(text + WIDTH - 2, "..");
+		fprintf(f, "%s\n", text);
+	}
+}
+
+/* Of the CPU that is full: its queue that takes most of it, or NULL. */
+static const struct queue *fullest_queue(const struct result *r, int cpu)
+{
+	const struct queue *most = NULL;
+
+	for (size_t i = 0; i < r->queue_count; i++)
+		if (r->queues[i].cpu == cpu && (!most || r->queues[i].ns > most->ns))
+			most = &r->queues[i];
+	return most;
+}
+
+/* A CPU that is full of network work beside others that are half idle or more. */
+static void note_full_cpu(FILE *f, const struct result *r)
+{
+	const struct busiest b = find_busiest(r);
+	const struct queue *q;
+	char polls[256] = "";
+	int idle = 0;
+
+	if (b.cpu < 0 || b.net < 50 ||
+	    percent(r->cpu[b.cpu].ns[EV_IDLE], r->cpu[b.cpu].wall_ns) >= 2)
+		return;
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
+		idle += r->cpu[cpu].wall_ns &&
+			percent(r->cpu[cpu].ns[EV_IDLE], r->cpu[cpu].wall_ns) >= 50;
+	if (!idle)
+		return;
+	q = fullest_queue(r, b.cpu);
+	if (q && q->id)
+		snprintf(polls, sizeof(polls), " It polls queue %u of %s%s%s.", q->id, q->name,
+			 r->rx_queues == 1  ? ", its only one"
+			 : r->rx_queues > 1 ? ", one of several"
+					    : "",
+			 r->rx_queues ? (r->rps ? "; RPS is on" : "; RPS is off") : "");
+	print_wrapped(
+		f, "note: ", 6,
+		"CPU %d is full while %d CPU%s half idle or more.%s Spread the flows (RSS, RPS).",
+		b.cpu, idle, idle == 1 ? " is" : "s are", polls);
+	for (size_t i = 0; i < r->thread_count; i++) {
+		const struct thread *t = &r->threads[i];
+
+		if (t->cpu == b.cpu && t->accounted && strtol(t->cpus, NULL, 10) == b.cpu &&
+		    !strpbrk(t->cpus, ",-") && percent(t->ns, r->elapsed_ns) >= 10)
+			print_wrapped(
+				f, "note: ", 6,
+				"%s may run on CPU %d alone, which is full: move it (taskset -p).",
+				t->name, b.cpu);
+	}
+}
+
+static void note_packets(FILE *f, const struct result *r)
+{
+	char number[32];
+
+	if (r->counted[DROPPED] && r->all_counts[DROPPED])
+		print_wrapped(
+			f, "note: ", 6,
+			"%s packets found no room in a CPU's backlog, and were dropped (net.core.netdev_max_backlog = %ld).",
+			group_digits(r->all_counts[DROPPED], number), r->max_backlog);
+	if (r->counted[SQUEEZED] && r->all_counts[SQUEEZED])
+		print_wrapped(
+			f, "note: ", 6,
+			"NET_RX used up its budget %s times (net.core.netdev_budget = %ld, netdev_budget_usecs = %ld) and left packets for later.",
+			group_digits(r->all_counts[SQUEEZED], number), r->budget, r->budget_usecs);
+}
+
+static void note_ksoftirqd(FILE *f, const struct result *r)
+{
+	uint64_t ns = r->all.ns[EV_RX_SOFTIRQ];
+
+	if (r->has_parts && find_busiest(r).net >= 10 && r->all.parts_ns[PART_KSOFTIRQD] > ns / 2)
+		print_wrapped(
+			f, "note: ", 6,
+			"%.0f %% of rx_softirq runs in ksoftirqd: packets come faster than softirqs get them done, and wait for their turn behind other tasks.",
+			percent(r->all.parts_ns[PART_KSOFTIRQD], ns));
+}
+
+/* What was lost or missed, where it is more than 1 %, and which figures are wrong by it. */
+static void note_losses(FILE *f, const struct result *r)
+{
+	const struct profile *p = &r->profile;
+	uint64_t net_ns = sum_net(r, r->all.ns),
+		 calls = r->all.count[EV_RECV] + r->all.count[EV_SEND] + r->all.count[EV_CONN];
+	const uint64_t due = p->samples + p->lost + (p->has_missed ? p->missed : 0);
+
+	if (p->hz && (due - p->samples) * 100 > due)
+		print_wrapped(
+			f, "note: ", 6,
+			"%.0f %% of the samples were lost or not taken: stages and stacks are of the others.",
+			percent(due - p->samples, due));
+	if (p->hz && p->unknown * 100 > p->net_samples && p->unknown)
+		print_wrapped(f, "note: ", 6, "%.0f %% of the samples are of no known stage.",
+			      percent(p->unknown, p->net_samples));
+	if (r->all.lost * 100 > calls && r->all.lost)
+		print_wrapped(
+			f, "note: ", 6,
+			"%.0f %% of the socket operations were lost while their task slept: recv, send and conn are too low, and other too high.",
+			percent(r->all.lost, calls));
+	if (r->all.missed_ns * 100 > net_ns && r->all.missed)
+		print_wrapped(
+			f, "note: ", 6,
+			"%.1f %% of net, at most, is of operations whose end was missed: recv, send and conn are too high by it.",
+			percent(r->all.missed_ns, net_ns));
+	if (r->all.unseen_ns * 100 > r->all.wall_ns)
+		print_wrapped(
+			f, "note: ", 6,
+			"for %.1f %% of the time it is not known what CPUs did: percentages are of the rest.",
+			percent(r->all.unseen_ns, r->all.wall_ns + r->all.unseen_ns));
+	if (r->residual_ns * 100 > r->all.wall_ns)
+		print_wrapped(f, "note: ", 6,
+			      "the events miss %.1f %% of the time: this is a fault of netto.",
+			      percent(r->residual_ns, r->all.wall_ns));
+}
+
+/* Only what is certain. */
+static void print_notes(FILE *f, const struct result *r)
+{
+	const double stolen = percent(r->stolen_ns, r->all.wall_ns);
+	uint64_t net_ns = sum_net(r, r->all.ns);
+
+	note_full_cpu(f, r);
+	note_packets(f, r);
+	note_ksoftirqd(f, r);
+	if (stolen >= NOTED_STEAL)
+		print_wrapped(
+			f, "note: ", 6,
+			"other virtual machines had the CPUs for %.1f %% of the time (steal). It is in what it interrupted.",
+			stolen);
+	note_losses(f, r);
+	if (r->events[EV_RX_SOFTIRQ].source == SAMPLED && net_ns &&
+	    r->all.net_high_ns - r->all.net_low_ns > net_ns)
+		print_wrapped(f, "note: ", 6,
+			      "net is +/- more than half of itself: measure longer, or -F higher.");
+	if (r->accounted)
+		print_wrapped(
+			f, "note: ", 6,
+			"net is all softirqs and network threads: an upper bound%s. Packets, drops and threads are exact.",
+			r->exact ? "" : ", by ticks of the timer (CSV has the interval)");
+}
+
+/* Renders it with so many rows of each list. */
+static void render_short(FILE *f, const struct result *r, int rows, int events)
+{
+	char *notes = NULL;
+	size_t size = 0;
+	FILE *m = open_memstream(&notes, &size);
+
+	print_summary(f, r);
+	print_short_table(f, r);
+	print_all_short_stages(f, r, rows, events);
+	print_short_devices(f, r, rows);
+	print_short_threads(f, r, 3);
+	print_tasks(f, r);
+	print_short_stacks(f, r, rows < 3 ? rows : 3);
+	if (m) {
+		print_notes(m, r);
+		fclose(m);
+		if (size)
+			fprintf(f, "\n%s", notes);
+	}
+	free(notes);
+}
+
+/* Fewer rows, and then fewer events, until it fits; the tasks that were asked for come on top. */
+static void print_short(FILE *f, const struct result *r)
+{
+	static const struct {
+		int rows, events;
+	} sizes[] = { { 5, 6 }, { 5, 3 }, { 5, 2 }, { 4, 2 }, { 3, 2 }, { 4, 1 },
+		      { 3, 1 }, { 2, 1 }, { 1, 1 }, { 1, 0 }, { 0, 0 } };
+	unsigned tasks = r->has_tasks && opt.tasks
+				 ? 2 + (opt.tasks < r->process_count ? opt.tasks : r->process_count)
+				 : 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+		char *text = NULL;
+		size_t size = 0;
+		unsigned lines = 0;
+		FILE *m = open_memstream(&text, &size);
+
+		if (!m)
+			return;
+		render_short(m, r, sizes[i].rows, sizes[i].events);
+		fclose(m);
+		for (size_t j = 0; text && j < size; j++)
+			lines += text[j] == '\n';
+		if (text && (lines <= HEIGHT + tasks || i + 1 == ARRAY_SIZE(sizes))) {
+			fputs(text, f);
+			i = ARRAY_SIZE(sizes);
+		}
+		free(text);
+	}
 }
 
 /* A field as RFC 4180 has it: quoted only where it must be. */
@@ -6637,7 +7213,7 @@ static void print_csv_stacks(FILE *f, const struct result *r)
 	static char name[MAX_DEPTH * 520];
 	const struct profile *p = &r->profile;
 
-	for (size_t i = 0; i < p->stack_count && i < opt.stacks; i++) {
+	for (size_t i = 0; i < p->stack_count && i < stacks_wanted(); i++) {
 		int event = p->raws[p->stacks[i].first].event;
 		struct estimate e = estimate_part(r, &r->all, &p->all, event, p->stacks[i].count);
 
@@ -6978,7 +7554,7 @@ static int print_report(const struct result *r, bool first)
 	} else {
 		if (!first)
 			fputc('\n', report);
-		print_table(report, r);
+		(opt.full ? print_table : print_short)(report, r);
 	}
 	if (fflush(report) || ferror(report)) {
 		message("cannot write the report: %s", strerror(errno));
@@ -7005,7 +7581,8 @@ static const struct {
 	  "stack samples per second and CPU (997); 0: none" },
 	{ { "stacks", required_argument, NULL, 's' },
 	  "N",
-	  "how many of the most-sampled stacks to print (10)" },
+	  "how many of the most-sampled stacks to print (3; with -c and -l 10)" },
+	{ { "long", no_argument, NULL, 'l' }, NULL, "the whole report as text, not the short one" },
 	{ { "tasks", required_argument, NULL, 't' },
 	  "N",
 	  "how many of the tasks that spend most in socket operations to print (0)" },
@@ -7015,7 +7592,9 @@ static const struct {
 	{ { "verbose", no_argument, NULL, 'v' },
 	  NULL,
 	  "say on stderr what measures each event, and why not more" },
-	{ { "help", no_argument, NULL, 'h' }, NULL, "print this and exit" },
+	{ { "help", no_argument, NULL, 'h' },
+	  NULL,
+	  "print this and exit; `--help events`, `--help stages`: what these are" },
 	{ { "version", no_argument, NULL, 'V' }, NULL, "print the version and exit" },
 };
 
@@ -7039,14 +7618,52 @@ static void print_usage(FILE *f)
 	      f);
 }
 
-/* Prints what -h and -V ask for. Returns the exit status. */
-static int print_and_exit(bool version)
+/* In plain words, for operators. */
+static const char *const event_words[EV_MAX] = {
+	[EV_RX_SOFTIRQ] = "reception of packets in the NET_RX softirq, wherever it runs",
+	[EV_TX_SOFTIRQ] = "the NET_TX softirq",
+	[EV_RECV] = "programs that read from sockets",
+	[EV_SEND] = "programs that write to sockets",
+	[EV_CONN] = "connect, bind, listen, accept, shutdown and close",
+	[EV_NAPI_THREAD] = "threads that poll devices, the backlog or a cpumap",
+	[EV_BUSY_POLL] = "busy polling, in a read or in epoll",
+	[EV_TCP_WORK] = "TCP's small queues and timers",
+	[EV_NET_WORKER] = "WireGuard, IPsec, kTLS, vhost-net, tun, NFQUEUE and their kind",
+	[EV_HARDIRQ] = "interrupt handlers that scheduled a poll of a device",
+	[EV_NET_OTHER] = "network code that samples find in what no other event owns",
+	[EV_IO_WORKER] = "io_uring's workers outside of socket operations",
+	[EV_SOFTIRQ] = "softirqs of all other kinds: timers, tasklets, RCU, the scheduler's",
+	[EV_OTHER] = "the rest of the busy time: user space and other system calls",
+	[EV_IDLE] = "the idle task, and nothing that interrupts it",
+};
+
+/* -h, and what the word behind it asks for. False if it asks for what there is not. */
+static bool print_help(const char *topic)
 {
-	if (version)
-		puts("netto " VERSION);
-	else
+	struct netto *skel = topic && !strcmp(topic, "events") ? netto__open() : NULL;
+
+	if (!topic) {
 		print_usage(stdout);
-	if (fflush(stdout)) {
+		return true;
+	}
+	for (int e = EV_NONE + 1; skel && e < EV_MAX; e++)
+		printf("%-12s %s\n", (const char *)skel->rodata->events[e].name, event_words[e]);
+	for (int i = STAGE_NONE + 1; !strcmp(topic, "stages") && i < STAGES; i++)
+		printf("%-18s %s\n", stages[i].name, stages[i].what);
+	netto__destroy(skel);
+	return skel || !strcmp(topic, "stages");
+}
+
+/* Prints what -h and -V ask for. Returns the exit status. */
+static int print_and_exit(bool version, const char *topic)
+{
+	if (version) {
+		puts("netto " VERSION);
+	} else if (!print_help(topic)) {
+		message("--help tells of events and stages, not of '%s'", topic);
+		return EXIT_USAGE;
+	}
+	if (fflush(stdout) || ferror(stdout)) {
 		message("cannot write: %s", strerror(errno));
 		return EXIT_FAILED;
 	}
@@ -7168,6 +7785,9 @@ static int parse_options(int argc, char **argv)
 		case 'F':
 			status = parse_value("HZ", MAX_HZ, &opt.freq);
 			break;
+		case 'l':
+			opt.full = true;
+			break;
 		case 'm':
 			status = parse_mode();
 			break;
@@ -7185,7 +7805,7 @@ static int parse_options(int argc, char **argv)
 			break;
 		case 'h':
 		case 'V':
-			return print_and_exit(c == 'V');
+			return print_and_exit(c == 'V', optind < argc ? argv[optind] : NULL);
 		case ':':
 			message("option '-%c' needs a value: --help says more", optopt);
 			return EXIT_USAGE;
@@ -7214,6 +7834,34 @@ static int parse_options(int argc, char **argv)
 	if (opt.command)
 		opt.seconds = MAX_SECONDS;
 	return status < 0 ? parse_arguments(argc - optind, argv + optind) : status;
+}
+
+static long read_setting(const char *name)
+{
+	char path[64], text[32];
+
+	snprintf(path, sizeof(path), "/proc/sys/net/core/%s", name);
+	return read_small_file(path, text, sizeof(text)) ? -1 : strtol(text, NULL, 10);
+}
+
+/* What notes tell of: the limits of reception, and how the busiest device spreads its packets. */
+static void read_settings(struct result *r)
+{
+	const struct busiest b = find_busiest(r);
+	const struct queue *q = b.cpu < 0 ? NULL : fullest_queue(r, b.cpu);
+	char path[PATH_MAX], text[256];
+
+	r->max_backlog = read_setting("netdev_max_backlog");
+	r->budget = read_setting("netdev_budget");
+	r->budget_usecs = read_setting("netdev_budget_usecs");
+	r->rps = false;
+	for (r->rx_queues = 0; q; r->rx_queues++) {
+		snprintf(path, sizeof(path), "/sys/class/net/%s/queues/rx-%u/rps_cpus", q->name,
+			 r->rx_queues);
+		if (read_small_file(path, text, sizeof(text)))
+			break;
+		r->rps |= text[strspn(text, "0,\n")] != 0;
+	}
 }
 
 /* Where samples would take too much of a CPU, each time that fewer of them are taken. */
@@ -7289,6 +7937,7 @@ static int run_intervals(struct session *s)
 			status = EXIT_FAILED; /* what was traced is reported all the same */
 		(s->accounted ? account : share_out)(&r);
 		count_missed(&r);
+		read_settings(&r);
 		tell_skipped(s);
 		if (print_report(&r, i == 0))
 			return EXIT_FAILED;
@@ -7309,6 +7958,7 @@ static bool open_report(void)
 		return false;
 	}
 	setvbuf(report, buffer, _IOFBF, sizeof(buffer));
+	opt.bold = isatty(fileno(report)) && !getenv("NO_COLOR");
 	return true;
 }
 

@@ -84,6 +84,19 @@ static int netto_main(int argc, char **argv); /* static: dropped, with all that 
 #undef read
 #undef stderr
 
+/* For --help events, of which no input comes: what it needs of libbpf. */
+int bpf_object__open_skeleton(struct bpf_object_skeleton *s, const struct bpf_object_open_opts *opts)
+{
+	(void)s;
+	(void)opts;
+	return -1;
+}
+
+void bpf_object__destroy_skeleton(struct bpf_object_skeleton *s)
+{
+	(void)s;
+}
+
 #define EXPECT(what)                                                                               \
 	do {                                                                                       \
 		if (!(what)) {                                                                     \
@@ -376,7 +389,7 @@ static void fuzz_options(void)
 	first = opt;
 	EXPECT(opt.seconds >= 0.001 && opt.seconds <= MAX_SECONDS);
 	EXPECT(opt.count >= 0 && opt.count <= MAX_COUNT && opt.freq <= MAX_HZ);
-	EXPECT(opt.stacks <= MAX_STACKS && opt.tasks <= MAX_TASKS && opt.mode <= SAMPLE);
+	EXPECT((opt.stacks <= MAX_STACKS || opt.stacks == UINT_MAX) && opt.tasks <= MAX_TASKS && opt.mode <= SAMPLE);
 	EXPECT(!(opt.csv && opt.folded) && (!opt.command || opt.command[0]));
 	sprintf(numbers[0], "-F%u", opt.freq);
 	sprintf(numbers[1], "-s%u", opt.stacks);

@@ -53,7 +53,7 @@ test_samples() {
 	check "-F 0: no samples, and no rows of them" \
 		"$(grep -c -e ',stage,' -e ',activity,' -e ',stack,' -e ,samples "$T/csv") == 0 &&
 		 $(grep -c 'hook/samples=none:,' "$T/csv") == 1" "$(cat "$T/csv")"
-	with_netto -F 0 0.3
+	with_netto -l -F 0 0.3
 	check "-F 0: text says so" "$(head -n 1 "$T/csv" | grep -c 'no samples$') == 1" "$(head -n 1 "$T/csv")"
 	before=$NETTO_WITHOUT
 	NETTO_WITHOUT="$before scan"
@@ -86,7 +86,7 @@ test_sample_limits() {
 		"$(grep -c 'hook/samples=none:' "$T/csv") == 1 && $(grep -c kernel.kptr_restrict "$T/err") == 1 && $(wc -l <"$T/err") == 1 &&
 		 $(wall all) > 0" "$(cat "$T/err")"
 	set_sysctl perf_event_max_sample_rate 500
-	with_netto -F 2000 0.2
+	with_netto -l -F 2000 0.2
 	restore_sysctls
 	check "more samples than the kernel allows: as many as it does, and one line that says so" \
 		"$(grep -c 'at 500 Hz' "$T/csv") == 1 && $(grep -c 'at 500 Hz, not 2000' "$T/err") == 1 && $(wc -l <"$T/err") == 1" \
@@ -515,7 +515,7 @@ test_energy() {
 			echo 90000000 >/sys/class/powercap/intel-rapl:1/energy_uj
 			echo $((262143000000 + 11000000 - 262143328850)) >/sys/class/powercap/intel-rapl:2/energy_uj
 			sleep 1"
-		"$1" -F 0 0.5 >"$2/text"
+		"$1" -l -F 0 0.5 >"$2/text"
 	END
 	start_flood
 	unshare -m sh "$T/energy" "$NETTO" "$T" 2>"$T/err"

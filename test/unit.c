@@ -6,7 +6,7 @@
  *
  *	unit			runs all tests
  *	unit NAME		runs this one
- *	unit table|csv|folded	prints that report of made-up results, for test/golden
+ *	unit short|table|csv|folded	prints that report of made-up results, for test/golden
  *	unit record SECONDS	measures (as root), prints stacks that it sampled, for test/stacks
  *	unit show FILE		prints such a file with the names of the functions, to be read
  *
@@ -38,6 +38,7 @@
 #include "../netto.c"
 #undef main
 
+#include <ctype.h>
 #include <glob.h>
 
 /* ==== 1. Checks ==== */
@@ -189,7 +190,7 @@ static const char *options_text(const char *line)
 	} numbers[] = { { "seconds", opt.seconds, 10 }, { "count", opt.count, 1 },
 			{ "csv", opt.csv, 0 },		{ "verbose", opt.verbose, 0 },
 			{ "folded", opt.folded, 0 },	{ "freq", opt.freq, 997 },
-			{ "stacks", opt.stacks, 10 },	{ "tasks", opt.tasks, 0 },
+			{ "stacks", opt.stacks, UINT_MAX },	{ "tasks", opt.tasks, 0 },
 			{ "mode", opt.mode, AUTO } };
 
 	text[0] = 0;
@@ -754,16 +755,146 @@ static const struct result *made_up_accounted(void)
 	return &r;
 }
 
+/*
+ * A router of so many CPUs and devices: the last CPU full, by a queue and a thread that may run
+ * nowhere else; the first ones less and less busy, the others idle. In trouble: all that is noted.
+ */
+static const struct result *made_up_router(int cpus, int devices, bool trouble)
+{
+	static struct marks a, b;
+	static struct result r;
+
+	begin_result(&a, &b, &r);
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		struct times *t = &b.cpu[cpu];
+		bool full = trouble && cpu == cpus - 1;
+
+		t->wall_ns = 10000000000;
+		t->ns[EV_RX_SOFTIRQ] = full ? 9600000000 : cpu < 12 ? 3000000000 >> cpu : 1000;
+		t->ns[EV_SEND] = t->ns[EV_RX_SOFTIRQ] / 100;
+		t->ns[EV_OTHER] = full ? 304000000 : 100000000;
+		t->ns[EV_IDLE] = t->wall_ns - t->ns[EV_RX_SOFTIRQ] - t->ns[EV_SEND] -
+				 t->ns[EV_OTHER];
+		t->count[EV_RX_SOFTIRQ] = t->count[EV_SEND] = 1000;
+		t->lost = trouble ? 100 : 0;
+		t->parts_ns[PART_KSOFTIRQD] = trouble ? 0.8 * t->ns[EV_RX_SOFTIRQ] : 0;
+		t->unseen_ns = trouble ? 400000000 : 0;
+		b.counts[cpu][PROCESSED] = t->ns[EV_RX_SOFTIRQ] / 4000;
+		a.online[cpu] = b.online[cpu] = true;
+	}
+	for (int i = PROCESSED; i < COUNTS; i++)
+		a.counted[i] = b.counted[i] = true;
+	b.counts[0][DROPPED] = trouble ? 1234567 : 0;
+	b.counts[0][SQUEEZED] = trouble ? 1204 : 0;
+	b.stolen_ns = trouble ? 500000000ull * cpus : 0;
+	b.cpu[0].missed = trouble;
+	b.cpu[0].missed_ns = trouble ? 500000000ull * cpus : 0;
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		set_event(&r, e, e == EV_NET_OTHER ? SAMPLED : TRACED, "tp_btf:made_up");
+	r.has_parts = r.has_devices = true;
+	r.threads = NULL;
+	subtract_marks(&b, &a, &r);
+	make_up_profile(&r.profile);
+	r.profile.lost = trouble ? 1000 : 0;
+	r.max_backlog = 1000;
+	r.budget = 300;
+	r.budget_usecs = 8000;
+	r.rx_queues = 1;
+	r.queues = calloc(devices, sizeof(*r.queues));
+	for (int i = 0; i < devices; i++) {
+		struct queue *q = &r.queues[r.queue_count++];
+
+		snprintf(q->name, sizeof(q->name), "eth%d", i);
+		q->id = 8193 + i;
+		q->cpu = trouble && !i ? cpus - 1 : i % cpus;
+		q->ns = q->device_ns = trouble && !i ? 9000000000 : 50000000 / (i + 1);
+		q->polls = 10000;
+		q->packets = 640000;
+	}
+	if (trouble) {
+		r.threads = calloc(1, sizeof(*r.threads));
+		*r.threads = (struct thread) { 77, cpus - 1, 5000000000, "napi/eth0-8193", "", true };
+		snprintf(r.threads->cpus, sizeof(r.threads->cpus), "%d", cpus - 1);
+		r.thread_count = 1;
+	}
+	return &r;
+}
+
+/* The short report of it, in memory: its lines, or the most columns of one. */
+static char *short_text(const struct result *r)
+{
+	static char text[1 << 16];
+	FILE *f = fmemopen(text, sizeof(text), "w");
+
+	print_short(f, r);
+	fclose(f);
+	return text;
+}
+
+/* As if its lines had no end. */
+static char *unwrap(char *text)
+{
+	char *to = text;
+
+	for (char *p = text; *p; p++)
+		if (!isspace((uint8_t)*p) || (to > text && to[-1] != ' '))
+			*to++ = isspace((uint8_t)*p) ? ' ' : *p;
+	*to = 0;
+	return text;
+}
+
+static unsigned count_lines(const char *text, unsigned *widest)
+{
+	unsigned lines = 0;
+
+	for (*widest = 0; *text; text += strcspn(text, "\n") + 1, lines++)
+		if (strcspn(text, "\n") > *widest)
+			*widest = strcspn(text, "\n");
+	return lines;
+}
+
+static void test_short(void)
+{
+	static const char *const noted[] = {
+		"is full while", "may run on CPU",	 "found no room", "used up its budget",
+		"runs in ksoftirqd", "other virtual machines", "of the samples were lost",
+		"were lost while", "end was missed", "not known what CPUs did",
+	};
+	static const int sizes[] = { 1, 2, 8, 64, MAX_CPUS };
+
+	for (int i = STAGE_NONE + 1; i < STAGES; i++)
+		CHECK(stages[i].what && strlen(stages[i].what) <= 28, "%s", stages[i].name);
+	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++)
+		for (int trouble = 0; trouble < 2; trouble++) {
+			char *text = short_text(made_up_router(sizes[i], 500, trouble));
+			unsigned widest, lines = count_lines(text, &widest);
+
+			CHECK(lines <= 45 && widest <= 79, "%d CPUs: %u lines of %u columns",
+			      sizes[i], lines, widest);
+			unwrap(text);
+			for (unsigned j = 0; j < ARRAY_SIZE(noted); j++)
+				CHECK(!!strstr(text, noted[j]) == (trouble && (j > 1 || sizes[i] > 1)),
+				      "%d CPUs, %s: %s", sizes[i], noted[j], text);
+		}
+}
+
 /* The results for test/golden. */
 static int print_golden(const char *format)
 {
 	report = stdout;
 	opt.tasks = 2;
+	opt.full = !strcmp(format, "table");
 	opt.csv = !strcmp(format, "csv");
 	opt.folded = !strcmp(format, "folded");
 	print_report(made_up_result(true), true);
 	print_report(made_up_result(false), false);
 	print_report(made_up_sampled(), false);
+	if (!strcmp(format, "short")) {
+		opt.tasks = 0;
+		print_report(made_up_router(2, 2, false), false);
+		print_report(made_up_router(8, 12, true), false);
+		print_report(made_up_router(MAX_CPUS, 500, true), false);
+	}
 	return print_report(made_up_accounted(), false);
 }
 
@@ -1869,7 +2000,7 @@ static const struct {
 	      { TEST(arithmetic) },    { TEST(net_other) },   { TEST(share_out) },
 	      { TEST(escape_name) },   { TEST(busiest) },     { TEST(plugged) },   { TEST(settling) },
 	      { TEST(stepping_back) },
-	      { TEST(energy) },	       { TEST(append) },      { TEST(list_cpus) },
+	      { TEST(energy) },	       { TEST(append) },      { TEST(list_cpus) },    { TEST(short) },
 	      { TEST(find_parents) },  { TEST(estimate) },    { TEST(sample_period) },
 	      { TEST(count_missed) },  { TEST(size_table) },  { TEST(rings) },
 	      { TEST(symbols) },       { TEST(bad_symbols) }, { TEST(many_symbols) },
