@@ -386,11 +386,13 @@ static void fuzz_options(void)
 		free(text);
 		return;
 	}
-	first = opt;
 	EXPECT(opt.seconds >= 0.001 && opt.seconds <= MAX_SECONDS);
 	EXPECT(opt.count >= 0 && opt.count <= MAX_COUNT && opt.freq <= MAX_HZ);
-	EXPECT((opt.stacks <= MAX_STACKS || opt.stacks == UINT_MAX) && opt.tasks <= MAX_TASKS && opt.mode <= SAMPLE);
+	if (opt.stacks == UINT_MAX) /* as many as usual */
+		opt.stacks = 0;
+	EXPECT(opt.stacks <= MAX_STACKS && opt.tasks <= MAX_TASKS && opt.mode <= SAMPLE);
 	EXPECT(!(opt.csv && opt.folded) && (!opt.command || opt.command[0]));
+	first = opt;
 	sprintf(numbers[0], "-F%u", opt.freq);
 	sprintf(numbers[1], "-s%u", opt.stacks);
 	sprintf(numbers[2], "--tasks=%u", opt.tasks);
