@@ -6891,20 +6891,31 @@ static void note_full_cpu(FILE *f, const struct result *r)
 	}
 }
 
+/* A limit and its value, where this network namespace shows it. */
+static const char *describe_limit(const char *name, long value, char text[64])
+{
+	snprintf(text, 64, value < 0 ? "%s" : "%s = %ld", name, value);
+	return text;
+}
+
 static void note_packets(FILE *f, const struct result *r)
 {
-	char number[32];
+	char number[32], limits[2][64];
 
 	if (r->counted[DROPPED] && r->all_counts[DROPPED])
 		print_wrapped(
 			f, "note: ", 6,
-			"%s packets found no room in a CPU's backlog, and were dropped (net.core.netdev_max_backlog = %ld).",
-			group_digits(r->all_counts[DROPPED], number), r->max_backlog);
+			"%s packets found no room in a CPU's backlog, and were dropped (%s).",
+			group_digits(r->all_counts[DROPPED], number),
+			describe_limit("net.core.netdev_max_backlog", r->max_backlog, limits[0]));
 	if (r->counted[SQUEEZED] && r->all_counts[SQUEEZED])
 		print_wrapped(
 			f, "note: ", 6,
-			"NET_RX used up its budget %s times (net.core.netdev_budget = %ld, netdev_budget_usecs = %ld) and left packets for later.",
-			group_digits(r->all_counts[SQUEEZED], number), r->budget, r->budget_usecs);
+			"NET_RX used up its budget %s time%s (%s, %s) and left packets for later.",
+			group_digits(r->all_counts[SQUEEZED], number),
+			r->all_counts[SQUEEZED] == 1 ? "" : "s",
+			describe_limit("net.core.netdev_budget", r->budget, limits[0]),
+			describe_limit("netdev_budget_usecs", r->budget_usecs, limits[1]));
 }
 
 static void note_ksoftirqd(FILE *f, const struct result *r)
