@@ -3578,7 +3578,7 @@ static int attach_probes(struct session *s)
 			refuse_core(s, error_text(err));
 			return -EAGAIN;
 		}
-		if (err && p->kind == FENTRY) { /* such as on arm64 before 6.4 */
+		if (err == -ENOTSUPP && p->kind == FENTRY) { /* of no function: arm64 before 6.4 */
 			refuse_kind(s, FENTRY, error_text(err));
 			return -EAGAIN;
 		}
@@ -4415,8 +4415,9 @@ static const struct {
 	{ "mt76-", true }, { "ksoftirqd/", false }, { "irq/", false },
 };
 
-/* Notes it if it is one: a line of /proc/PID/stat, "PID (NAME) S PARENT ...". */
-static void note_thread(struct marks *m, char *stat)
+/* Notes it if it is one: a line of /proc/PID/stat, "PID (NAME) S PARENT ...". False if it is not.
+ */
+static bool note_thread(struct marks *m, char *stat)
 {
 	char *name = strchr(stat, '('), *end = strrchr(stat, ')'), parent[12];
 	unsigned long long user, kernel;
@@ -4425,12 +4426,12 @@ static void note_thread(struct marks *m, char *stat)
 	cpu_set_t set;
 
 	if (!name || !end || sscanf(end + 1, " %*c %11s", parent) != 1 || strcmp(parent, "2"))
-		return; /* no child of kthreadd */
+		return false; /* no child of kthreadd */
 	*end = 0;
 	snprintf(t.name, sizeof(t.name), "%s", name + 1);
 	for (unsigned i = 0; i < ARRAY_SIZE(network_threads) + 1; i++) {
 		if (i == ARRAY_SIZE(network_threads))
-			return;
+			return false;
 		if (strncmp(t.name, network_threads[i].name, strlen(network_threads[i].name)))
 			continue;
 		t.accounted = network_threads[i].accounted;
@@ -4441,7 +4442,7 @@ static void note_thread(struct marks *m, char *stat)
 		   " %*u %*u %*d %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*d %d",
 		   &user, &kernel, &t.cpu) != 3 ||
 	    (!strncmp(t.name, "irq/", 4) && !is_card_irq(t.name)))
-		return;
+		return false;
 	t.pid = strtoul(stat, NULL, 10);
 	t.ns = (user + kernel) * (NSEC_PER_SEC / sysconf(_SC_CLK_TCK));
 	CPU_ZERO(&set);
@@ -4451,22 +4452,40 @@ static void note_thread(struct marks *m, char *stat)
 	format_cpus(cpus, t.cpus, sizeof(t.cpus));
 	if (grow((void **)&m->threads, &m->thread_room, m->thread_count, sizeof(t)))
 		m->threads[m->thread_count++] = t;
+	return true;
 }
 
+/* A task is read at each mark if it is a network thread, and else once. */
+static void read_task(struct marks *m, unsigned long pid)
+{
+	static uint64_t others[(1 << 22) / 64]; /* a bit each; PID_MAX_LIMIT of the kernel */
+	uint64_t *word = &others[pid / 64 % ARRAY_SIZE(others)], bit = 1ull << pid % 64;
+	char path[32], stat[512];
+
+	if (*word & bit)
+		return;
+	snprintf(path, sizeof(path), "/proc/%lu/stat", pid);
+	if (!read_small_file(path, stat, sizeof(stat)) && !note_thread(m, stat))
+		*word |= bit;
+}
+
+/* kthreadd, which is the parent of all threads of the kernel, lists them, or all tasks are tried.
+ */
 static void read_threads(struct marks *m)
 {
-	DIR *d = opendir("/proc");
+	FILE *f = fopen("/proc/2/task/2/children", "re");
+	DIR *d = f ? NULL : opendir("/proc");
 	struct dirent *entry;
-	char path[PATH_MAX], stat[512];
+	unsigned long pid;
 
 	m->thread_count = 0;
-	while (d && (entry = readdir(d))) {
-		if (!strtoul(entry->d_name, NULL, 10))
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
-		if (!read_small_file(path, stat, sizeof(stat)))
-			note_thread(m, stat);
-	}
+	while (f && fscanf(f, "%lu", &pid) == 1)
+		read_task(m, pid);
+	while (d && (entry = readdir(d)))
+		if ((pid = strtoul(entry->d_name, NULL, 10)))
+			read_task(m, pid);
+	if (f)
+		fclose(f);
 	if (d)
 		closedir(d);
 }
