@@ -5209,6 +5209,7 @@ struct result {
 	struct queue *queues; /* those of a device together, busier ones first */
 	size_t queue_count, queue_room;
 	bool has_devices;
+	bool has_pollers;	/* instead of devices: the functions that poll them, from samples */
 	bool has_parts;		/* of rx_softirq, those in times */
 	struct thread *threads; /* that ran; those that did so more first */
 	size_t thread_count;
@@ -5435,6 +5436,23 @@ static struct queue sum_device(const struct result *r, size_t i, size_t n, int c
 	return sum;
 }
 
+/* Those of a device together, busier ones first. */
+static void order_queues(struct result *r)
+{
+	if (!r->queue_count) /* nor is there an array to sort */
+		return;
+	qsort(r->queues, r->queue_count, sizeof(*r->queues), compare_queue_names);
+	for (size_t i = 0, n; i < r->queue_count; i += n) {
+		uint64_t device_ns;
+
+		n = queues_of_device(r, i);
+		device_ns = sum_device(r, i, n, -1).ns;
+		for (size_t j = i; j < i + n; j++)
+			r->queues[j].device_ns = device_ns;
+	}
+	qsort(r->queues, r->queue_count, sizeof(*r->queues), compare_queues);
+}
+
 /* What was polled from mark `a` to mark `b`, by device. */
 static void list_queues(const struct marks *b, const struct marks *a, struct result *r)
 {
@@ -5459,18 +5477,7 @@ static void list_queues(const struct marks *b, const struct marks *a, struct res
 			name_queue(&b->polled[cpu], i, network, q->name, sizeof(q->name));
 		}
 	}
-	if (!r->queue_count) /* nor is there an array to sort */
-		return;
-	qsort(r->queues, r->queue_count, sizeof(*r->queues), compare_queue_names);
-	for (size_t i = 0, n; i < r->queue_count; i += n) {
-		uint64_t device_ns;
-
-		n = queues_of_device(r, i);
-		device_ns = sum_device(r, i, n, -1).ns;
-		for (size_t j = i; j < i + n; j++)
-			r->queues[j].device_ns = device_ns;
-	}
-	qsort(r->queues, r->queue_count, sizeof(*r->queues), compare_queues);
+	order_queues(r);
 }
 
 /* The time of its operations. */
@@ -5748,6 +5755,65 @@ static void share_out(struct result *r)
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
 		widen(&r->all.low_ns[e], &r->all.high_ns[e], &spread, e, r->all.ns[e]);
 	widen(&r->all.net_low_ns, &r->all.net_high_ns, &spread, EV_NONE, sum_net(r, r->all.ns));
+}
+
+/* Adds time to the queue of that name and CPU: here it stands for a function. */
+static void add_poller(struct result *r, const char *name, int cpu, uint64_t ns)
+{
+	struct queue *q = r->queues;
+
+	while (q < r->queues + r->queue_count &&
+	       (q->cpu != cpu || strncmp(q->name, name, strlen(q->name) - 2)))
+		q++;
+	if (q == r->queues + r->queue_count) {
+		if (!grow((void **)&r->queues, &r->queue_room, r->queue_count, sizeof(*q)))
+			return;
+		q = &r->queues[r->queue_count++];
+		*q = (struct queue) { .cpu = cpu };
+		snprintf(q->name, sizeof(q->name), "%s()", name);
+	}
+	q->ns += ns;
+}
+
+/*
+ * Where the kernel does not tell what it polls: the functions that it polls by, which the frame
+ * tells that is called by NAPI; each has its part of the samples.
+ */
+static void list_pollers(struct result *r)
+{
+	const struct profile *p = &r->profile;
+
+	if (r->has_devices || !p->hz)
+		return;
+	r->has_pollers = true;
+	r->queue_count = 0;
+	for (size_t i = 0; i < p->stack_count; i++) {
+		const struct raw *raw = &p->raws[p->stacks[i].first];
+		char name[72];
+		struct sorted s;
+		int k = 1;
+
+		if (raw->event != EV_RX_SOFTIRQ && raw->event != EV_NAPI_THREAD)
+			continue;
+		sort_raw(p, raw, &s);
+		while (k < s.depth && s.frames[k]->traits.calls != STAGE_DRIVER)
+			k++;
+		if (k >= s.depth || s.frames[k - 1]->traits.stage == STAGE_TRACING)
+			continue;
+		snprintf(name, sizeof(name), "%s", name_of(p->symbols, s.frames[k - 1]));
+		for (uint32_t j = p->stacks[i].first;; j = p->raws[j].next) {
+			const struct raw *one = &p->raws[j];
+			uint64_t samples = p->cpu[one->cpu].samples[one->event];
+
+			if (samples)
+				add_poller(r, name, one->cpu,
+					   (double)r->cpu[one->cpu].ns[one->event] * one->count /
+						   samples);
+			if (!one->next)
+				break;
+		}
+	}
+	order_queues(r);
 }
 
 /* By ticks: the part of a time that so many of them found. */
@@ -6335,8 +6401,13 @@ static void print_busiest(FILE *f, const struct result *r)
 static void print_queue(FILE *f, const char *name, const char *cpu, const struct queue *q,
 			const struct times *t)
 {
-	fprintf(f, "%7.2f %11" PRIu64 " %11" PRIu64 " %8.2f %4s  %s\n", percent(q->ns, t->wall_ns),
-		q->polls, q->packets, (double)q->packets / q->polls, cpu, name);
+	if (q->polls)
+		fprintf(f, "%7.2f %11" PRIu64 " %11" PRIu64 " %8.2f %4s  %s\n",
+			percent(q->ns, t->wall_ns), q->polls, q->packets,
+			(double)q->packets / q->polls, cpu, name);
+	else
+		fprintf(f, "%7.2f %11s %11s %8s %4s  ~%s\n", percent(q->ns, t->wall_ns), "-", "-",
+			"-", cpu, name);
 }
 
 /* Devices by the time of their polls, and each one's queues on each CPU. */
@@ -6359,6 +6430,8 @@ static void print_devices(FILE *f, const struct result *r)
 		for (size_t j = i; j < i + n && j < i + MAX_DEVICES; j++) {
 			const struct queue *q = &r->queues[j];
 
+			if (r->has_pollers)
+				break;
 			snprintf(name, sizeof(name), q->id ? "  napi %u" : "  napi", q->id);
 			snprintf(cpu, sizeof(cpu), "%d", q->cpu);
 			print_queue(f, name, cpu, q, &r->cpu[q->cpu]);
@@ -6805,9 +6878,14 @@ static void print_short_devices(FILE *f, const struct result *r, int rows)
 			 percent(q->ns, r->cpu[q->cpu].wall_ns));
 		snprintf(name, sizeof(name), q->id && n > 1 ? "%s, queue %u" : "%s", q->name,
 			 q->id);
-		fprintf(f, "%7.1f %10s %9.1f  %-16s  %.*s\n", percent(sum.ns, r->all.wall_ns),
-			group_digits(per_second(r, sum.packets), rate),
-			(double)sum.packets / sum.polls, cpu, WIDTH - 48, name);
+		if (sum.polls)
+			fprintf(f, "%7.1f %10s %9.1f  %-16s  %.*s\n",
+				percent(sum.ns, r->all.wall_ns),
+				group_digits(per_second(r, sum.packets), rate),
+				(double)sum.packets / sum.polls, cpu, WIDTH - 48, name);
+		else
+			fprintf(f, "%7.1f %10s %9s  %-16s  ~%.*s\n",
+				percent(sum.ns, r->all.wall_ns), "-", "-", cpu, WIDTH - 49, name);
 	}
 	if (devices > rows && rows)
 		fprintf(f, "%7d others\n", devices - rows);
@@ -7394,8 +7472,8 @@ static void print_csv_queue(FILE *f, const struct result *r, const char *record,
 					  .name = name,
 					  .ns = &q->ns,
 					  .percent = percent(q->ns, t->wall_ns),
-					  .count = &q->polls,
-					  .source = "traced" });
+					  .count = q->polls ? &q->polls : NULL,
+					  .source = sources[r->has_pollers ? SAMPLED : TRACED] });
 }
 
 /* A device on a CPU, or on all: its polls, and the packets that these got. */
@@ -7405,6 +7483,8 @@ static void print_csv_device(FILE *f, const struct result *r, const char *cpu,
 	char name[100];
 
 	print_csv_queue(f, r, "device", cpu, sum->name, sum, t);
+	if (r->has_pollers)
+		return;
 	snprintf(name, sizeof(name), "polled/%s", sum->name);
 	print_csv_row(f, r,
 		      &(struct csv_row) { .record = "packet",
@@ -7428,12 +7508,12 @@ static void print_csv_devices(FILE *f, const struct result *r)
 		print_csv_device(f, r, "all", &sum, &r->all);
 		for (int c = 0; c < MAX_CPUS; c++) {
 			sum = sum_device(r, i, n, c);
-			if (!sum.polls)
+			if (!sum.ns && !sum.polls)
 				continue;
 			snprintf(cpu, sizeof(cpu), "%d", c);
 			print_csv_device(f, r, cpu, &sum, &r->cpu[c]);
 		}
-		for (size_t j = 0; j < n; j++) {
+		for (size_t j = 0; j < n && !r->has_pollers; j++) {
 			snprintf(cpu, sizeof(cpu), "%d", q[j].cpu);
 			snprintf(name, sizeof(name), "%s/%u", q[j].name, q[j].id);
 			print_csv_queue(f, r, "queue", cpu, name, &q[j], &r->cpu[q[j].cpu]);
@@ -7552,7 +7632,9 @@ static void print_csv(FILE *f, const struct result *r)
 		if (run[i].known)
 			print_csv_run(f, r, run[i].name, run[i].ns, run[i].percent, run[i].count);
 	snprintf(name, sizeof(name), "hook/devices=%s",
-		 r->has_devices ? "tp_btf:napi_poll" : "none:");
+		 r->has_devices	  ? "tp_btf:napi_poll"
+		 : r->has_pollers ? "samples:"
+				  : "none:");
 	print_csv_run(f, r, name, NULL, -1, NULL);
 	snprintf(name, sizeof(name), "hook/samples=%s:%s",
 		 !p->hz	     ? "none"
@@ -7966,6 +8048,7 @@ static int run_intervals(struct session *s)
 		if (make_profile(&r.profile, &s->sampler, i + 1))
 			status = EXIT_FAILED; /* what was traced is reported all the same */
 		(s->accounted ? account : share_out)(&r);
+		list_pollers(&r);
 		count_missed(&r);
 		read_settings(&r);
 		tell_skipped(s);

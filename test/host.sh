@@ -126,6 +126,11 @@ test_without() {
 		check "without $without: softirqs by ${softirqs%:*}, operations from samples" \
 			"$(hooked rx_softirq ${softirqs%:*}) == 1 && $(hooked send $operations) == 1 && $(ns all send) > 0 &&
 			 $(grep -c 'event,all,send,.*,sampled,' "$T/csv") == 1" "$(cat "$T/csv")"
+		if [ "$without" = bpf ]; then
+			flood_until rx_softirq 200 -m sample
+			check "without $without: what polls is named in the device's place" \
+				"$(field device all 'process_backlog()' 6) > 0.5 * $(ns all rx_softirq) && $(field device all 'process_backlog()' 6) <= $(ns all rx_softirq)" "$(grep -e ,device, -e event,all "$T/csv")"
+		fi
 		exits 3 'lets .* not be traced\|refuses eBPF' "without $without: -m trace is refused, and says what is not traced" -m trace 0.1
 	done
 	NETTO_WITHOUT=$before
