@@ -12,6 +12,29 @@
  * the events, so that what they do not sum up to is seen (the residual).
  *
  * What it cannot see is listed in netto.bpf.c and in README.md.
+ *
+ * Contents; each begins with a line such as "==== 4. Kernel symbols ====":
+ *	1. Types and limits
+ *	2. Options
+ *	3. Helpers
+ *	4. Kernel symbols
+ *	5. Stages: sorting a stack
+ *	6. Capabilities
+ *	7. Energy
+ *	8. Probes: choosing them
+ *	9. Sampling: the table, kallsyms, the perf events
+ *	10. Samples without eBPF: what netto_sample does
+ *	11. Probes: loading, attaching and explaining them
+ *	12. Marks: reading what CPUs have, and what /proc has
+ *	13. The command, signals and waiting
+ *	14. Profile: the samples of an interval, sorted
+ *	15. Results and their arithmetic
+ *	16. Printing the long report: pure functions of the result
+ *	17. Printing the short report: it answers before it lists
+ *	18. Printing CSV
+ *	19. Command line
+ *	20. Running
+ *	21. Appendix: the kernel functions of stages and activities
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -57,6 +80,8 @@ enum { EXIT_MEASURED, EXIT_FAILED, EXIT_USAGE, EXIT_IMPOSSIBLE };
 /* Of a command that cannot be run, as shells have it. */
 enum { EXIT_NOT_RUN = 126, EXIT_NOT_FOUND = 127 };
 
+/* ==== 1. Types and limits ==== */
+
 /* Types of the kernel side */
 typedef typeof(((struct netto__bss *)0)->cpus[0]) cpu_t;
 typedef typeof(((struct netto__bss *)0)->layout) half_t;
@@ -89,6 +114,8 @@ enum {
 #define MAX_TASKS      1e9
 #define SHORT_SECONDS  2.0 /* so long none needs to be told how much is left */
 
+/* ==== 2. Options ==== */
+
 /* Options; written by parse_options() alone */
 static struct {
 	double seconds; /* length of an interval */
@@ -108,7 +135,7 @@ static struct {
 
 static FILE *report; /* stdout, or the file of -o */
 
-/* Helpers */
+/* ==== 3. Helpers ==== */
 
 /* The last line on stderr, a terminal, says how much time is left: the next one goes over it. */
 static bool has_progress;
@@ -346,7 +373,7 @@ static bool without(const char *word)
 	return false;
 }
 
-/* Kernel symbols */
+/* ==== 4. Kernel symbols ==== */
 
 /*
  * What the tables below say of a kernel function; 0: nothing. Indices of stages[], activities[] and
@@ -648,6 +675,8 @@ static struct symbol *search_symbol(const struct symbols *s, uint64_t address)
 	return &s->list[low];
 }
 
+/* ==== 5. Stages: sorting a stack ==== */
+
 /*
  * Stages and activities: all that netto knows of the kernel's functions. A name may end in a star;
  * a name given in full comes before the module, and the module before a name with a star. Sources:
@@ -760,8 +789,7 @@ enum {
 	STAGES
 };
 
-/* clang-format off */
-static const struct {
+static const struct stage {
 	const char *name;
 	const char *symbols;
 	const char *modules;
@@ -778,646 +806,10 @@ static const struct {
 		HOOK,	 /* callers call a hook */
 	} kind;
 	const char *what; /* in plain words, for operators, of at most 28 characters */
-	bool shared; /* not the network's alone: a stack of no event that has no other is no net_other */
-	bool receives; /* where it is the outermost one of the network's, packets are received */
-} stages[STAGES] = {
-	/* the softirq core, and within a system call other softirqs that interrupted it */
-	[STAGE_SOFTIRQ] = {
-		.name = "softirq", .what = "the softirq core", .shared = true,
-		.symbols = "handle_softirqs __do_softirq __softirqentry_text_start do_softirq "
-			"do_softirq_own_stack __irq_exit_rcu irq_exit_rcu run_ksoftirqd "
-			"tasklet_action* run_timer_softirq __run_timers rcu_core*",
-	},
-	[STAGE_NAPI] = {
-		.name = "napi", .what = "NET_RX's polling loop", .receives = true, .kind = GENERIC,
-		.symbols = "net_rx_action __napi_poll napi_poll napi_threaded_poll_loop "
-			"napi_threaded_poll __napi_busy_loop napi_busy_loop busy_poll_stop "
-			"net_tx_action xfrm_dev_backlog sk_busy_loop_end ep_busy_loop_end "
-			"net_rps_action_and_irq_enable",
-	},
-	[STAGE_DRIVER] = {
-		.name = "driver", .what = "receiving in a card's driver", .receives = true, .kind = POINTER,
-		.callers = "__napi_poll napi_poll net_rx_action __napi_busy_loop busy_poll_stop",
-	},
-	[STAGE_VIRTUAL_POLL] = {
-		.name = "virtual_poll", .what = "receiving from veth, lo", .receives = true,
-		.symbols = "process_backlog gro_cell_poll veth_poll tun_napi_poll "
-			"wg_packet_rx_poll flush_backlog cpu_map_kthread_run "
-			"cpu_map_bpf_prog_run*",
-	},
-	[STAGE_IFB] = {
-		.name = "ifb", .what = "ifb (ingress shaping)", .receives = true,
-		.symbols = "ifb_*",
-		.modules = "ifb",
-	},
-	/* and tap devices */
-	[STAGE_TUN] = {
-		.name = "tun", .what = "tun and tap devices",
-		.symbols = "tun_* tap_*",
-		.modules = "tun tap",
-	},
-	[STAGE_VHOST] = {
-		.name = "vhost", .what = "vhost-net (virtual machines)",
-		.modules = "vhost_net",
-	},
-	[STAGE_WIFI] = {
-		.name = "wifi", .what = "Wi-Fi (mac80211 and drivers)", .receives = true,
-		.symbols = "ieee80211_* cfg80211_*",
-		.modules = "mac80211 cfg80211 lib80211 mac80211_hwsim ath ath9k* ath10k* ath11k* ath12k* "
-			"iwlwifi iwlmvm iwlmld iwldvm mt76* mt7603* mt7615* mt79* rt2x00* rt2800* "
-			"rtw88* rtw89* rtlwifi rtl_pci rtl_usb rtl8xxxu brcmfmac brcmsmac brcmutil "
-			"mwlwifi mwifiex* b43* carl9170",
-	},
-	[STAGE_USBNET] = {
-		.name = "usbnet", .what = "USB network cards", .receives = true,
-		.symbols = "usbnet_*",
-		.modules = "usbnet cdc_ether cdc_eem cdc_subset cdc_ncm cdc_mbim qmi_wwan rndis_host "
-			"r8152 asix ax88179_178a aqc111 smsc75xx smsc95xx lan78xx dm9601 sr9700 "
-			"mcs7830 pegasus rtl8150 hso ipheth u_ether usb_f_ecm usb_f_ncm usb_f_rndis",
-	},
-	[STAGE_PKTGEN] = {
-		.name = "pktgen", .what = "the packet generator",
-		.symbols = "pktgen_*",
-		.modules = "pktgen",
-	},
-	[STAGE_GRO] = {
-		.name = "gro", .what = "joining segments (GRO)", .receives = true,
-		.symbols = "napi_gro_receive gro_receive_skb napi_gro_frags dev_gro_receive "
-			"napi_gro_complete gro_complete napi_gro_flush __gro_flush gro_flush "
-			"napi_complete_done skb_gro_receive skb_gro_receive_list "
-			"inet_gro_receive ipv6_gro_receive tcp4_gro_receive tcp6_gro_receive "
-			"tcp_gro_receive udp4_gro_receive udp6_gro_receive udp_gro_receive "
-			"vlan_gro_receive eth_gro_receive gre_gro_receive vxlan_gro_receive "
-			"inet_gro_complete ipv6_gro_complete tcp4_gro_complete "
-			"tcp6_gro_complete udp4_gro_complete udp6_gro_complete "
-			"gro_cells_receive gro_normal_list gro_normal_one napi_skb_finish "
-			"gro_pull_from_frag0 gro_try_pull_from_frag0",
-	},
-	[STAGE_XDP] = {
-		.name = "xdp", .what = "XDP programs in the driver", .receives = true,
-		.symbols = "bpf_dispatcher_xdp_func bpf_dispatcher_xdp xdp_do_redirect "
-			"xdp_do_redirect_frame xdp_do_flush xdp_do_flush_map __dev_flush "
-			"bq_enqueue bq_xmit_all __cpu_map_flush cpu_map_enqueue "
-			"dev_map_enqueue __xsk_map_redirect __xsk_map_flush xsk_rcv "
-			"veth_xdp_rcv_one veth_xdp_rcv_skb",
-	},
-	[STAGE_XDP_GENERIC] = {
-		.name = "xdp_generic", .what = "generic XDP programs", .receives = true,
-		.symbols = "do_xdp_generic netif_receive_generic_xdp bpf_prog_run_generic_xdp "
-			"generic_xdp_tx xdp_do_generic_redirect netif_skb_check_for_xdp",
-	},
-	[STAGE_CORE] = {
-		.name = "core", .what = "the core of reception",
-		.symbols = "__netif_receive_skb_core __netif_receive_skb_one_core "
-			"__netif_receive_skb __netif_receive_skb_list_core "
-			"__netif_receive_skb_list netif_receive_skb netif_receive_skb_core "
-			"netif_receive_skb_list netif_receive_skb_list_internal "
-			"netif_receive_skb_internal deliver_skb skb_vlan_untag",
-	},
-	[STAGE_RPS] = {
-		.name = "rps", .what = "spreading packets (RPS)",
-		.symbols = "get_rps_cpu net_rps_send_ipi set_rps_cpu",
-	},
-	/* RPS's where a packet is received: see stage_of_frame() */
-	[STAGE_BACKLOG] = {
-		.name = "backlog", .what = "queueing to the backlog",
-		.symbols = "enqueue_to_backlog netif_rx __netif_rx netif_rx_internal netif_rx_ni",
-	},
-	[STAGE_TC] = {
-		.name = "tc", .what = "traffic control on ingress",
-		.symbols = "tcf_classify tcf_classify_ingress __tcf_classify tc_run "
-			"cls_bpf_classify fl_classify u32_classify mall_classify "
-			"tcf_action_exec tcf_mirred_act skb_do_redirect sch_handle_ingress "
-			"tcf_* tcx_run* est_timer est_fetch_counters",
-		.modules = "cls_* act_* sch_ingress",
-	},
-	/* the same below __dev_queue_xmit() */
-	[STAGE_TC_EGRESS] = {
-		.name = "tc_egress", .what = "traffic control on egress",
-	},
-	[STAGE_NF_INGRESS] = {
-		.name = "nf_ingress", .what = "netfilter's ingress hook", .kind = HOOK,
-		.callers = "__netif_receive_skb_core",
-	},
-	[STAGE_NF_EGRESS] = {
-		.name = "nf_egress", .what = "netfilter's egress hook", .kind = HOOK,
-		.callers = "__dev_queue_xmit",
-	},
-	[STAGE_FLOWTABLE] = {
-		.name = "flowtable", .what = "netfilter's flow table",
-		.symbols = "nf_flow_offload_inet_hook nf_flow_offload_ip_hook "
-			"nf_flow_offload_ipv6_hook flow_offload_lookup nf_flow_queue_xmit "
-			"nf_flow_*",
-		.modules = "nf_flow_table nf_flow_table_inet nf_flow_table_ipv4 "
-			"nf_flow_table_ipv6",
-	},
-	[STAGE_VLAN] = {
-		.name = "vlan", .what = "VLAN devices",
-		.symbols = "vlan_do_receive vlan_dev_hard_start_xmit vlan_*",
-		.modules = "8021q",
-	},
-	[STAGE_BOND] = {
-		.name = "bond", .what = "bonding",
-		.symbols = "bond_handle_frame bond_dev_queue_xmit bond_*",
-		.modules = "bonding",
-	},
-	[STAGE_TEAM] = {
-		.name = "team", .what = "team devices",
-		.symbols = "team_handle_frame team_xmit",
-		.modules = "team team_mode_*",
-	},
-	[STAGE_MACVLAN] = {
-		.name = "macvlan", .what = "macvlan devices",
-		.symbols = "macvlan_*",
-		.modules = "macvlan macvtap",
-	},
-	[STAGE_IPVLAN] = {
-		.name = "ipvlan", .what = "ipvlan devices",
-		.symbols = "ipvlan_*",
-		.modules = "ipvlan ipvtap",
-	},
-	[STAGE_NETKIT] = {
-		.name = "netkit", .what = "netkit devices",
-		.symbols = "netkit_*",
-		.modules = "netkit",
-	},
-	[STAGE_DSA] = {
-		.name = "dsa", .what = "switch chips (DSA)",
-		.symbols = "dsa_*",
-		.modules = "dsa_core tag_*",
-	},
-	[STAGE_HSR] = {
-		.name = "hsr", .what = "HSR and PRP devices",
-		.symbols = "hsr_*",
-		.modules = "hsr",
-	},
-	[STAGE_BATADV] = {
-		.name = "batadv", .what = "B.A.T.M.A.N. mesh",
-		.symbols = "batadv_*",
-		.modules = "batman_adv",
-	},
-	[STAGE_MACSEC] = {
-		.name = "macsec", .what = "MACsec encryption",
-		.symbols = "macsec_*",
-		.modules = "macsec",
-	},
-	[STAGE_BRIDGE] = {
-		.name = "bridge", .what = "bridging",
-		.symbols = "br_handle_frame br_handle_frame_finish br_forward __br_forward "
-			"br_forward_finish br_dev_queue_push_xmit br_pass_frame_up "
-			"br_netif_receive_skb br_flood br_multicast_flood br_dev_xmit br_*",
-		.modules = "bridge",
-	},
-	[STAGE_NF_BRIDGE] = {
-		.name = "nf_bridge", .what = "a bridge's netfilter hooks", .kind = HOOK,
-		.callers = "br_pass_frame_up __br_forward br_forward_finish br_handle_frame "
-			"br_handle_frame_finish br_netif_receive_skb",
-	},
-	[STAGE_BRIDGE_NF] = {
-		.name = "bridge_nf", .what = "br_netfilter",
-		.symbols = "br_nf_*",
-		.modules = "br_netfilter",
-	},
-	[STAGE_OVS] = {
-		.name = "ovs", .what = "Open vSwitch",
-		.symbols = "netdev_frame_hook ovs_*",
-		.modules = "openvswitch",
-	},
-	[STAGE_TUNNEL_RX] = {
-		.name = "tunnel_rx", .what = "tunnels, receiving",
-		.symbols = "vxlan_rcv geneve_udp_encap_recv gre_rcv __ipgre_rcv ipgre_rcv "
-			"ip_tunnel_rcv ipip_rcv ipip_tunnel_rcv ipip6_rcv ip6_tnl_rcv "
-			"__ip6_tnl_rcv l2tp_udp_encap_recv pppoe_rcv ppp_input tunnel4_rcv "
-			"udp_tunnel_* gue_* fou_*",
-		.modules = "vxlan geneve ip_gre ip6_gre gre ipip sit ip_tunnel ip6_tunnel "
-			"tunnel4 tunnel6 ip_vti ip6_vti gre6 bareudp amt l2tp_* pppoe ppp_* "
-			"udp_tunnel",
-	},
-	[STAGE_TUNNEL_TX] = {
-		.name = "tunnel_tx", .what = "tunnels, sending",
-		.symbols = "vxlan_xmit vxlan_xmit_one geneve_xmit ipgre_xmit gre_tap_xmit "
-			"__gre_xmit ip_tunnel_xmit iptunnel_xmit ip_md_tunnel_xmit "
-			"ipip_tunnel_xmit sit_tunnel_xmit ip6_tnl_start_xmit ip6_tnl_xmit "
-			"udp_tunnel_xmit_skb udp_tunnel6_xmit_skb ppp_start_xmit pppoe_xmit "
-			"l2tp_xmit_skb",
-	},
-	[STAGE_GTP] = {
-		.name = "gtp", .what = "GTP tunnels",
-		.symbols = "gtp_*",
-		.modules = "gtp",
-	},
-	[STAGE_MPLS] = {
-		.name = "mpls", .what = "MPLS forwarding",
-		.symbols = "mpls_*",
-		.modules = "mpls_router mpls_iptunnel mpls_gso",
-	},
-	[STAGE_VRF] = {
-		.name = "vrf", .what = "VRF devices",
-		.symbols = "vrf_* l3mdev_*",
-		.modules = "vrf",
-	},
-	[STAGE_OVPN] = {
-		.name = "ovpn", .what = "OpenVPN's module",
-		.symbols = "ovpn_*",
-		.modules = "ovpn ovpn_dco*",
-	},
-	[STAGE_WIREGUARD] = {
-		.name = "wireguard", .what = "WireGuard",
-		.symbols = "wg_*",
-		.modules = "wireguard",
-	},
-	[STAGE_XFRM] = {
-		.name = "xfrm", .what = "IPsec",
-		.symbols = "esp_input* esp_output* esp_xmit* esp4_* esp6_* ah_input* ah_output* "
-			"ah6_* xfrm*",
-		.modules = "esp4 esp6 ah4 ah6 xfrm_*",
-	},
-	/* through some of these, in assembly, old kernels cannot unwind */
-	[STAGE_CRYPTO] = {
-		.name = "crypto", .what = "encryption", .shared = true,
-		.symbols = "chacha_* poly1305_* chacha20poly1305_* curve25519_* blake2s_* "
-			"crypto_aead_encrypt crypto_aead_decrypt",
-	},
-	[STAGE_IP_RX_V4] = {
-		.name = "ip_rx_v4", .what = "IPv4 reception",
-		.symbols = "ip_rcv ip_list_rcv ip_sublist_rcv ip_rcv_core ip_rcv_finish "
-			"ip_rcv_finish_core ip_sublist_rcv_finish ip_list_rcv_finish "
-			"ip_rcv_options",
-	},
-	[STAGE_IP_RX_V6] = {
-		.name = "ip_rx_v6", .what = "IPv6 reception",
-		.symbols = "ipv6_rcv ipv6_list_rcv ip6_sublist_rcv ip6_rcv_core ip6_rcv_finish "
-			"ip6_rcv_finish_core ip6_sublist_rcv_finish ip6_list_rcv_finish",
-	},
-	[STAGE_NF_PREROUTING_V4] = {
-		.name = "nf_prerouting_v4", .what = "netfilter: prerouting, IPv4", .kind = HOOK,
-		.callers = "ip_rcv ip_sublist_rcv vrf_l3_rcv vrf_ip_rcv vrf_rcv_nfhook "
-			"xfrm4_transport_finish br_nf_pre_routing",
-	},
-	[STAGE_NF_PREROUTING_V6] = {
-		.name = "nf_prerouting_v6", .what = "netfilter: prerouting, IPv6", .kind = HOOK,
-		.callers = "ipv6_rcv ip6_sublist_rcv vrf_ip6_rcv xfrm6_transport_finish "
-			"br_nf_pre_routing_ipv6",
-	},
-	[STAGE_NF_INPUT_V4] = {
-		.name = "nf_input_v4", .what = "netfilter: input, IPv4", .kind = HOOK,
-		.callers = "ip_local_deliver",
-	},
-	[STAGE_NF_INPUT_V6] = {
-		.name = "nf_input_v6", .what = "netfilter: input, IPv6", .kind = HOOK,
-		.callers = "ip6_input ip6_mc_input",
-	},
-	[STAGE_NF_FORWARD_V4] = {
-		.name = "nf_forward_v4", .what = "netfilter: forward, IPv4", .kind = HOOK,
-		.callers = "ip_forward ipmr_queue_xmit ipmr_queue_fwd_xmit br_nf_forward_ip",
-	},
-	[STAGE_NF_FORWARD_V6] = {
-		.name = "nf_forward_v6", .what = "netfilter: forward, IPv6", .kind = HOOK,
-		.callers = "ip6_forward ip6mr_forward2 ip6mr_prepare_xmit",
-	},
-	[STAGE_NF_OUTPUT_V4] = {
-		.name = "nf_output_v4", .what = "netfilter: output, IPv4", .kind = HOOK,
-		.callers = "__ip_local_out raw_sendmsg vrf_ip_local_out ip_vs_nat_xmit ip_vs_dr_xmit "
-			"ip_vs_tunnel_xmit ip_vs_bypass_xmit ip_vs_icmp_xmit",
-	},
-	[STAGE_NF_OUTPUT_V6] = {
-		.name = "nf_output_v6", .what = "netfilter: output, IPv6", .kind = HOOK,
-		.callers = "__ip6_local_out ip6_xmit rawv6_sendmsg mld_sendpack igmp6_send "
-			"ndisc_send_skb vrf_ip6_local_out ip_vs_nat_xmit_v6 ip_vs_dr_xmit_v6 "
-			"ip_vs_tunnel_xmit_v6 ip_vs_bypass_xmit_v6 ip_vs_icmp_xmit_v6",
-	},
-	[STAGE_NF_POSTROUTING_V4] = {
-		.name = "nf_postrouting_v4", .what = "netfilter: postrouting, IPv4", .kind = HOOK,
-		.callers = "ip_output ip_mc_output xfrm4_output vrf_output vrf_ip_out_direct "
-			"vrf_output_direct br_nf_post_routing",
-	},
-	[STAGE_NF_POSTROUTING_V6] = {
-		.name = "nf_postrouting_v6", .what = "netfilter: postrouting, IPv6", .kind = HOOK,
-		.callers = "ip6_output ip6_finish_output2 xfrm6_output vrf_output6 vrf_ip6_out_direct "
-			"vrf_output6_direct",
-	},
-	/* where the hook's caller is not known, and what netfilter has in between */
-	[STAGE_NETFILTER] = {
-		.name = "netfilter", .what = "netfilter's core",
-		.symbols = "nf_hook_slow nf_hook_slow_list nf_hook NF_HOOK NF_HOOK_LIST nf_log_*",
-		.modules = "nfnetlink_log nf_log_syslog",
-	},
-	[STAGE_NFQUEUE] = {
-		.name = "nfqueue", .what = "to user space (NFQUEUE)",
-		.symbols = "nf_queue __nf_queue nf_reinject nfqnl_*",
-		.modules = "nfnetlink_queue",
-	},
-	[STAGE_CONNTRACK] = {
-		.name = "conntrack", .what = "connection tracking",
-		.symbols = "nf_conntrack_in ipv4_conntrack_in ipv6_conntrack_in "
-			"ipv4_conntrack_local ipv6_conntrack_local nf_confirm ipv4_confirm "
-			"ipv6_confirm nf_ct_* nf_conntrack_* __nf_conntrack_* __nf_ct_*",
-		.modules = "nf_conntrack nf_conntrack_*",
-	},
-	[STAGE_NAT] = {
-		.name = "nat", .what = "address translation (NAT)",
-		.symbols = "nft_nat_do_chain nf_nat_*",
-		.modules = "nf_nat nf_nat_* nft_chain_nat iptable_nat ip6table_nat",
-	},
-	[STAGE_NFT] = {
-		.name = "nft", .what = "nftables rules",
-		.symbols = "nft_do_chain nft_* nf_tables_*",
-		.modules = "nf_tables nft_*",
-	},
-	[STAGE_IPTABLES] = {
-		.name = "iptables", .what = "iptables rules", .kind = POINTER,
-		.symbols = "ipt_do_table ip6t_do_table ebt_do_table arpt_do_table ip_set_test "
-			"iptable_* ip6table_*",
-		.modules = "x_tables ip_tables ip6_tables iptable_* ip6table_* arp_tables "
-			"arptable_* ebtables ebtable_* xt_* ipt_* ip6t_* ip_set ip_set_*",
-		.callers = "nft_match_eval nft_match_large_eval nft_target_eval_xt "
-			"nft_target_eval_bridge ipt_do_table ip6t_do_table ebt_do_table",
-	},
-	[STAGE_IPVS] = {
-		.name = "ipvs", .what = "load balancing (IPVS)",
-		.symbols = "ip_vs_*",
-		.modules = "ip_vs ip_vs_*",
-	},
-	[STAGE_DEFRAG] = {
-		.name = "defrag", .what = "reassembly of fragments",
-		.symbols = "ip_defrag ipv6_frag_rcv nf_ct_frag6_* inet_frag_find "
-			"ipv4_conntrack_defrag ipv6_defrag ip_check_defrag ip_expire "
-			"ip6_frag_expire ip6frag_expire_frag_queue inet_frags_* fqdir_*",
-		.modules = "nf_defrag_ipv4 nf_defrag_ipv6",
-	},
-	[STAGE_EARLY_DEMUX] = {
-		.name = "early_demux", .what = "early socket lookup",
-		.symbols = "tcp_v4_early_demux tcp_v6_early_demux udp_v4_early_demux "
-			"udp_v6_early_demux ip4_early_demux",
-	},
-	[STAGE_ROUTE_V4] = {
-		.name = "route_v4", .what = "IPv4 routing",
-		.symbols = "ip_route_input_noref ip_route_input_rcu ip_route_input_slow "
-			"ip_route_use_hint fib_table_lookup __fib_lookup fib4_rule_action "
-			"fib_validate_source __fib_validate_source ip_mkroute_input "
-			"ip_route_output_flow ip_route_output_key_hash "
-			"ip_route_output_key_hash_rcu ip_route_output_* __mkroute_output "
-			"fib_select_path fib_lookup_good_nhc rt_dst_alloc find_exception "
-			"ipv4_dst_check rt_cache_route ipv4_mtu ip_dst_mtu_maybe_forward "
-			"fib_multipath_hash",
-	},
-	[STAGE_ROUTE_V6] = {
-		.name = "route_v6", .what = "IPv6 routing",
-		.symbols = "ip6_route_input ip6_route_input_lookup ip6_route_output_flags "
-			"ip6_route_output_flags_noref ip6_pol_route ip6_pol_route_input "
-			"ip6_pol_route_output fib6_table_lookup fib6_lookup fib6_rule_lookup "
-			"fib6_rule_action ip6_dst_check ip6_dst_lookup_tail "
-			"ip6_dst_lookup_flow ip6_sk_dst_lookup_flow ip6_dst_lookup "
-			"fib6_select_path fib6_node_lookup rt6_* ip6_rt_* ip6_mtu "
-			"ip6_dst_mtu_maybe_forward ip6_route_* fib6_gc_timer_cb fib6_run_gc",
-	},
-	[STAGE_MULTICAST] = {
-		.name = "multicast", .what = "multicast routing",
-		.symbols = "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward",
-	},
-	/* and where tail calls have deleted these: see walk_stages() */
-	[STAGE_FORWARD_V4] = {
-		.name = "forward_v4", .what = "IPv4 forwarding",
-		.symbols = "ip_forward ip_forward_finish ip_forward_options",
-	},
-	[STAGE_FORWARD_V6] = {
-		.name = "forward_v6", .what = "IPv6 forwarding",
-		.symbols = "ip6_forward ip6_forward_finish",
-	},
-	[STAGE_LOCAL_V4] = {
-		.name = "local_v4", .what = "IPv4 local delivery", .kind = LOCAL,
-		.symbols = "ip_local_deliver ip_local_deliver_finish ip_protocol_deliver_rcu",
-	},
-	[STAGE_LOCAL_V6] = {
-		.name = "local_v6", .what = "IPv6 local delivery", .kind = LOCAL,
-		.symbols = "ip6_input ip6_input_finish ip6_mc_input ip6_protocol_deliver_rcu",
-	},
-	[STAGE_TCP_RX] = {
-		.name = "tcp_rx", .what = "TCP, receiving", .kind = LOCAL,
-		.symbols = "tcp_v4_rcv tcp_v6_rcv tcp_v4_do_rcv tcp_v6_do_rcv "
-			"tcp_rcv_established tcp_rcv_state_process tcp_data_queue tcp_ack "
-			"tcp_add_backlog tcp_check_req tcp_conn_request tcp_child_process "
-			"tcp_v4_syn_recv_sock tcp_v6_syn_recv_sock tcp_v4_conn_request "
-			"tcp_v6_conn_request tcp_clean_rtx_queue tcp_data_ready "
-			"tcp_try_coalesce tcp_queue_rcv tcp_validate_incoming tcp_fin "
-			"tcp_time_wait tcp_timewait_state_process __release_sock "
-			"tcp_ack_update_rtt tcp_filter tcp_inbound_*",
-	},
-	[STAGE_UDP_RX] = {
-		.name = "udp_rx", .what = "UDP, receiving", .kind = LOCAL,
-		.symbols = "udp_rcv __udp4_lib_rcv udpv6_rcv __udp6_lib_rcv udp_queue_rcv_skb "
-			"udp_queue_rcv_one_skb udp_unicast_rcv_skb "
-			"__udp_enqueue_schedule_skb udpv6_queue_rcv_skb "
-			"udpv6_queue_rcv_one_skb udp6_unicast_rcv_skb "
-			"__udp4_lib_mcast_deliver udp4_csum_init udp6_csum_init udp4_rcv "
-			"udp6_rcv",
-	},
-	[STAGE_SOCKET_LOOKUP] = {
-		.name = "socket_lookup", .what = "finding the socket",
-		.symbols = "__inet_lookup_established __inet6_lookup_established "
-			"__inet_lookup_listener inet6_lookup_listener __udp4_lib_lookup "
-			"__udp6_lib_lookup udp4_lib_lookup2 udp6_lib_lookup2 udp4_lib_lookup "
-			"udp6_lib_lookup inet_lhash2_lookup inet6_lhash2_lookup "
-			"inet_lookup_reuseport inet6_lookup_reuseport reuseport_select_sock "
-			"udp_ehashfn inet_ehashfn inet6_ehashfn compute_score __inet6_lookup "
-			"__inet_lookup",
-	},
-	[STAGE_ICMP] = {
-		.name = "icmp", .what = "ICMP", .kind = LOCAL,
-		.symbols = "icmp_rcv icmpv6_rcv __icmp_send icmp_reply icmp_echo "
-			"icmp_push_reply icmp_unreach icmpv6_echo_reply icmp6_send ndisc_rcv "
-			"igmp_rcv igmp6_event_query ping_rcv nf_send_reset nf_send_reset6 "
-			"nf_send_unreach nf_send_unreach6 nf_reject_* ndisc_recv_* "
-			"ndisc_send_* ndisc_router_discovery ndisc_redirect_rcv igmp_* igmpv3_* "
-			"mld_*",
-	},
-	[STAGE_ARP] = {
-		.name = "arp", .what = "ARP", .kind = LOCAL,
-		.symbols = "arp_rcv arp_process arp_xmit arp_send arp_send_dst arp_create "
-			"arp_fwd_proxy arp_ignore",
-	},
-	[STAGE_RAW] = {
-		.name = "raw", .what = "raw sockets", .kind = LOCAL,
-		.symbols = "raw_local_deliver raw_rcv raw_sendmsg raw_recvmsg rawv6_rcv "
-			"rawv6_sendmsg rawv6_recvmsg raw6_local_deliver raw_v4_input",
-	},
-	[STAGE_TAP] = {
-		.name = "tap", .what = "packet sockets (tcpdump)",
-		.symbols = "packet_rcv tpacket_rcv dev_queue_xmit_nit packet_rcv_spkt "
-			"packet_rcv_fanout packet_sendmsg packet_recvmsg packet_snd "
-			"tpacket_snd run_filter",
-		.modules = "af_packet",
-	},
-	/* the socket layer above the protocols */
-	[STAGE_SOCKET] = {
-		.name = "socket", .what = "the socket layer", .shared = true, .kind = GENERIC,
-		.symbols = "inet_sendmsg inet6_sendmsg inet_recvmsg inet6_recvmsg inet_sendpage "
-			"sock_common_recvmsg inet_stream_connect inet_dgram_connect "
-			"inet_accept inet_shutdown inet_release inet6_release "
-			"__inet_stream_connect __inet_accept sock_sendmsg __sock_sendmsg "
-			"sock_recvmsg __sys_sendto __sys_recvfrom ____sys_sendmsg "
-			"____sys_recvmsg sock_write_iter sock_read_iter sock_close "
-			"__sock_release splice_to_socket inet_autobind inet_send_prepare",
-	},
-	[STAGE_MPTCP] = {
-		.name = "mptcp", .what = "Multipath TCP",
-		.symbols = "mptcp_* __mptcp_* subflow_*",
-	},
-	[STAGE_SCTP] = {
-		.name = "sctp", .what = "SCTP", .kind = LOCAL,
-		.symbols = "sctp_*",
-		.modules = "sctp",
-	},
-	[STAGE_TLS] = {
-		.name = "tls", .what = "TLS in the kernel",
-		.symbols = "tls_*",
-		.modules = "tls",
-	},
-	[STAGE_SOCKMAP] = {
-		.name = "sockmap", .what = "sockets joined by eBPF",
-		.symbols = "tcp_bpf_* udp_bpf_* sk_psock_* sock_map_* sock_hash_*",
-	},
-	[STAGE_TCP_RECV] = {
-		.name = "tcp_recv", .what = "TCP reads by programs",
-		.symbols = "tcp_recvmsg tcp_recvmsg_locked tcp_cleanup_rbuf __tcp_cleanup_rbuf "
-			"tcp_splice_read tcp_read_sock sk_wait_data tcp_eat_recv_skb "
-			"tcp_rcv_space_adjust tcp_zerocopy_receive tcp_update_recv_tstamps",
-	},
-	[STAGE_UDP_RECV] = {
-		.name = "udp_recv", .what = "UDP reads by programs",
-		.symbols = "udp_recvmsg udpv6_recvmsg __skb_recv_udp skb_consume_udp "
-			"udp_skb_destructor __udp_recv_*",
-	},
-	[STAGE_CONNECTION] = {
-		.name = "connection", .what = "connecting, binding, closing",
-		.symbols = "raw_close raw_destroy udp_disconnect __udp_disconnect "
-			"udp_lib_get_port udp_lib_unhash inet_csk_get_port tcp_v4_connect "
-			"tcp_v6_connect tcp_connect tcp_close __tcp_close tcp_shutdown "
-			"tcp_disconnect inet_csk_accept inet_hash_connect "
-			"__inet_hash_connect inet_csk_destroy_sock inet_csk_listen_stop "
-			"tcp_send_fin tcp_v4_destroy_sock udp_destroy_sock "
-			"udpv6_destroy_sock udp_lib_close sk_common_release "
-			"inet_sock_destruct inet6_sock_destruct __sk_destruct sk_destruct "
-			"__sk_free ip4_datagram_connect __ip4_datagram_connect "
-			"ip6_datagram_connect __ip6_datagram_connect udp_connect "
-			"udpv6_connect inet_csk_complete_hashdance inet_csk_wait_for_connect "
-			"inet_csk_clone_lock reqsk_timer_handler tw_timer_handler inet_twsk_kill",
-	},
-	[STAGE_TCP_TX] = {
-		.name = "tcp_tx", .what = "TCP, sending",
-		.symbols = "tcp_sendmsg tcp_sendmsg_locked tcp_push tcp_write_xmit "
-			"__tcp_push_pending_frames __tcp_transmit_skb __tcp_send_ack "
-			"tcp_send_ack tcp_tsq_handler tcp_tasklet_func tcp_tsq_workfn "
-			"tcp_stream_alloc_skb sk_stream_alloc_skb tcp_wmem_schedule "
-			"sk_stream_wait_memory tcp_sendpage tcp_sendpage_locked "
-			"do_tcp_sendpages tcp_push_one tcp_release_cb tcp_retransmit_skb "
-			"__tcp_retransmit_skb tcp_xmit_retransmit_queue tcp_send_mss "
-			"tcp_current_mss tcp_established_options tcp_options_write "
-			"tcp_v4_send_check tcp_write_timer tcp_delack_timer "
-			"tcp_keepalive_timer tcp_v4_send_synack tcp_v6_send_synack "
-			"tcp_v6_send_response tcp_make_synack tcp_event_new_data_sent "
-			"tcp_schedule_loss_probe tcp_mtu_probe tcp_send_active_reset "
-			"tcp_v4_send_reset tcp_v4_send_ack",
-	},
-	[STAGE_UDP_TX] = {
-		.name = "udp_tx", .what = "UDP, sending",
-		.symbols = "udp_sendmsg udpv6_sendmsg udp_send_skb udp_v6_send_skb udp_sendpage "
-			"udp_push_pending_frames",
-	},
-	[STAGE_OUTPUT_V4] = {
-		.name = "output_v4", .what = "IPv4 output",
-		.symbols = "ip_local_out __ip_local_out ip_queue_xmit __ip_queue_xmit ip_output "
-			"ip_finish_output __ip_finish_output ip_finish_output2 "
-			"ip_do_fragment ip_fragment ip_send_skb ip_mc_output "
-			"ip_send_unicast_reply ip_build_and_send_pkt ip_push_pending_frames",
-	},
-	[STAGE_OUTPUT_V6] = {
-		.name = "output_v6", .what = "IPv6 output",
-		.symbols = "ip6_xmit ip6_output ip6_finish_output __ip6_finish_output "
-			"ip6_finish_output2 ip6_fragment ip6_local_out __ip6_local_out "
-			"ip6_send_skb inet6_csk_xmit ip6_push_pending_frames",
-	},
-	[STAGE_NEIGHBOUR] = {
-		.name = "neighbour", .what = "neighbours (ARP, NDP tables)",
-		.symbols = "neigh_resolve_output neigh_connected_output neigh_direct_output "
-			"neigh_hh_output __neigh_event_send neigh_timer_handler neigh_lookup "
-			"__neigh_create arp_solicit ndisc_solicit neigh_update "
-			"__neigh_update ___neigh_create ip_neigh_* neigh_*",
-	},
-	[STAGE_QDISC] = {
-		.name = "qdisc", .what = "queueing disciplines",
-		.symbols = "__dev_queue_xmit dev_queue_xmit dev_qdisc_enqueue __qdisc_run "
-			"qdisc_run_end sch_direct_xmit pfifo_fast_enqueue pfifo_fast_dequeue "
-			"fq_codel_enqueue fq_codel_dequeue fq_enqueue fq_dequeue "
-			"qdisc_dequeue_head netdev_core_pick_tx netdev_pick_tx dequeue_skb "
-			"qdisc_restart noqueue_enqueue qdisc_watchdog* dev_watchdog",
-		.modules = "sch_*",
-	},
-	[STAGE_GSO] = {
-		.name = "gso", .what = "segmentation (GSO)",
-		.symbols = "validate_xmit_skb validate_xmit_skb_list __skb_gso_segment "
-			"skb_gso_segment skb_segment tcp_gso_segment skb_mac_gso_segment "
-			"inet_gso_segment ipv6_gso_segment tcp4_gso_segment tcp6_gso_segment "
-			"udp4_ufo_fragment __udp_gso_segment netif_skb_features "
-			"skb_checksum_help skb_csum_hwoffload_help tcp_gso_tstamp",
-	},
-	[STAGE_DRIVER_TX] = {
-		.name = "driver_tx", .what = "sending in a card's driver", .kind = POINTER,
-		.symbols = "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit "
-			"packet_xmit loopback_xmit veth_xmit netpoll_*",
-		.callers = "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit "
-			"bq_xmit_all netpoll_start_xmit",
-	},
-	/* programs of others that are no stage's own */
-	[STAGE_BPF] = {
-		.name = "bpf", .what = "others' eBPF programs", .kind = POINTER,
-		.symbols = "__cgroup_bpf_run_filter_skb __cgroup_bpf_run_filter_sk "
-			"__cgroup_bpf_run_filter_sock_addr __cgroup_bpf_run_filter_sock_ops "
-			"__bpf_prog_run_save_cb bpf_prog_run_save_cb bpf_run_sk_reuseport run_lwt_bpf "
-			"bpf_lwt_xmit bpf_input bpf_output bpf_xmit",
-		.callers = "__cgroup_bpf_run_filter_skb __cgroup_bpf_run_filter_sk "
-			"__cgroup_bpf_run_filter_sock_addr __cgroup_bpf_run_filter_sock_ops "
-			"__bpf_prog_run_save_cb bpf_prog_run_save_cb sk_filter_trim_cap "
-			"bpf_run_sk_reuseport reuseport_select_sock run_lwt_bpf bpf_input bpf_output "
-			"bpf_xmit netkit_xmit sk_psock_msg_verdict sk_psock_verdict_recv "
-			"sk_psock_strp_read sk_psock_strp_parse",
-	},
-	/* devices and network namespaces come, go and change */
-	[STAGE_DEVICE] = {
-		.name = "device", .what = "devices that come and go",
-		.symbols = "cleanup_net linkwatch_* netdev_run_todo unregister_netdevice_* "
-			"register_netdevice __dev_open __dev_close_many dev_deactivate_many",
-	},
-	[STAGE_LSM] = {
-		.name = "lsm", .what = "security modules", .shared = true,
-		.symbols = "security_* selinux_* apparmor_* aa_* smack_* bpf_lsm_* tomoyo_*",
-	},
-	/* top halves */
-	[STAGE_INTERRUPT] = {
-		.name = "interrupt", .what = "interrupt handlers", .shared = true,
-		.symbols = "asm_common_interrupt common_interrupt __common_interrupt "
-			"asm_sysvec_* sysvec_* handle_irq_event handle_edge_irq "
-			"handle_fasteoi_irq el1_interrupt el1h_64_irq* el1t_64_irq* "
-			"el0_interrupt gic_handle_irq do_IRQ",
-	},
-	/* netto's own programs, and what the kernel does to run them: see resolve_frames() */
-	[STAGE_TRACING] = {
-		.name = "tracing", .what = "tracing, netto's and others'", .shared = true,
-		.symbols = "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* "
-			"__bpf_trace_* __traceiter_* ___bpf_prog_run __bpf_prog_run* "
-			"trace_call_bpf kprobe_* kretprobe_* __kretprobe_* rethook_* "
-			"arch_rethook_* trampoline_handler trampoline_probe_handler "
-			"__bpf_tramp_* ftrace_trampoline ftrace_call* ftrace_regs_* "
-			"ftrace_ops_* arch_ftrace_ops_list_func fprobe_* "
-			"function_graph_enter* ftrace_graph_func aggr_pre_handler "
-			"opt_pre_handler brk_handler call_break_hook do_debug_exception "
-			"el1_dbg",
-		.callers = "ktime_get_mono_fast_ns",
-	},
-	[STAGE_UNKNOWN] = {
-		.name = "unknown", .what = "no known function", .shared = true,
-	},
-};
+	bool shared;	  /* not the network's alone: a stack of no event that has no other is no
+			     net_other */
+	bool receives;	  /* where it is the outermost one of the network's, packets are received */
+} stages[STAGES];	  /* the appendix has them */
 
 enum {
 	ACTIVITY_NONE,
@@ -1437,79 +829,11 @@ struct kind {
 	const char *symbols; /* parted by spaces */
 };
 
-/* What the leaf of a stack does, whatever the stage. */
-static const struct kind activities[ACTIVITIES] = {
-	[ACTIVITY_SKB_ALLOC] = {
-		.name = "skb_alloc",
-		.symbols = "__alloc_skb napi_alloc_skb __napi_alloc_skb __netdev_alloc_skb "
-			"build_skb napi_build_skb __build_skb __build_skb_around "
-			"kmalloc_reserve page_pool_alloc_* sock_alloc_send_pskb "
-			"alloc_skb_with_frags skb_clone pskb_expand_head skb_copy "
-			"__pskb_copy_fclone skb_page_frag_refill sk_page_frag_refill "
-			"sock_alloc_send_skb sock_wmalloc napi_get_frags",
-	},
-	[ACTIVITY_SKB_FREE] = {
-		.name = "skb_free",
-		.symbols = "kfree_skb nf_conntrack_put __kfree_skb_flush kfree_skb_reason "
-			"sk_skb_reason_drop consume_skb napi_consume_skb __kfree_skb "
-			"skb_release_data skb_release_head_state skb_release_all "
-			"__kfree_skb_defer __napi_kfree_skb napi_skb_cache_put "
-			"skb_defer_free_flush skb_attempt_defer_free page_pool_put_* "
-			"__xdp_return tcp_wfree sock_wfree sock_rfree skb_free_head "
-			"kfree_skbmem kfree_skb_list_reason __consume_stateless_skb "
-			"kfree_skb_list kfree_skb_partial skb_free_datagram "
-			"__dev_kfree_skb_any dev_kfree_skb_any_reason __sk_defer_free_flush "
-			"sk_defer_free_flush tcp_eat_skb napi_skb_free_stolen_head",
-	},
-	[ACTIVITY_COPY] = {
-		.name = "copy",
-		.symbols = "_copy_to_iter _copy_from_iter copy_from_user copy_to_user "
-			"skb_copy_datagram_iter __skb_datagram_iter skb_copy_bits "
-			"skb_copy_datagram_from_iter copyin copyout _copy_from_iter_full "
-			"copy_user_generic* copy_user_enhanced_fast_string "
-			"rep_movs_alternative skb_copy_and_csum_* csum_and_copy_* "
-			"skb_zerocopy_iter_* __copy_skb_header copy_page_to_iter "
-			"copy_page_from_iter simple_copy_to_iter __arch_copy_* "
-			"_copy_from_user _copy_to_user",
-	},
-	[ACTIVITY_WAKE_UP] = {
-		.name = "wake_up",
-		.symbols = "sock_def_readable sk_stream_write_space sock_def_write_space "
-			"__wake_up_sync_key __wake_up __wake_up_common __wake_up_common_lock "
-			"ep_poll_callback try_to_wake_up default_wake_function "
-			"autoremove_wake_function receiver_wake_function pollwake "
-			"sock_def_wakeup wake_up_process ttwu_*",
-	},
-	[ACTIVITY_CHECKSUM] = {
-		.name = "checksum",
-		.symbols = "csum_partial __skb_checksum skb_checksum __skb_checksum_complete "
-			"__skb_checksum_complete_head csum_partial_copy_nocheck "
-			"nf_ip_checksum nf_ip6_checksum nf_checksum inet_proto_csum_replace* "
-			"do_csum ip_fast_csum ip_compute_csum",
-	},
-	/* not the unlocking, where the samples of cpu-clock gather that were due while interrupts
-	   were off */
-	[ACTIVITY_LOCK] = {
-		.name = "lock",
-		.symbols = "_raw_spin_lock _raw_spin_lock_bh _raw_spin_lock_irqsave "
-			"_raw_spin_lock_irq _raw_read_lock _raw_read_lock_bh "
-			"_raw_write_lock_bh queued_spin_lock_slowpath "
-			"native_queued_spin_lock_slowpath __pv_queued_spin_lock_slowpath "
-			"queued_read_lock_slowpath queued_write_lock_slowpath rt_spin_lock "
-			"lock_sock_nested __lock_sock __lock_sock_fast mutex_lock "
-			"__mutex_lock rtlock_slowlock* rt_mutex_*",
-	},
-	[ACTIVITY_SCHEDULE] = {
-		.name = "schedule",
-		.symbols = "schedule irqentry_exit irqentry_exit_cond_resched "
-			"arm64_preempt_schedule_irq __schedule schedule_timeout "
-			"preempt_schedule preempt_schedule_common preempt_schedule_irq "
-			"preempt_schedule_notrace __cond_resched finish_task_switch "
-			"wait_woken schedule_rtlock",
-	},
-};
+/* What the leaf of a stack does, whatever the stage; likewise. */
+static const struct kind activities[ACTIVITIES];
 
-/* What a softirq ran in: the first of these that is rootward of it, or the idle task behind that. */
+/* What a softirq ran in: the first of these that is rootward of it, or the idle task behind that.
+ */
 enum {
 	CONTEXT_UNKNOWN,
 	CONTEXT_IRQ_EXIT,
@@ -1538,6 +862,7 @@ static const char helpers[] =
 	"___slab_alloc __slab_* put_cpu_partial sk_free release_sock add_wait_queue "
 	"remove_wait_queue call_rcu*";
 
+/* clang-format off */
 /*
  * Where the frames of an event end, by which the event is known. A function that a tail call puts
  * in the place of the one before it is a root too; of roots of one event in a row the outermost
@@ -2049,7 +1374,7 @@ static bool is_receiving(const struct sorted *s)
 	return stages[network_stage(s)].receives || memchr(s->path, STAGE_CORE, s->path_length);
 }
 
-/* Capabilities */
+/* ==== 6. Capabilities ==== */
 
 static uint64_t permitted_capabilities(void)
 {
@@ -2079,7 +1404,7 @@ static int drop_capabilities(bool bpf)
 	return 0;
 }
 
-/* Energy */
+/* ==== 7. Energy ==== */
 
 /*
  * The energy that the CPU packages use, as RAPL counts it (Documentation/power/powercap): kept open
@@ -2150,7 +1475,7 @@ static void open_energy(struct energy *e)
 	}
 }
 
-/* Probes: open, choose, load, attach */
+/* ==== 8. Probes: choosing them ==== */
 
 /* The kinds of hooks */
 enum { NO_HOOK, TP_BTF, RAW_TP, FENTRY, MULTI, KPROBE, KINDS };
@@ -2754,7 +2079,7 @@ static int list_probes(struct session *s)
 	return 0;
 }
 
-/* Sampling: the table, kallsyms, the perf events */
+/* ==== 9. Sampling: the table, kallsyms, the perf events ==== */
 
 static void refuse_samples(struct sampler *s, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -3229,7 +2554,7 @@ static half_t *half_at(const struct sampler *s, int cpu, uint32_t window)
 	return (half_t *)(s->tables + half * s->half_size);
 }
 
-/* Samples without eBPF: what netto_sample does */
+/* ==== 10. Samples without eBPF: what netto_sample does ==== */
 
 /* The half for an interval, empty if it has been for an older one. */
 static half_t *half_for(struct sampler *s, int cpu, uint32_t window)
@@ -3339,6 +2664,8 @@ static void read_rings(struct sampler *s, uint32_t window, uint64_t end_ns)
 		if (s->rings[cpu])
 			read_ring(s, cpu, window, end_ns);
 }
+
+/* ==== 11. Probes: loading, attaching and explaining them ==== */
 
 /* Whether the time of an event is traced: by at least one hook, or there is nothing to hook. */
 static bool is_traced(const struct session *s, int event)
@@ -3998,7 +3325,7 @@ static void stop_probes(struct session *s)
 	detach_probes(s);
 }
 
-/* Measuring */
+/* ==== 12. Marks: reading what CPUs have, and what /proc has ==== */
 
 /* What one CPU had at a mark, or between two. */
 struct times {
@@ -4630,6 +3957,8 @@ static int mark_all(struct session *s, struct marks *m)
 	return err;
 }
 
+/* ==== 13. The command, signals and waiting ==== */
+
 /*
  * The command that is measured. It is forked before all else, with what this process was given, and
  * waits for a byte before it runs: without one it ends. It does not outlive this process.
@@ -4831,7 +4160,7 @@ static bool wait_until(struct session *s, uint64_t deadline_ns, uint32_t window)
 	return has_ended();
 }
 
-/* Profile: the samples of an interval, sorted */
+/* ==== 14. Profile: the samples of an interval, sorted ==== */
 
 /*
  * What holds time of others, which samples tell: the event that is traced, and is left with the
@@ -5167,7 +4496,7 @@ static struct estimate estimate(uint64_t ns, uint64_t part, uint64_t whole)
 				   .high_ns = part < whole ? ns * (centre + half) + 0.5 : ns };
 }
 
-/* Results and their arithmetic */
+/* ==== 15. Results and their arithmetic ==== */
 
 struct event {
 	const char *name;
@@ -6035,7 +5364,7 @@ static struct estimate estimate_context(const struct result *r, const struct tim
 	return estimate(ns, counts[context], samples);
 }
 
-/* Printing: pure functions of the result */
+/* ==== 16. Printing the long report: pure functions of the result ==== */
 
 static unsigned stacks_wanted(void)
 {
@@ -6570,7 +5899,7 @@ static void print_table(FILE *f, const struct result *r)
 	fputc('\n', f);
 }
 
-/* The short report: it answers before it lists. In 79 columns, and 45 lines. */
+/* ==== 17. Printing the short report: it answers before it lists ==== */
 
 enum { WIDTH = 79, HEIGHT = 45, TOP_CPUS = 8, TOP_ROWS = 5, MIN_SAMPLES = 100 };
 
@@ -7143,6 +6472,8 @@ static void print_short(FILE *f, const struct result *r)
 	}
 }
 
+/* ==== 18. Printing CSV ==== */
+
 /* A field as RFC 4180 has it: quoted only where it must be. */
 static void print_csv_field(FILE *f, const char *text)
 {
@@ -7675,7 +7006,7 @@ static int print_report(const struct result *r, bool first)
 	return 0;
 }
 
-/* Command line */
+/* ==== 19. Command line ==== */
 
 static const struct {
 	struct option option;
@@ -7976,6 +7307,8 @@ static void read_settings(struct result *r)
 	}
 }
 
+/* ==== 20. Running ==== */
+
 /* Where samples would take too much of a CPU, each time that fewer of them are taken. */
 static void tell_skipped(const struct session *s)
 {
@@ -8119,3 +7452,718 @@ int main(int argc, char **argv)
 	tell_phase("probes were taken off");
 	return status_at_end;
 }
+
+/* ==== 21. Appendix: the kernel functions of stages and activities ==== */
+
+/* clang-format off */
+static const struct stage stages[STAGES] = {
+	/* the softirq core, and within a system call other softirqs that interrupted it */
+	[STAGE_SOFTIRQ] = {
+		.name = "softirq", .what = "the softirq core", .shared = true,
+		.symbols = "handle_softirqs __do_softirq __softirqentry_text_start do_softirq "
+			"do_softirq_own_stack __irq_exit_rcu irq_exit_rcu run_ksoftirqd "
+			"tasklet_action* run_timer_softirq __run_timers rcu_core*",
+	},
+	[STAGE_NAPI] = {
+		.name = "napi", .what = "NET_RX's polling loop", .receives = true, .kind = GENERIC,
+		.symbols = "net_rx_action __napi_poll napi_poll napi_threaded_poll_loop "
+			"napi_threaded_poll __napi_busy_loop napi_busy_loop busy_poll_stop "
+			"net_tx_action xfrm_dev_backlog sk_busy_loop_end ep_busy_loop_end "
+			"net_rps_action_and_irq_enable",
+	},
+	[STAGE_DRIVER] = {
+		.name = "driver", .what = "receiving in a card's driver", .receives = true, .kind = POINTER,
+		.callers = "__napi_poll napi_poll net_rx_action __napi_busy_loop busy_poll_stop",
+	},
+	[STAGE_VIRTUAL_POLL] = {
+		.name = "virtual_poll", .what = "receiving from veth, lo", .receives = true,
+		.symbols = "process_backlog gro_cell_poll veth_poll tun_napi_poll "
+			"wg_packet_rx_poll flush_backlog cpu_map_kthread_run "
+			"cpu_map_bpf_prog_run*",
+	},
+	[STAGE_IFB] = {
+		.name = "ifb", .what = "ifb (ingress shaping)", .receives = true,
+		.symbols = "ifb_*",
+		.modules = "ifb",
+	},
+	/* and tap devices */
+	[STAGE_TUN] = {
+		.name = "tun", .what = "tun and tap devices",
+		.symbols = "tun_* tap_*",
+		.modules = "tun tap",
+	},
+	[STAGE_VHOST] = {
+		.name = "vhost", .what = "vhost-net (virtual machines)",
+		.modules = "vhost_net",
+	},
+	[STAGE_WIFI] = {
+		.name = "wifi", .what = "Wi-Fi (mac80211 and drivers)", .receives = true,
+		.symbols = "ieee80211_* cfg80211_*",
+		.modules = "mac80211 cfg80211 lib80211 mac80211_hwsim ath ath9k* ath10k* ath11k* ath12k* "
+			"iwlwifi iwlmvm iwlmld iwldvm mt76* mt7603* mt7615* mt79* rt2x00* rt2800* "
+			"rtw88* rtw89* rtlwifi rtl_pci rtl_usb rtl8xxxu brcmfmac brcmsmac brcmutil "
+			"mwlwifi mwifiex* b43* carl9170",
+	},
+	[STAGE_USBNET] = {
+		.name = "usbnet", .what = "USB network cards", .receives = true,
+		.symbols = "usbnet_*",
+		.modules = "usbnet cdc_ether cdc_eem cdc_subset cdc_ncm cdc_mbim qmi_wwan rndis_host "
+			"r8152 asix ax88179_178a aqc111 smsc75xx smsc95xx lan78xx dm9601 sr9700 "
+			"mcs7830 pegasus rtl8150 hso ipheth u_ether usb_f_ecm usb_f_ncm usb_f_rndis",
+	},
+	[STAGE_PKTGEN] = {
+		.name = "pktgen", .what = "the packet generator",
+		.symbols = "pktgen_*",
+		.modules = "pktgen",
+	},
+	[STAGE_GRO] = {
+		.name = "gro", .what = "joining segments (GRO)", .receives = true,
+		.symbols = "napi_gro_receive gro_receive_skb napi_gro_frags dev_gro_receive "
+			"napi_gro_complete gro_complete napi_gro_flush __gro_flush gro_flush "
+			"napi_complete_done skb_gro_receive skb_gro_receive_list "
+			"inet_gro_receive ipv6_gro_receive tcp4_gro_receive tcp6_gro_receive "
+			"tcp_gro_receive udp4_gro_receive udp6_gro_receive udp_gro_receive "
+			"vlan_gro_receive eth_gro_receive gre_gro_receive vxlan_gro_receive "
+			"inet_gro_complete ipv6_gro_complete tcp4_gro_complete "
+			"tcp6_gro_complete udp4_gro_complete udp6_gro_complete "
+			"gro_cells_receive gro_normal_list gro_normal_one napi_skb_finish "
+			"gro_pull_from_frag0 gro_try_pull_from_frag0",
+	},
+	[STAGE_XDP] = {
+		.name = "xdp", .what = "XDP programs in the driver", .receives = true,
+		.symbols = "bpf_dispatcher_xdp_func bpf_dispatcher_xdp xdp_do_redirect "
+			"xdp_do_redirect_frame xdp_do_flush xdp_do_flush_map __dev_flush "
+			"bq_enqueue bq_xmit_all __cpu_map_flush cpu_map_enqueue "
+			"dev_map_enqueue __xsk_map_redirect __xsk_map_flush xsk_rcv "
+			"veth_xdp_rcv_one veth_xdp_rcv_skb",
+	},
+	[STAGE_XDP_GENERIC] = {
+		.name = "xdp_generic", .what = "generic XDP programs", .receives = true,
+		.symbols = "do_xdp_generic netif_receive_generic_xdp bpf_prog_run_generic_xdp "
+			"generic_xdp_tx xdp_do_generic_redirect netif_skb_check_for_xdp",
+	},
+	[STAGE_CORE] = {
+		.name = "core", .what = "the core of reception",
+		.symbols = "__netif_receive_skb_core __netif_receive_skb_one_core "
+			"__netif_receive_skb __netif_receive_skb_list_core "
+			"__netif_receive_skb_list netif_receive_skb netif_receive_skb_core "
+			"netif_receive_skb_list netif_receive_skb_list_internal "
+			"netif_receive_skb_internal deliver_skb skb_vlan_untag",
+	},
+	[STAGE_RPS] = {
+		.name = "rps", .what = "spreading packets (RPS)",
+		.symbols = "get_rps_cpu net_rps_send_ipi set_rps_cpu",
+	},
+	/* RPS's where a packet is received: see stage_of_frame() */
+	[STAGE_BACKLOG] = {
+		.name = "backlog", .what = "queueing to the backlog",
+		.symbols = "enqueue_to_backlog netif_rx __netif_rx netif_rx_internal netif_rx_ni",
+	},
+	[STAGE_TC] = {
+		.name = "tc", .what = "traffic control on ingress",
+		.symbols = "tcf_classify tcf_classify_ingress __tcf_classify tc_run "
+			"cls_bpf_classify fl_classify u32_classify mall_classify "
+			"tcf_action_exec tcf_mirred_act skb_do_redirect sch_handle_ingress "
+			"tcf_* tcx_run* est_timer est_fetch_counters",
+		.modules = "cls_* act_* sch_ingress",
+	},
+	/* the same below __dev_queue_xmit() */
+	[STAGE_TC_EGRESS] = {
+		.name = "tc_egress", .what = "traffic control on egress",
+	},
+	[STAGE_NF_INGRESS] = {
+		.name = "nf_ingress", .what = "netfilter's ingress hook", .kind = HOOK,
+		.callers = "__netif_receive_skb_core",
+	},
+	[STAGE_NF_EGRESS] = {
+		.name = "nf_egress", .what = "netfilter's egress hook", .kind = HOOK,
+		.callers = "__dev_queue_xmit",
+	},
+	[STAGE_FLOWTABLE] = {
+		.name = "flowtable", .what = "netfilter's flow table",
+		.symbols = "nf_flow_offload_inet_hook nf_flow_offload_ip_hook "
+			"nf_flow_offload_ipv6_hook flow_offload_lookup nf_flow_queue_xmit "
+			"nf_flow_*",
+		.modules = "nf_flow_table nf_flow_table_inet nf_flow_table_ipv4 "
+			"nf_flow_table_ipv6",
+	},
+	[STAGE_VLAN] = {
+		.name = "vlan", .what = "VLAN devices",
+		.symbols = "vlan_do_receive vlan_dev_hard_start_xmit vlan_*",
+		.modules = "8021q",
+	},
+	[STAGE_BOND] = {
+		.name = "bond", .what = "bonding",
+		.symbols = "bond_handle_frame bond_dev_queue_xmit bond_*",
+		.modules = "bonding",
+	},
+	[STAGE_TEAM] = {
+		.name = "team", .what = "team devices",
+		.symbols = "team_handle_frame team_xmit",
+		.modules = "team team_mode_*",
+	},
+	[STAGE_MACVLAN] = {
+		.name = "macvlan", .what = "macvlan devices",
+		.symbols = "macvlan_*",
+		.modules = "macvlan macvtap",
+	},
+	[STAGE_IPVLAN] = {
+		.name = "ipvlan", .what = "ipvlan devices",
+		.symbols = "ipvlan_*",
+		.modules = "ipvlan ipvtap",
+	},
+	[STAGE_NETKIT] = {
+		.name = "netkit", .what = "netkit devices",
+		.symbols = "netkit_*",
+		.modules = "netkit",
+	},
+	[STAGE_DSA] = {
+		.name = "dsa", .what = "switch chips (DSA)",
+		.symbols = "dsa_*",
+		.modules = "dsa_core tag_*",
+	},
+	[STAGE_HSR] = {
+		.name = "hsr", .what = "HSR and PRP devices",
+		.symbols = "hsr_*",
+		.modules = "hsr",
+	},
+	[STAGE_BATADV] = {
+		.name = "batadv", .what = "B.A.T.M.A.N. mesh",
+		.symbols = "batadv_*",
+		.modules = "batman_adv",
+	},
+	[STAGE_MACSEC] = {
+		.name = "macsec", .what = "MACsec encryption",
+		.symbols = "macsec_*",
+		.modules = "macsec",
+	},
+	[STAGE_BRIDGE] = {
+		.name = "bridge", .what = "bridging",
+		.symbols = "br_handle_frame br_handle_frame_finish br_forward __br_forward "
+			"br_forward_finish br_dev_queue_push_xmit br_pass_frame_up "
+			"br_netif_receive_skb br_flood br_multicast_flood br_dev_xmit br_*",
+		.modules = "bridge",
+	},
+	[STAGE_NF_BRIDGE] = {
+		.name = "nf_bridge", .what = "a bridge's netfilter hooks", .kind = HOOK,
+		.callers = "br_pass_frame_up __br_forward br_forward_finish br_handle_frame "
+			"br_handle_frame_finish br_netif_receive_skb",
+	},
+	[STAGE_BRIDGE_NF] = {
+		.name = "bridge_nf", .what = "br_netfilter",
+		.symbols = "br_nf_*",
+		.modules = "br_netfilter",
+	},
+	[STAGE_OVS] = {
+		.name = "ovs", .what = "Open vSwitch",
+		.symbols = "netdev_frame_hook ovs_*",
+		.modules = "openvswitch",
+	},
+	[STAGE_TUNNEL_RX] = {
+		.name = "tunnel_rx", .what = "tunnels, receiving",
+		.symbols = "vxlan_rcv geneve_udp_encap_recv gre_rcv __ipgre_rcv ipgre_rcv "
+			"ip_tunnel_rcv ipip_rcv ipip_tunnel_rcv ipip6_rcv ip6_tnl_rcv "
+			"__ip6_tnl_rcv l2tp_udp_encap_recv pppoe_rcv ppp_input tunnel4_rcv "
+			"udp_tunnel_* gue_* fou_*",
+		.modules = "vxlan geneve ip_gre ip6_gre gre ipip sit ip_tunnel ip6_tunnel "
+			"tunnel4 tunnel6 ip_vti ip6_vti gre6 bareudp amt l2tp_* pppoe ppp_* "
+			"udp_tunnel",
+	},
+	[STAGE_TUNNEL_TX] = {
+		.name = "tunnel_tx", .what = "tunnels, sending",
+		.symbols = "vxlan_xmit vxlan_xmit_one geneve_xmit ipgre_xmit gre_tap_xmit "
+			"__gre_xmit ip_tunnel_xmit iptunnel_xmit ip_md_tunnel_xmit "
+			"ipip_tunnel_xmit sit_tunnel_xmit ip6_tnl_start_xmit ip6_tnl_xmit "
+			"udp_tunnel_xmit_skb udp_tunnel6_xmit_skb ppp_start_xmit pppoe_xmit "
+			"l2tp_xmit_skb",
+	},
+	[STAGE_GTP] = {
+		.name = "gtp", .what = "GTP tunnels",
+		.symbols = "gtp_*",
+		.modules = "gtp",
+	},
+	[STAGE_MPLS] = {
+		.name = "mpls", .what = "MPLS forwarding",
+		.symbols = "mpls_*",
+		.modules = "mpls_router mpls_iptunnel mpls_gso",
+	},
+	[STAGE_VRF] = {
+		.name = "vrf", .what = "VRF devices",
+		.symbols = "vrf_* l3mdev_*",
+		.modules = "vrf",
+	},
+	[STAGE_OVPN] = {
+		.name = "ovpn", .what = "OpenVPN's module",
+		.symbols = "ovpn_*",
+		.modules = "ovpn ovpn_dco*",
+	},
+	[STAGE_WIREGUARD] = {
+		.name = "wireguard", .what = "WireGuard",
+		.symbols = "wg_*",
+		.modules = "wireguard",
+	},
+	[STAGE_XFRM] = {
+		.name = "xfrm", .what = "IPsec",
+		.symbols = "esp_input* esp_output* esp_xmit* esp4_* esp6_* ah_input* ah_output* "
+			"ah6_* xfrm*",
+		.modules = "esp4 esp6 ah4 ah6 xfrm_*",
+	},
+	/* through some of these, in assembly, old kernels cannot unwind */
+	[STAGE_CRYPTO] = {
+		.name = "crypto", .what = "encryption", .shared = true,
+		.symbols = "chacha_* poly1305_* chacha20poly1305_* curve25519_* blake2s_* "
+			"crypto_aead_encrypt crypto_aead_decrypt",
+	},
+	[STAGE_IP_RX_V4] = {
+		.name = "ip_rx_v4", .what = "IPv4 reception",
+		.symbols = "ip_rcv ip_list_rcv ip_sublist_rcv ip_rcv_core ip_rcv_finish "
+			"ip_rcv_finish_core ip_sublist_rcv_finish ip_list_rcv_finish "
+			"ip_rcv_options",
+	},
+	[STAGE_IP_RX_V6] = {
+		.name = "ip_rx_v6", .what = "IPv6 reception",
+		.symbols = "ipv6_rcv ipv6_list_rcv ip6_sublist_rcv ip6_rcv_core ip6_rcv_finish "
+			"ip6_rcv_finish_core ip6_sublist_rcv_finish ip6_list_rcv_finish",
+	},
+	[STAGE_NF_PREROUTING_V4] = {
+		.name = "nf_prerouting_v4", .what = "netfilter: prerouting, IPv4", .kind = HOOK,
+		.callers = "ip_rcv ip_sublist_rcv vrf_l3_rcv vrf_ip_rcv vrf_rcv_nfhook "
+			"xfrm4_transport_finish br_nf_pre_routing",
+	},
+	[STAGE_NF_PREROUTING_V6] = {
+		.name = "nf_prerouting_v6", .what = "netfilter: prerouting, IPv6", .kind = HOOK,
+		.callers = "ipv6_rcv ip6_sublist_rcv vrf_ip6_rcv xfrm6_transport_finish "
+			"br_nf_pre_routing_ipv6",
+	},
+	[STAGE_NF_INPUT_V4] = {
+		.name = "nf_input_v4", .what = "netfilter: input, IPv4", .kind = HOOK,
+		.callers = "ip_local_deliver",
+	},
+	[STAGE_NF_INPUT_V6] = {
+		.name = "nf_input_v6", .what = "netfilter: input, IPv6", .kind = HOOK,
+		.callers = "ip6_input ip6_mc_input",
+	},
+	[STAGE_NF_FORWARD_V4] = {
+		.name = "nf_forward_v4", .what = "netfilter: forward, IPv4", .kind = HOOK,
+		.callers = "ip_forward ipmr_queue_xmit ipmr_queue_fwd_xmit br_nf_forward_ip",
+	},
+	[STAGE_NF_FORWARD_V6] = {
+		.name = "nf_forward_v6", .what = "netfilter: forward, IPv6", .kind = HOOK,
+		.callers = "ip6_forward ip6mr_forward2 ip6mr_prepare_xmit",
+	},
+	[STAGE_NF_OUTPUT_V4] = {
+		.name = "nf_output_v4", .what = "netfilter: output, IPv4", .kind = HOOK,
+		.callers = "__ip_local_out raw_sendmsg vrf_ip_local_out ip_vs_nat_xmit ip_vs_dr_xmit "
+			"ip_vs_tunnel_xmit ip_vs_bypass_xmit ip_vs_icmp_xmit",
+	},
+	[STAGE_NF_OUTPUT_V6] = {
+		.name = "nf_output_v6", .what = "netfilter: output, IPv6", .kind = HOOK,
+		.callers = "__ip6_local_out ip6_xmit rawv6_sendmsg mld_sendpack igmp6_send "
+			"ndisc_send_skb vrf_ip6_local_out ip_vs_nat_xmit_v6 ip_vs_dr_xmit_v6 "
+			"ip_vs_tunnel_xmit_v6 ip_vs_bypass_xmit_v6 ip_vs_icmp_xmit_v6",
+	},
+	[STAGE_NF_POSTROUTING_V4] = {
+		.name = "nf_postrouting_v4", .what = "netfilter: postrouting, IPv4", .kind = HOOK,
+		.callers = "ip_output ip_mc_output xfrm4_output vrf_output vrf_ip_out_direct "
+			"vrf_output_direct br_nf_post_routing",
+	},
+	[STAGE_NF_POSTROUTING_V6] = {
+		.name = "nf_postrouting_v6", .what = "netfilter: postrouting, IPv6", .kind = HOOK,
+		.callers = "ip6_output ip6_finish_output2 xfrm6_output vrf_output6 vrf_ip6_out_direct "
+			"vrf_output6_direct",
+	},
+	/* where the hook's caller is not known, and what netfilter has in between */
+	[STAGE_NETFILTER] = {
+		.name = "netfilter", .what = "netfilter's core",
+		.symbols = "nf_hook_slow nf_hook_slow_list nf_hook NF_HOOK NF_HOOK_LIST nf_log_*",
+		.modules = "nfnetlink_log nf_log_syslog",
+	},
+	[STAGE_NFQUEUE] = {
+		.name = "nfqueue", .what = "to user space (NFQUEUE)",
+		.symbols = "nf_queue __nf_queue nf_reinject nfqnl_*",
+		.modules = "nfnetlink_queue",
+	},
+	[STAGE_CONNTRACK] = {
+		.name = "conntrack", .what = "connection tracking",
+		.symbols = "nf_conntrack_in ipv4_conntrack_in ipv6_conntrack_in "
+			"ipv4_conntrack_local ipv6_conntrack_local nf_confirm ipv4_confirm "
+			"ipv6_confirm nf_ct_* nf_conntrack_* __nf_conntrack_* __nf_ct_*",
+		.modules = "nf_conntrack nf_conntrack_*",
+	},
+	[STAGE_NAT] = {
+		.name = "nat", .what = "address translation (NAT)",
+		.symbols = "nft_nat_do_chain nf_nat_*",
+		.modules = "nf_nat nf_nat_* nft_chain_nat iptable_nat ip6table_nat",
+	},
+	[STAGE_NFT] = {
+		.name = "nft", .what = "nftables rules",
+		.symbols = "nft_do_chain nft_* nf_tables_*",
+		.modules = "nf_tables nft_*",
+	},
+	[STAGE_IPTABLES] = {
+		.name = "iptables", .what = "iptables rules", .kind = POINTER,
+		.symbols = "ipt_do_table ip6t_do_table ebt_do_table arpt_do_table ip_set_test "
+			"iptable_* ip6table_*",
+		.modules = "x_tables ip_tables ip6_tables iptable_* ip6table_* arp_tables "
+			"arptable_* ebtables ebtable_* xt_* ipt_* ip6t_* ip_set ip_set_*",
+		.callers = "nft_match_eval nft_match_large_eval nft_target_eval_xt "
+			"nft_target_eval_bridge ipt_do_table ip6t_do_table ebt_do_table",
+	},
+	[STAGE_IPVS] = {
+		.name = "ipvs", .what = "load balancing (IPVS)",
+		.symbols = "ip_vs_*",
+		.modules = "ip_vs ip_vs_*",
+	},
+	[STAGE_DEFRAG] = {
+		.name = "defrag", .what = "reassembly of fragments",
+		.symbols = "ip_defrag ipv6_frag_rcv nf_ct_frag6_* inet_frag_find "
+			"ipv4_conntrack_defrag ipv6_defrag ip_check_defrag ip_expire "
+			"ip6_frag_expire ip6frag_expire_frag_queue inet_frags_* fqdir_*",
+		.modules = "nf_defrag_ipv4 nf_defrag_ipv6",
+	},
+	[STAGE_EARLY_DEMUX] = {
+		.name = "early_demux", .what = "early socket lookup",
+		.symbols = "tcp_v4_early_demux tcp_v6_early_demux udp_v4_early_demux "
+			"udp_v6_early_demux ip4_early_demux",
+	},
+	[STAGE_ROUTE_V4] = {
+		.name = "route_v4", .what = "IPv4 routing",
+		.symbols = "ip_route_input_noref ip_route_input_rcu ip_route_input_slow "
+			"ip_route_use_hint fib_table_lookup __fib_lookup fib4_rule_action "
+			"fib_validate_source __fib_validate_source ip_mkroute_input "
+			"ip_route_output_flow ip_route_output_key_hash "
+			"ip_route_output_key_hash_rcu ip_route_output_* __mkroute_output "
+			"fib_select_path fib_lookup_good_nhc rt_dst_alloc find_exception "
+			"ipv4_dst_check rt_cache_route ipv4_mtu ip_dst_mtu_maybe_forward "
+			"fib_multipath_hash",
+	},
+	[STAGE_ROUTE_V6] = {
+		.name = "route_v6", .what = "IPv6 routing",
+		.symbols = "ip6_route_input ip6_route_input_lookup ip6_route_output_flags "
+			"ip6_route_output_flags_noref ip6_pol_route ip6_pol_route_input "
+			"ip6_pol_route_output fib6_table_lookup fib6_lookup fib6_rule_lookup "
+			"fib6_rule_action ip6_dst_check ip6_dst_lookup_tail "
+			"ip6_dst_lookup_flow ip6_sk_dst_lookup_flow ip6_dst_lookup "
+			"fib6_select_path fib6_node_lookup rt6_* ip6_rt_* ip6_mtu "
+			"ip6_dst_mtu_maybe_forward ip6_route_* fib6_gc_timer_cb fib6_run_gc",
+	},
+	[STAGE_MULTICAST] = {
+		.name = "multicast", .what = "multicast routing",
+		.symbols = "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward",
+	},
+	/* and where tail calls have deleted these: see walk_stages() */
+	[STAGE_FORWARD_V4] = {
+		.name = "forward_v4", .what = "IPv4 forwarding",
+		.symbols = "ip_forward ip_forward_finish ip_forward_options",
+	},
+	[STAGE_FORWARD_V6] = {
+		.name = "forward_v6", .what = "IPv6 forwarding",
+		.symbols = "ip6_forward ip6_forward_finish",
+	},
+	[STAGE_LOCAL_V4] = {
+		.name = "local_v4", .what = "IPv4 local delivery", .kind = LOCAL,
+		.symbols = "ip_local_deliver ip_local_deliver_finish ip_protocol_deliver_rcu",
+	},
+	[STAGE_LOCAL_V6] = {
+		.name = "local_v6", .what = "IPv6 local delivery", .kind = LOCAL,
+		.symbols = "ip6_input ip6_input_finish ip6_mc_input ip6_protocol_deliver_rcu",
+	},
+	[STAGE_TCP_RX] = {
+		.name = "tcp_rx", .what = "TCP, receiving", .kind = LOCAL,
+		.symbols = "tcp_v4_rcv tcp_v6_rcv tcp_v4_do_rcv tcp_v6_do_rcv "
+			"tcp_rcv_established tcp_rcv_state_process tcp_data_queue tcp_ack "
+			"tcp_add_backlog tcp_check_req tcp_conn_request tcp_child_process "
+			"tcp_v4_syn_recv_sock tcp_v6_syn_recv_sock tcp_v4_conn_request "
+			"tcp_v6_conn_request tcp_clean_rtx_queue tcp_data_ready "
+			"tcp_try_coalesce tcp_queue_rcv tcp_validate_incoming tcp_fin "
+			"tcp_time_wait tcp_timewait_state_process __release_sock "
+			"tcp_ack_update_rtt tcp_filter tcp_inbound_*",
+	},
+	[STAGE_UDP_RX] = {
+		.name = "udp_rx", .what = "UDP, receiving", .kind = LOCAL,
+		.symbols = "udp_rcv __udp4_lib_rcv udpv6_rcv __udp6_lib_rcv udp_queue_rcv_skb "
+			"udp_queue_rcv_one_skb udp_unicast_rcv_skb "
+			"__udp_enqueue_schedule_skb udpv6_queue_rcv_skb "
+			"udpv6_queue_rcv_one_skb udp6_unicast_rcv_skb "
+			"__udp4_lib_mcast_deliver udp4_csum_init udp6_csum_init udp4_rcv "
+			"udp6_rcv",
+	},
+	[STAGE_SOCKET_LOOKUP] = {
+		.name = "socket_lookup", .what = "finding the socket",
+		.symbols = "__inet_lookup_established __inet6_lookup_established "
+			"__inet_lookup_listener inet6_lookup_listener __udp4_lib_lookup "
+			"__udp6_lib_lookup udp4_lib_lookup2 udp6_lib_lookup2 udp4_lib_lookup "
+			"udp6_lib_lookup inet_lhash2_lookup inet6_lhash2_lookup "
+			"inet_lookup_reuseport inet6_lookup_reuseport reuseport_select_sock "
+			"udp_ehashfn inet_ehashfn inet6_ehashfn compute_score __inet6_lookup "
+			"__inet_lookup",
+	},
+	[STAGE_ICMP] = {
+		.name = "icmp", .what = "ICMP", .kind = LOCAL,
+		.symbols = "icmp_rcv icmpv6_rcv __icmp_send icmp_reply icmp_echo "
+			"icmp_push_reply icmp_unreach icmpv6_echo_reply icmp6_send ndisc_rcv "
+			"igmp_rcv igmp6_event_query ping_rcv nf_send_reset nf_send_reset6 "
+			"nf_send_unreach nf_send_unreach6 nf_reject_* ndisc_recv_* "
+			"ndisc_send_* ndisc_router_discovery ndisc_redirect_rcv igmp_* igmpv3_* "
+			"mld_*",
+	},
+	[STAGE_ARP] = {
+		.name = "arp", .what = "ARP", .kind = LOCAL,
+		.symbols = "arp_rcv arp_process arp_xmit arp_send arp_send_dst arp_create "
+			"arp_fwd_proxy arp_ignore",
+	},
+	[STAGE_RAW] = {
+		.name = "raw", .what = "raw sockets", .kind = LOCAL,
+		.symbols = "raw_local_deliver raw_rcv raw_sendmsg raw_recvmsg rawv6_rcv "
+			"rawv6_sendmsg rawv6_recvmsg raw6_local_deliver raw_v4_input",
+	},
+	[STAGE_TAP] = {
+		.name = "tap", .what = "packet sockets (tcpdump)",
+		.symbols = "packet_rcv tpacket_rcv dev_queue_xmit_nit packet_rcv_spkt "
+			"packet_rcv_fanout packet_sendmsg packet_recvmsg packet_snd "
+			"tpacket_snd run_filter",
+		.modules = "af_packet",
+	},
+	/* the socket layer above the protocols */
+	[STAGE_SOCKET] = {
+		.name = "socket", .what = "the socket layer", .shared = true, .kind = GENERIC,
+		.symbols = "inet_sendmsg inet6_sendmsg inet_recvmsg inet6_recvmsg inet_sendpage "
+			"sock_common_recvmsg inet_stream_connect inet_dgram_connect "
+			"inet_accept inet_shutdown inet_release inet6_release "
+			"__inet_stream_connect __inet_accept sock_sendmsg __sock_sendmsg "
+			"sock_recvmsg __sys_sendto __sys_recvfrom ____sys_sendmsg "
+			"____sys_recvmsg sock_write_iter sock_read_iter sock_close "
+			"__sock_release splice_to_socket inet_autobind inet_send_prepare",
+	},
+	[STAGE_MPTCP] = {
+		.name = "mptcp", .what = "Multipath TCP",
+		.symbols = "mptcp_* __mptcp_* subflow_*",
+	},
+	[STAGE_SCTP] = {
+		.name = "sctp", .what = "SCTP", .kind = LOCAL,
+		.symbols = "sctp_*",
+		.modules = "sctp",
+	},
+	[STAGE_TLS] = {
+		.name = "tls", .what = "TLS in the kernel",
+		.symbols = "tls_*",
+		.modules = "tls",
+	},
+	[STAGE_SOCKMAP] = {
+		.name = "sockmap", .what = "sockets joined by eBPF",
+		.symbols = "tcp_bpf_* udp_bpf_* sk_psock_* sock_map_* sock_hash_*",
+	},
+	[STAGE_TCP_RECV] = {
+		.name = "tcp_recv", .what = "TCP reads by programs",
+		.symbols = "tcp_recvmsg tcp_recvmsg_locked tcp_cleanup_rbuf __tcp_cleanup_rbuf "
+			"tcp_splice_read tcp_read_sock sk_wait_data tcp_eat_recv_skb "
+			"tcp_rcv_space_adjust tcp_zerocopy_receive tcp_update_recv_tstamps",
+	},
+	[STAGE_UDP_RECV] = {
+		.name = "udp_recv", .what = "UDP reads by programs",
+		.symbols = "udp_recvmsg udpv6_recvmsg __skb_recv_udp skb_consume_udp "
+			"udp_skb_destructor __udp_recv_*",
+	},
+	[STAGE_CONNECTION] = {
+		.name = "connection", .what = "connecting, binding, closing",
+		.symbols = "raw_close raw_destroy udp_disconnect __udp_disconnect "
+			"udp_lib_get_port udp_lib_unhash inet_csk_get_port tcp_v4_connect "
+			"tcp_v6_connect tcp_connect tcp_close __tcp_close tcp_shutdown "
+			"tcp_disconnect inet_csk_accept inet_hash_connect "
+			"__inet_hash_connect inet_csk_destroy_sock inet_csk_listen_stop "
+			"tcp_send_fin tcp_v4_destroy_sock udp_destroy_sock "
+			"udpv6_destroy_sock udp_lib_close sk_common_release "
+			"inet_sock_destruct inet6_sock_destruct __sk_destruct sk_destruct "
+			"__sk_free ip4_datagram_connect __ip4_datagram_connect "
+			"ip6_datagram_connect __ip6_datagram_connect udp_connect "
+			"udpv6_connect inet_csk_complete_hashdance inet_csk_wait_for_connect "
+			"inet_csk_clone_lock reqsk_timer_handler tw_timer_handler inet_twsk_kill",
+	},
+	[STAGE_TCP_TX] = {
+		.name = "tcp_tx", .what = "TCP, sending",
+		.symbols = "tcp_sendmsg tcp_sendmsg_locked tcp_push tcp_write_xmit "
+			"__tcp_push_pending_frames __tcp_transmit_skb __tcp_send_ack "
+			"tcp_send_ack tcp_tsq_handler tcp_tasklet_func tcp_tsq_workfn "
+			"tcp_stream_alloc_skb sk_stream_alloc_skb tcp_wmem_schedule "
+			"sk_stream_wait_memory tcp_sendpage tcp_sendpage_locked "
+			"do_tcp_sendpages tcp_push_one tcp_release_cb tcp_retransmit_skb "
+			"__tcp_retransmit_skb tcp_xmit_retransmit_queue tcp_send_mss "
+			"tcp_current_mss tcp_established_options tcp_options_write "
+			"tcp_v4_send_check tcp_write_timer tcp_delack_timer "
+			"tcp_keepalive_timer tcp_v4_send_synack tcp_v6_send_synack "
+			"tcp_v6_send_response tcp_make_synack tcp_event_new_data_sent "
+			"tcp_schedule_loss_probe tcp_mtu_probe tcp_send_active_reset "
+			"tcp_v4_send_reset tcp_v4_send_ack",
+	},
+	[STAGE_UDP_TX] = {
+		.name = "udp_tx", .what = "UDP, sending",
+		.symbols = "udp_sendmsg udpv6_sendmsg udp_send_skb udp_v6_send_skb udp_sendpage "
+			"udp_push_pending_frames",
+	},
+	[STAGE_OUTPUT_V4] = {
+		.name = "output_v4", .what = "IPv4 output",
+		.symbols = "ip_local_out __ip_local_out ip_queue_xmit __ip_queue_xmit ip_output "
+			"ip_finish_output __ip_finish_output ip_finish_output2 "
+			"ip_do_fragment ip_fragment ip_send_skb ip_mc_output "
+			"ip_send_unicast_reply ip_build_and_send_pkt ip_push_pending_frames",
+	},
+	[STAGE_OUTPUT_V6] = {
+		.name = "output_v6", .what = "IPv6 output",
+		.symbols = "ip6_xmit ip6_output ip6_finish_output __ip6_finish_output "
+			"ip6_finish_output2 ip6_fragment ip6_local_out __ip6_local_out "
+			"ip6_send_skb inet6_csk_xmit ip6_push_pending_frames",
+	},
+	[STAGE_NEIGHBOUR] = {
+		.name = "neighbour", .what = "neighbours (ARP, NDP tables)",
+		.symbols = "neigh_resolve_output neigh_connected_output neigh_direct_output "
+			"neigh_hh_output __neigh_event_send neigh_timer_handler neigh_lookup "
+			"__neigh_create arp_solicit ndisc_solicit neigh_update "
+			"__neigh_update ___neigh_create ip_neigh_* neigh_*",
+	},
+	[STAGE_QDISC] = {
+		.name = "qdisc", .what = "queueing disciplines",
+		.symbols = "__dev_queue_xmit dev_queue_xmit dev_qdisc_enqueue __qdisc_run "
+			"qdisc_run_end sch_direct_xmit pfifo_fast_enqueue pfifo_fast_dequeue "
+			"fq_codel_enqueue fq_codel_dequeue fq_enqueue fq_dequeue "
+			"qdisc_dequeue_head netdev_core_pick_tx netdev_pick_tx dequeue_skb "
+			"qdisc_restart noqueue_enqueue qdisc_watchdog* dev_watchdog",
+		.modules = "sch_*",
+	},
+	[STAGE_GSO] = {
+		.name = "gso", .what = "segmentation (GSO)",
+		.symbols = "validate_xmit_skb validate_xmit_skb_list __skb_gso_segment "
+			"skb_gso_segment skb_segment tcp_gso_segment skb_mac_gso_segment "
+			"inet_gso_segment ipv6_gso_segment tcp4_gso_segment tcp6_gso_segment "
+			"udp4_ufo_fragment __udp_gso_segment netif_skb_features "
+			"skb_checksum_help skb_csum_hwoffload_help tcp_gso_tstamp",
+	},
+	[STAGE_DRIVER_TX] = {
+		.name = "driver_tx", .what = "sending in a card's driver", .kind = POINTER,
+		.symbols = "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit "
+			"packet_xmit loopback_xmit veth_xmit netpoll_*",
+		.callers = "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit "
+			"bq_xmit_all netpoll_start_xmit",
+	},
+	/* programs of others that are no stage's own */
+	[STAGE_BPF] = {
+		.name = "bpf", .what = "others' eBPF programs", .kind = POINTER,
+		.symbols = "__cgroup_bpf_run_filter_skb __cgroup_bpf_run_filter_sk "
+			"__cgroup_bpf_run_filter_sock_addr __cgroup_bpf_run_filter_sock_ops "
+			"__bpf_prog_run_save_cb bpf_prog_run_save_cb bpf_run_sk_reuseport run_lwt_bpf "
+			"bpf_lwt_xmit bpf_input bpf_output bpf_xmit",
+		.callers = "__cgroup_bpf_run_filter_skb __cgroup_bpf_run_filter_sk "
+			"__cgroup_bpf_run_filter_sock_addr __cgroup_bpf_run_filter_sock_ops "
+			"__bpf_prog_run_save_cb bpf_prog_run_save_cb sk_filter_trim_cap "
+			"bpf_run_sk_reuseport reuseport_select_sock run_lwt_bpf bpf_input bpf_output "
+			"bpf_xmit netkit_xmit sk_psock_msg_verdict sk_psock_verdict_recv "
+			"sk_psock_strp_read sk_psock_strp_parse",
+	},
+	/* devices and network namespaces come, go and change */
+	[STAGE_DEVICE] = {
+		.name = "device", .what = "devices that come and go",
+		.symbols = "cleanup_net linkwatch_* netdev_run_todo unregister_netdevice_* "
+			"register_netdevice __dev_open __dev_close_many dev_deactivate_many",
+	},
+	[STAGE_LSM] = {
+		.name = "lsm", .what = "security modules", .shared = true,
+		.symbols = "security_* selinux_* apparmor_* aa_* smack_* bpf_lsm_* tomoyo_*",
+	},
+	/* top halves */
+	[STAGE_INTERRUPT] = {
+		.name = "interrupt", .what = "interrupt handlers", .shared = true,
+		.symbols = "asm_common_interrupt common_interrupt __common_interrupt "
+			"asm_sysvec_* sysvec_* handle_irq_event handle_edge_irq "
+			"handle_fasteoi_irq el1_interrupt el1h_64_irq* el1t_64_irq* "
+			"el0_interrupt gic_handle_irq do_IRQ",
+	},
+	/* netto's own programs, and what the kernel does to run them: see resolve_frames() */
+	[STAGE_TRACING] = {
+		.name = "tracing", .what = "tracing, netto's and others'", .shared = true,
+		.symbols = "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* "
+			"__bpf_trace_* __traceiter_* ___bpf_prog_run __bpf_prog_run* "
+			"trace_call_bpf kprobe_* kretprobe_* __kretprobe_* rethook_* "
+			"arch_rethook_* trampoline_handler trampoline_probe_handler "
+			"__bpf_tramp_* ftrace_trampoline ftrace_call* ftrace_regs_* "
+			"ftrace_ops_* arch_ftrace_ops_list_func fprobe_* "
+			"function_graph_enter* ftrace_graph_func aggr_pre_handler "
+			"opt_pre_handler brk_handler call_break_hook do_debug_exception "
+			"el1_dbg",
+		.callers = "ktime_get_mono_fast_ns",
+	},
+	[STAGE_UNKNOWN] = {
+		.name = "unknown", .what = "no known function", .shared = true,
+	},
+};
+
+/* What the leaf of a stack does, whatever the stage. */
+static const struct kind activities[ACTIVITIES] = {
+	[ACTIVITY_SKB_ALLOC] = {
+		.name = "skb_alloc",
+		.symbols = "__alloc_skb napi_alloc_skb __napi_alloc_skb __netdev_alloc_skb "
+			"build_skb napi_build_skb __build_skb __build_skb_around "
+			"kmalloc_reserve page_pool_alloc_* sock_alloc_send_pskb "
+			"alloc_skb_with_frags skb_clone pskb_expand_head skb_copy "
+			"__pskb_copy_fclone skb_page_frag_refill sk_page_frag_refill "
+			"sock_alloc_send_skb sock_wmalloc napi_get_frags",
+	},
+	[ACTIVITY_SKB_FREE] = {
+		.name = "skb_free",
+		.symbols = "kfree_skb nf_conntrack_put __kfree_skb_flush kfree_skb_reason "
+			"sk_skb_reason_drop consume_skb napi_consume_skb __kfree_skb "
+			"skb_release_data skb_release_head_state skb_release_all "
+			"__kfree_skb_defer __napi_kfree_skb napi_skb_cache_put "
+			"skb_defer_free_flush skb_attempt_defer_free page_pool_put_* "
+			"__xdp_return tcp_wfree sock_wfree sock_rfree skb_free_head "
+			"kfree_skbmem kfree_skb_list_reason __consume_stateless_skb "
+			"kfree_skb_list kfree_skb_partial skb_free_datagram "
+			"__dev_kfree_skb_any dev_kfree_skb_any_reason __sk_defer_free_flush "
+			"sk_defer_free_flush tcp_eat_skb napi_skb_free_stolen_head",
+	},
+	[ACTIVITY_COPY] = {
+		.name = "copy",
+		.symbols = "_copy_to_iter _copy_from_iter copy_from_user copy_to_user "
+			"skb_copy_datagram_iter __skb_datagram_iter skb_copy_bits "
+			"skb_copy_datagram_from_iter copyin copyout _copy_from_iter_full "
+			"copy_user_generic* copy_user_enhanced_fast_string "
+			"rep_movs_alternative skb_copy_and_csum_* csum_and_copy_* "
+			"skb_zerocopy_iter_* __copy_skb_header copy_page_to_iter "
+			"copy_page_from_iter simple_copy_to_iter __arch_copy_* "
+			"_copy_from_user _copy_to_user",
+	},
+	[ACTIVITY_WAKE_UP] = {
+		.name = "wake_up",
+		.symbols = "sock_def_readable sk_stream_write_space sock_def_write_space "
+			"__wake_up_sync_key __wake_up __wake_up_common __wake_up_common_lock "
+			"ep_poll_callback try_to_wake_up default_wake_function "
+			"autoremove_wake_function receiver_wake_function pollwake "
+			"sock_def_wakeup wake_up_process ttwu_*",
+	},
+	[ACTIVITY_CHECKSUM] = {
+		.name = "checksum",
+		.symbols = "csum_partial __skb_checksum skb_checksum __skb_checksum_complete "
+			"__skb_checksum_complete_head csum_partial_copy_nocheck "
+			"nf_ip_checksum nf_ip6_checksum nf_checksum inet_proto_csum_replace* "
+			"do_csum ip_fast_csum ip_compute_csum",
+	},
+	/* not the unlocking, where the samples of cpu-clock gather that were due while interrupts
+	   were off */
+	[ACTIVITY_LOCK] = {
+		.name = "lock",
+		.symbols = "_raw_spin_lock _raw_spin_lock_bh _raw_spin_lock_irqsave "
+			"_raw_spin_lock_irq _raw_read_lock _raw_read_lock_bh "
+			"_raw_write_lock_bh queued_spin_lock_slowpath "
+			"native_queued_spin_lock_slowpath __pv_queued_spin_lock_slowpath "
+			"queued_read_lock_slowpath queued_write_lock_slowpath rt_spin_lock "
+			"lock_sock_nested __lock_sock __lock_sock_fast mutex_lock "
+			"__mutex_lock rtlock_slowlock* rt_mutex_*",
+	},
+	[ACTIVITY_SCHEDULE] = {
+		.name = "schedule",
+		.symbols = "schedule irqentry_exit irqentry_exit_cond_resched "
+			"arm64_preempt_schedule_irq __schedule schedule_timeout "
+			"preempt_schedule preempt_schedule_common preempt_schedule_irq "
+			"preempt_schedule_notrace __cond_resched finish_task_switch "
+			"wait_woken schedule_rtlock",
+	},
+};
+/* clang-format on */
