@@ -291,7 +291,7 @@ build_netto() {
 	done
 	# noseparate-code: segments share pages of the file; norelro: no padding of up to 64 kB (aarch64)
 	# shellcheck disable=SC2086 # a list of flags
-	$CC $CFLAGS -std=gnu11 -Wall -Wextra -Werror -DVERSION="\"$VERSION\"" -I"$B" -I"$B/include" -static -no-pie \
+	$CC $CFLAGS -std=gnu11 -Wall -Wextra -Wshadow -Werror -DVERSION="\"$VERSION\"" -I"$B" -I"$B/include" -static -no-pie \
 		-Wl,--gc-sections -Wl,-z,noseparate-code -Wl,-z,norelro $unused netto.c "$B/lib/libbpf.a" "$B/lib/libelf.a" "$B/lib/libz.a" -o "$B/netto.tmp"
 	if "$NM" -u "$B/netto.tmp" | grep .; then
 		die "$OUT/netto has undefined symbols"

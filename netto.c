@@ -189,14 +189,14 @@ static uint64_t now_ns(clockid_t clock)
 	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
 }
 
-static uint64_t began_ns, phase_ns; /* when this program began, and what it is at now */
+static uint64_t program_began_ns, phase_ns; /* when this program began, and what it is at now */
 
 /* -v: how long it took until what is over now. */
 static void tell_phase(const char *what)
 {
 	phase_ns = now_ns(CLOCK_MONOTONIC);
 	if (opt.verbose)
-		message("%s after %.3f s", what, (phase_ns - began_ns) / 1e9);
+		message("%s after %.3f s", what, (phase_ns - program_began_ns) / 1e9);
 }
 
 /* On a terminal, if it takes long. */
@@ -1480,7 +1480,7 @@ static void open_energy(struct energy *e)
 /* The kinds of hooks */
 enum { NO_HOOK, TP_BTF, RAW_TP, FENTRY, MULTI, KPROBE, KINDS };
 
-static const char *const kinds[KINDS] = {
+static const char *const hook_names[KINDS] = {
 	[NO_HOOK] = "none",  [TP_BTF] = "tp_btf",      [RAW_TP] = "raw_tp",
 	[FENTRY] = "fentry", [MULTI] = "kprobe.multi", [KPROBE] = "kprobe",
 };
@@ -1706,7 +1706,7 @@ static void find_lacks(struct session *s)
 	for (int kind = NO_HOOK + 1; kind < KINDS; kind++) {
 		const char *why = NULL;
 
-		if (without(kinds[kind]) || (kind == MULTI && without(kinds[KPROBE])))
+		if (without(hook_names[kind]) || (kind == MULTI && without(hook_names[KPROBE])))
 			why = "left out by NETTO_WITHOUT";
 		else if (opt.mode == SAMPLE)
 			why = "not wanted in sample mode";
@@ -2268,12 +2268,12 @@ static uint64_t cycles_per_second(void)
 	int fd = without("cycles") || without("perf") ? -1
 						      : (int)syscall(SYS_perf_event_open, &attr, 0,
 								     -1, -1, PERF_FLAG_FD_CLOEXEC);
-	uint64_t began_ns = now_ns(CLOCK_MONOTONIC), passed_ns = 0, count = 0;
+	uint64_t program_began_ns = now_ns(CLOCK_MONOTONIC), passed_ns = 0, count = 0;
 
 	if (fd < 0)
 		return 0;
 	while (passed_ns < CALIBRATION_NS)
-		passed_ns = now_ns(CLOCK_MONOTONIC) - began_ns;
+		passed_ns = now_ns(CLOCK_MONOTONIC) - program_began_ns;
 	if (read(fd, &count, sizeof(count)) != sizeof(count))
 		count = 0;
 	close(fd);
@@ -3110,8 +3110,8 @@ static void explain_kind(const struct session *s, int event, int kind, const cha
 	}
 	if (used)
 		message("%s: %s%s%s%s:%s", (const char *)s->skel->rodata->events[event].name,
-			why ? "not " : "", kind ? kinds[kind] : "from samples", why ? ", " : "",
-			why ? why : "", list);
+			why ? "not " : "", kind ? hook_names[kind] : "from samples",
+			why ? ", " : "", why ? why : "", list);
 }
 
 static void explain_event(const struct session *s, int event)
@@ -3158,7 +3158,7 @@ static void explain_probes(const struct session *s)
 		message("samples: none: %s", s->sampler.why_not);
 	for (int kind = NO_HOOK + 1; kind < KINDS; kind++)
 		if (s->lacks[kind][0])
-			message("no %s: %s", kinds[kind], s->lacks[kind]);
+			message("no %s: %s", hook_names[kind], s->lacks[kind]);
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
 		explain_event(s, e);
 	message("devices: %s", s->devices.link	       ? "tp_btf napi_poll"
@@ -3349,7 +3349,7 @@ struct times {
 static const struct {
 	int event;	  /* whose entries they are, or EV_NONE: packets */
 	const char *name; /* then */
-} counts[COUNTS] = {
+} proc_counters[COUNTS] = {
 	[RX_SOFTIRQS] = { EV_RX_SOFTIRQ, NULL }, [TX_SOFTIRQS] = { EV_TX_SOFTIRQ, NULL },
 	[PROCESSED] = { EV_NONE, "processed" },	 [DROPPED] = { EV_NONE, "dropped" },
 	[SQUEEZED] = { EV_NONE, "squeezed" },	 [RPS] = { EV_NONE, "rps" },
@@ -4574,13 +4574,13 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 		for (int kind = NO_HOOK + 1, first = !e->why[0]; kind < KINDS && first; kind++)
 			if (p->why_not[kind][0] && !p->absent)
 				snprintf(e->why + strlen(e->why), sizeof(e->why) - strlen(e->why),
-					 "%snot %s: %s", e->why[0] ? "; " : "", kinds[kind],
+					 "%snot %s: %s", e->why[0] ? "; " : "", hook_names[kind],
 					 p->why_not[kind]);
 		if (!p->attached)
 			continue;
 		snprintf(e->hook + used, sizeof(e->hook) - used, "%s%s%s%s", used ? "+" : "",
-			 p->kind == e->kind ? "" : kinds[p->kind], p->kind == e->kind ? "" : ":",
-			 p->target);
+			 p->kind == e->kind ? "" : hook_names[p->kind],
+			 p->kind == e->kind ? "" : ":", p->target);
 		e->kind = p->kind;
 	}
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
@@ -5649,7 +5649,8 @@ static void print_title(FILE *f, const struct result *r)
 
 static const char *count_name(const struct result *r, int i)
 {
-	return counts[i].event ? r->events[counts[i].event].name : counts[i].name;
+	return proc_counters[i].event ? r->events[proc_counters[i].event].name
+				      : proc_counters[i].name;
 }
 
 /* Those of packets, in columns. */
@@ -5695,7 +5696,7 @@ static void print_packets(FILE *f, const struct result *r)
 		return;
 	fprintf(f, "\n%7s", "packets");
 	for (int i = PROCESSED; i < COUNTS; i++)
-		fprintf(f, " %11s", counts[i].name);
+		fprintf(f, " %11s", proc_counters[i].name);
 	fputs(" ns/packet\n", f);
 	print_packets_row(f, r, "all", r->all_counts, &r->all, &r->profile.all);
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
@@ -6687,13 +6688,13 @@ static void print_csv_counts(FILE *f, const struct result *r, const char *cpu,
 {
 	for (int i = r->accounted ? 0 : PROCESSED; i < COUNTS; i++)
 		if (r->counted[i])
-			print_csv_row(
-				f, r,
-				&(struct csv_row) { .record = counts[i].event ? "event" : "packet",
-						    .cpu = cpu,
-						    .name = count_name(r, i),
-						    .percent = -1,
-						    .count = &values[i] });
+			print_csv_row(f, r,
+				      &(struct csv_row) {
+					      .record = proc_counters[i].event ? "event" : "packet",
+					      .cpu = cpu,
+					      .name = count_name(r, i),
+					      .percent = -1,
+					      .count = &values[i] });
 }
 
 /* Of some packets, each of which took its part of a time, in tenths of a nanosecond. */
@@ -7424,7 +7425,7 @@ int main(int argc, char **argv)
 	static struct session s;
 	int status;
 
-	began_ns = phase_ns = now_ns(CLOCK_MONOTONIC);
+	program_began_ns = phase_ns = now_ns(CLOCK_MONOTONIC);
 	open_streams();
 	status = parse_options(argc, argv);
 	if (status >= 0)

@@ -91,7 +91,7 @@ no stage changed by more than chance"
 	try 2 "netto fails: no packets" 1 "no packets in one of them"
 	try 3 "netto fails: no alert, and it does not look as if all were well" 3 ""
 	try 4 "netto fails: no file for Prometheus" 3 ""
-	check "$awk: netto fails: no file for Prometheus is put in place" "$(ls "$R" | grep -c '^netto.prom$') == 0"
+	check "$awk: netto fails: no file for Prometheus is put in place" "$(find "$R" -name netto.prom | wc -l) == 0"
 	try 5 "netto fails: the hosts are named" 0 "edge-1: failed
 edge-2: failed"
 	unset NETTO_FAILS
