@@ -2268,12 +2268,12 @@ static uint64_t cycles_per_second(void)
 	int fd = without("cycles") || without("perf") ? -1
 						      : (int)syscall(SYS_perf_event_open, &attr, 0,
 								     -1, -1, PERF_FLAG_FD_CLOEXEC);
-	uint64_t program_began_ns = now_ns(CLOCK_MONOTONIC), passed_ns = 0, count = 0;
+	uint64_t began_ns = now_ns(CLOCK_MONOTONIC), passed_ns = 0, count = 0;
 
 	if (fd < 0)
 		return 0;
 	while (passed_ns < CALIBRATION_NS)
-		passed_ns = now_ns(CLOCK_MONOTONIC) - program_began_ns;
+		passed_ns = now_ns(CLOCK_MONOTONIC) - began_ns;
 	if (read(fd, &count, sizeof(count)) != sizeof(count))
 		count = 0;
 	close(fd);
