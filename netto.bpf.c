@@ -10,19 +10,22 @@
  * What no hook names, since the lists of hooks are never complete, and what a host cannot trace is
  * in `other` and `softirq`. netto_sample takes stacks of these, too, and user space shares their
  * time out: network code that is found there is `net_other`. Without any hook (sample mode) all
- * time is `other`. For hosts without fentry there are programs for kprobes, and for those without
- * BTF programs for raw tracepoints, which read no field of the kernel's structures.
+ * time is `other`. Functions that run seldom share one pair of programs by kprobe.multi, which
+ * tells them apart by cookies; where the kernel has none, each has a pair by fentry. For hosts
+ * without fentry there are programs for kprobes, and for those without BTF programs for raw
+ * tracepoints, which read no field of the kernel's structures.
  *
- * Data flow. fentry/fexit of the socket operations set and clear the task slot, those of other work
- * the poll slot, or in a softirq that one, which softirq_entry/exit set and clear;
- * irq_handler_entry/exit the hardirq slot, of a top half that is known for what it is
- * when it schedules NAPI. sched_switch parks the slots of the task that leaves and brings back
- * those of the one that comes (in task storage, or in a hash by task pointer); of a thread that is
- * an event as a whole, which its name tells, the task slot holds that outside operations. Nothing
- * is sent anywhere. User space runs netto_mark on each CPU at each end of an interval: it writes
- * down, at one instant of that CPU, all sums with the spans still open. An interval is the
- * difference of two marks, so intervals join without a gap. A CPU starts to count at its first
- * sched_switch or mark; sched_switch is attached last, so every hook is in place by then.
+ * Data flow. A hook at the beginning and one at the end of each socket operation set and clear the
+ * task slot. Hooks of other work do so with the poll slot, or in a softirq with the softirq slot.
+ * softirq_entry and softirq_exit set and clear the softirq slot, irq_handler_entry and
+ * irq_handler_exit the hardirq slot; a top half is known for what it is when it schedules NAPI.
+ * sched_switch parks the slots of the task that leaves, and brings back those of the one that comes
+ * (in task storage, or in a hash by task pointer). There are threads that are an event as a whole,
+ * which their names tell: outside operations their task slot holds that event. Nothing is sent
+ * anywhere. User space runs netto_mark on each CPU at each end of an interval. It writes down, at
+ * one instant of that CPU, all sums with the spans still open. An interval is the difference of two
+ * marks, so intervals join without a gap. A CPU starts to count at its first sched_switch or mark;
+ * sched_switch is attached last, so every hook is in place by then.
  *
  * Clocks. Softirqs and top halves interrupt a program anywhere, so they share no variable with the
  * tasks' side: each level has a clock of its own that stands still while a higher level runs (now -
@@ -68,13 +71,14 @@
  * rest. netto_sample alone writes the table, on its own CPU, and is never interrupted by itself: so
  * no atomics.
  *
- * Details. At the end of each poll netto_poll gives the time of its event since the poll before to
- * the NAPI instance that was polled (softirqs in which no other one is polled as a whole): sums in
- * an array that user space maps, written on that CPU alone (on PREEMPT_RT, where polls are
- * preempted by others, added to atomically). If tasks are wanted, what is charged to an operation
- * of a task is charged to its process too, and to whom it interrupts what NET_RX took, in a hash
- * that user space reads and, of processes that are gone, empties. Both are of the same spans as the
- * events.
+ * Details. The time of NET_RX is given to the NAPI instances (queues of devices) that it polls. As
+ * long as a CPU polls one alone, all of it is that one's, and no poll reads a clock; while several
+ * share softirqs, netto_poll looks at the end of each poll (netto_divide()). So it does with polls
+ * of threads. The sums are in an array that user space maps. Each CPU writes its own (on
+ * PREEMPT_RT, where polls are preempted by others, by atomic additions). If tasks are wanted, what
+ * is charged to an operation is charged to its process too, and what NET_RX took to the process
+ * that it interrupted. That is in a hash, which user space reads; it takes out processes that are
+ * gone. Both are of the same spans as the events.
  *
  * Blind spots. An operation that began before netto attached is not seen until the next one of that
  * task. When another tracer attaches to the same functions, the kernel skips the exit programs of
