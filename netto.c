@@ -6285,7 +6285,7 @@ static void note_full_cpu(FILE *f, const struct result *r)
 	const struct busiest b = find_busiest(r);
 	const struct queue *q;
 	char polls[256] = "";
-	int idle = 0;
+	int idle = 0, sharing = 0;
 
 	if (b.cpu < 0 || b.net < 50 ||
 	    percent(r->cpu[b.cpu].ns[EV_IDLE], r->cpu[b.cpu].wall_ns) >= 2)
@@ -6309,13 +6309,20 @@ static void note_full_cpu(FILE *f, const struct result *r)
 	for (size_t i = 0; i < r->thread_count; i++) {
 		const struct thread *t = &r->threads[i];
 
-		if (t->cpu == b.cpu && t->accounted && strtol(t->cpus, NULL, 10) == b.cpu &&
-		    !strpbrk(t->cpus, ",-") && percent(t->ns, r->elapsed_ns) >= 10)
+		if (t->cpu != b.cpu || !t->accounted || percent(t->ns, r->elapsed_ns) < 10)
+			continue;
+		sharing++;
+		if (strtol(t->cpus, NULL, 10) == b.cpu && !strpbrk(t->cpus, ",-"))
 			print_wrapped(
 				f, "note: ", 6,
-				"%s may run on CPU %d alone, which is full: move it (taskset -p).",
-				t->name, b.cpu);
+				"%s may run on CPU %d alone, which is full: move it (taskset -p %u).",
+				t->name, b.cpu, t->pid);
 	}
+	if (sharing > 1)
+		print_wrapped(
+			f, "note: ", 6,
+			"%d busy network threads ran last on CPU %d, which is full: spread them (taskset -p).",
+			sharing, b.cpu);
 }
 
 /* A limit and its value, where this network namespace shows it. */
