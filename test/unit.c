@@ -854,7 +854,7 @@ static unsigned count_lines(const char *text, unsigned *widest)
 	return lines;
 }
 
-static void test_short(void)
+static void test_short_report(void)
 {
 	static const char *const noted[] = {
 		"is full while", "may run on CPU", "busy network threads", "found no room", "used up its budget",
@@ -2001,7 +2001,7 @@ static const struct {
 	      { TEST(arithmetic) },    { TEST(net_other) },   { TEST(share_out) },
 	      { TEST(escape_name) },   { TEST(busiest) },     { TEST(plugged) },   { TEST(settling) },
 	      { TEST(stepping_back) },
-	      { TEST(energy) },	       { TEST(append) },      { TEST(list_cpus) },    { TEST(short) },
+	      { TEST(energy) },	       { TEST(append) },      { TEST(list_cpus) },    { TEST(short_report) },
 	      { TEST(find_parents) },  { TEST(estimate) },    { TEST(sample_period) },
 	      { TEST(count_missed) },  { TEST(size_table) },  { TEST(rings) },
 	      { TEST(symbols) },       { TEST(bad_symbols) }, { TEST(many_symbols) },
@@ -2018,7 +2018,7 @@ int main(int argc, char **argv)
 		return record(atof(argv[2]));
 	if (argc == 3 && !strcmp(word, "show"))
 		return !replay(argv[2], true);
-	if (!strcmp(word, "table") || !strcmp(word, "csv") || !strcmp(word, "folded"))
+	if (!strcmp(word, "short") || !strcmp(word, "table") || !strcmp(word, "csv") || !strcmp(word, "folded"))
 		return print_golden(word);
 	freopen("/dev/null", "w", stderr); /* the messages of bad options */
 	for (unsigned i = 0; i < ARRAY_SIZE(tests); i++) {
