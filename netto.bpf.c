@@ -49,7 +49,7 @@
  * fentry/fexit programs, before the first one goes on. The slots and the time of the last change
  * are one word, so that a change is one store, and the sums are added to atomically. A preemption
  * before that store would be overwritten by it: the time in the word is then older than the last
- * switch, by which it is noticed (netto_finish()).
+ * switch, by which it is noticed (netto_settle()).
  * - netto_mark runs in an IPI, or with interrupts on on netto's own CPU, and changes nothing but
  * the mark (it starts a CPU that did not count yet). It may see a program between its store and its
  * addition, and be interrupted itself on netto's own CPU: user space sees a residual that was not
@@ -123,7 +123,7 @@ enum {
 enum { SLOT_TASK, SLOT_POLL, SLOT_SOFTIRQ };
 enum { EVENT_BITS = 4, SLOT_BITS = 3 * EVENT_BITS, SLOT_MASK = (1 << SLOT_BITS) - 1 };
 enum {
-	OVERTAKEN = 1 << SLOT_BITS, /* parked with the slots: see netto_finish() */
+	OVERTAKEN = 1 << SLOT_BITS, /* parked with the slots: see netto_settle() */
 	MISSED = 2 << SLOT_BITS,    /* something may be parked that is old: see netto_unpark() */
 };
 enum { SOFT, HARD };
@@ -604,7 +604,7 @@ static __always_inline void get_name(char name[16])
 }
 
 /* Adds to what the current task did, and to `count` the operations that begin. */
-static __noinline int netto_charge(__u64 event, __u64 ns, __u64 count)
+static __noinline int netto_charge_process(__u64 event, __u64 ns, __u64 count)
 {
 	__u32 key = bpf_get_current_pid_tgid() >> 32;
 	task_t *task = bpf_map_lookup_elem(&netto_tasks, &key);
@@ -631,7 +631,7 @@ static __always_inline void charge_task(__u64 event, __u64 ns, __u64 count)
 {
 	/* in this order nothing is left of it where it cannot be */
 	if (is_of_tasks(event) && tasks)
-		netto_charge(event, ns, count);
+		netto_charge_process(event, ns, count);
 }
 
 /*
@@ -654,7 +654,7 @@ static __always_inline void note_longest(cpu_t *c, __u64 event, __u64 took)
  * one came before it, and another one after it, that other one has found an old time, and says so:
  * then nothing is left to charge.
  */
-static __noinline int netto_finish(cpu_t *c, __u64 old, __u64 word)
+static __noinline int netto_settle(cpu_t *c, __u64 old, __u64 word)
 {
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < CHANGE_TRIES && is_overtaken(c, word); i++) {
@@ -711,7 +711,7 @@ static __noinline int netto_change(cpu_t *c, __u32 slot, __u64 event)
 		miss_return(c, word);
 	word |= (old & SLOT_MASK & ~(15ull << shift)) | event << shift;
 	WRITE_ONCE(c->task, word);
-	return netto_finish(c, old, word);
+	return netto_settle(c, old, word);
 }
 
 /*
@@ -730,7 +730,7 @@ static __always_inline void change_task(cpu_t *c, __u64 from, __u64 to)
 	word = (word - above) << SLOT_BITS | to;
 	WRITE_ONCE(c->task, word);
 	if (is_overtaken(c, word)) {
-		netto_finish(c, old, word);
+		netto_settle(c, old, word);
 		return;
 	}
 	took = (__s64)(word - old + from - to) >> SLOT_BITS;
@@ -809,7 +809,7 @@ static __always_inline void charge_softirq(cpu_t *c, __u64 event, __u64 to)
 		if (c->part)
 			c->parts[c->part & (PARTS - 1)] += took;
 		if (tasks)
-			netto_charge(EV_RX_SOFTIRQ, took, 1);
+			netto_charge_process(EV_RX_SOFTIRQ, took, 1);
 	}
 	c->irq[SOFT].event = to;
 	if (to)
@@ -1328,7 +1328,7 @@ static __noinline __u32 netto_unpark(cpu_t *c, struct task_struct *task)
 }
 
 /* Ends what runs on this CPU, at the task clock `now`, and parks it with the task that leaves. */
-static __noinline int netto_leave(cpu_t *c, struct task_struct *prev, __u64 now)
+static __noinline int netto_switch_out(cpu_t *c, struct task_struct *prev, __u64 now)
 {
 	__u64 old = c->task, word = now << SLOT_BITS;
 	__u32 slots = old & SLOT_MASK, flags = c->flags;
@@ -1419,7 +1419,7 @@ static __always_inline void switch_task(cpu_t *c, struct task_struct *prev,
 
 	if (unseen(c, (__u64)prev) || is_operation(c, slots) || (__s64)(old - c->resumed) < 0 ||
 	    c->flags)
-		netto_leave(c, prev, now);
+		netto_switch_out(c, prev, now);
 	else
 		c->ns[event_index(slots)] += span(old, word);
 	c->stint = 0;

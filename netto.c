@@ -963,7 +963,7 @@ struct rules {
 	struct pattern modules[256];	/* a list; the traits are a stage alone */
 	struct pattern starred[384];	/* a list, of functions */
 	unsigned module_count, starred_count;
-	bool has_kprobes; /* attached by this program; the last one: see prepare_sorting() */
+	bool has_kprobes; /* attached by this program; the last one: see prepare_classifying() */
 };
 
 /* Adds what is not 0 to what is: no name is twice in lists of the same kind. */
@@ -1101,7 +1101,7 @@ static const struct symbol *find_symbol(struct symbols *s, struct rules *r, uint
 }
 
 /* Reads kallsyms and the tables, perhaps once more. Returns 0 or -errno. */
-static int prepare_sorting(struct symbols *s, struct rules *r, int kallsyms)
+static int prepare_classifying(struct symbols *s, struct rules *r, int kallsyms)
 {
 	int err = read_symbols(s, kallsyms);
 
@@ -1123,7 +1123,7 @@ static bool is_of_functions(int event)
 }
 
 /* A stack, sorted. */
-struct sorted {
+struct classified {
 	int event;				/* that its root tells; EV_NONE: it has none */
 	int stage;				/* the innermost, or STAGE_UNKNOWN */
 	int activity;				/* of the leaf */
@@ -1143,7 +1143,7 @@ struct sorted {
  * seen at the first instruction of the function.
  */
 static void resolve_frames(struct symbols *symbols, struct rules *rules, const uint64_t *addresses,
-			   int depth, struct sorted *out)
+			   int depth, struct classified *out)
 {
 	const struct symbol *traced = NULL; /* the function that a trampoline has called */
 	const struct symbol *tracing = &symbols->list[TRACING_SYMBOL];
@@ -1183,7 +1183,7 @@ static void resolve_frames(struct symbols *symbols, struct rules *rules, const u
 }
 
 /* Cuts the frames at the root: what is behind it was interrupted, or is what it ran in. */
-static void cut_at_root(struct sorted *out)
+static void cut_at_root(struct classified *out)
 {
 	int root = 0;
 
@@ -1219,7 +1219,7 @@ struct context {
  * The stage that the caller of frame `i` gives to what it calls by a pointer, if it is of a kind.
  * What netfilter has between a hook and its caller is passed over.
  */
-static int stage_by_caller(const struct sorted *s, int i, unsigned kind)
+static int stage_by_caller(const struct classified *s, int i, unsigned kind)
 {
 	int caller = i + 1, stage;
 
@@ -1230,7 +1230,7 @@ static int stage_by_caller(const struct sorted *s, int i, unsigned kind)
 }
 
 /* A task that is preempted where an interrupt, frame `i`, returns is in no top half any more. */
-static bool is_preempted(const struct sorted *s, int i)
+static bool is_preempted(const struct classified *s, int i)
 {
 	while (i > 0 && s->frames[i]->traits.stage == STAGE_INTERRUPT)
 		i--;
@@ -1238,7 +1238,7 @@ static bool is_preempted(const struct sorted *s, int i)
 }
 
 /* The stage of frame `i`, or STAGE_NONE: it belongs to what called it. */
-static int stage_of_frame(const struct sorted *s, int i, const struct context *c)
+static int stage_of_frame(const struct classified *s, int i, const struct context *c)
 {
 	const struct symbol *frame = s->frames[i];
 	int stage = frame->traits.stage, hook;
@@ -1272,7 +1272,7 @@ static int stage_of_frame(const struct sorted *s, int i, const struct context *c
 	return stage;
 }
 
-static void enter_stage(struct sorted *s, struct context *c, int stage)
+static void enter_stage(struct classified *s, struct context *c, int stage)
 {
 	if (stage != c->stage)
 		s->path[s->path_length++] = stage;
@@ -1297,7 +1297,7 @@ static bool is_forwarding(const struct context *c)
  * is sent on where it was received, and was not delivered to this host, is forwarded, though
  * ip_forward() is not in the stack.
  */
-static void walk_stages(struct sorted *s)
+static void walk_stages(struct classified *s)
 {
 	struct context c = {};
 	int known = s->depth; /* the innermost frame of which a stage is known */
@@ -1328,8 +1328,8 @@ static void walk_stages(struct sorted *s)
 }
 
 /* Sorts a stack of `depth` addresses, leaf first. */
-static void sort_stack(struct symbols *symbols, struct rules *rules, const uint64_t *addresses,
-		       int depth, struct sorted *out)
+static void classify_stack(struct symbols *symbols, struct rules *rules, const uint64_t *addresses,
+			   int depth, struct classified *out)
 {
 	resolve_frames(symbols, rules, addresses, depth, out);
 	cut_at_root(out);
@@ -1340,7 +1340,7 @@ static void sort_stack(struct symbols *symbols, struct rules *rules, const uint6
  * What a top half was seen in is cut off where that was interrupted. (Samples by time, which is an
  * interrupt itself, see none.)
  */
-static void cut_at_interrupt(struct sorted *s)
+static void cut_at_interrupt(struct classified *s)
 {
 	int end = 0;
 
@@ -1353,7 +1353,7 @@ static void cut_at_interrupt(struct sorted *s)
 }
 
 /* The outermost stage that only the network has, or STAGE_NONE. */
-static int network_stage(const struct sorted *s)
+static int network_stage(const struct classified *s)
 {
 	for (int i = 0; i < s->path_length; i++)
 		if (!stages[s->path[i]].shared)
@@ -1362,14 +1362,14 @@ static int network_stage(const struct sorted *s)
 }
 
 /* A stack of no event, but with a frame of the network. */
-static bool is_network(const struct sorted *s)
+static bool is_network(const struct classified *s)
 {
 	return network_stage(s) != STAGE_NONE && s->event != EV_OTHER &&
 	       s->stage != STAGE_TRACING; /* on the way to a hook */
 }
 
 /* A stack in which packets are received, where not all of its event are. */
-static bool is_receiving(const struct sorted *s)
+static bool is_receiving(const struct classified *s)
 {
 	return stages[network_stage(s)].receives || memchr(s->path, STAGE_CORE, s->path_length);
 }
@@ -4235,9 +4235,9 @@ static int raw_depth(const struct raw *raw)
 	return raw->words[0] >> 8 & MAX_DEPTH;
 }
 
-static void sort_raw(const struct profile *p, const struct raw *raw, struct sorted *out)
+static void classify_raw(const struct profile *p, const struct raw *raw, struct classified *out)
 {
-	sort_stack(p->symbols, p->rules, raw->words + 1, raw_depth(raw), out);
+	classify_stack(p->symbols, p->rules, raw->words + 1, raw_depth(raw), out);
 	if (raw_owner(raw) == EV_HARDIRQ)
 		cut_at_interrupt(out);
 }
@@ -4246,7 +4246,7 @@ static void sort_raw(const struct profile *p, const struct raw *raw, struct sort
  * The event of a sample: what owned the CPU, if a hook has told it. Of the rest, the root of the
  * stack tells it, or a stage of the network that is in it.
  */
-static int told_event(const struct profile *p, const struct raw *raw, const struct sorted *s)
+static int told_event(const struct profile *p, const struct raw *raw, const struct classified *s)
 {
 	int owner = raw_owner(raw);
 
@@ -4315,7 +4315,7 @@ static void count_event(struct shares *to, int owner, int event, uint64_t count)
 }
 
 /* One of a network event. */
-static void count_shares(struct shares *to, const struct sorted *s, int event, uint64_t count)
+static void count_shares(struct shares *to, const struct classified *s, int event, uint64_t count)
 {
 	bool seen[STAGES] = {};
 
@@ -4332,7 +4332,7 @@ static void count_shares(struct shares *to, const struct sorted *s, int event, u
 }
 
 /* Notes which stages are within which. */
-static void count_nesting(struct profile *p, const struct sorted *s, int event, uint64_t count)
+static void count_nesting(struct profile *p, const struct classified *s, int event, uint64_t count)
 {
 	bool seen[STAGES] = {};
 
@@ -4349,7 +4349,7 @@ static void count_nesting(struct profile *p, const struct sorted *s, int event, 
 
 /* Adds a raw stack to the one that it is the same as. */
 static void merge_raw(struct profile *p, uint32_t *table, size_t size, uint32_t raw,
-		      const struct sorted *s)
+		      const struct classified *s)
 {
 	uint64_t hash = p->raws[raw].event;
 	size_t at;
@@ -4380,9 +4380,9 @@ static int compare_stacks(const void *a, const void *b)
 }
 
 /* Sorts all stacks that were read. False: no memory. */
-static bool sort_raws(struct profile *p)
+static bool classify_raws(struct profile *p)
 {
-	struct sorted sorted;
+	struct classified sorted;
 	size_t size = 16;
 	uint32_t *table;
 
@@ -4398,7 +4398,7 @@ static bool sort_raws(struct profile *p)
 		struct raw *raw = &p->raws[i];
 		int event;
 
-		sort_raw(p, raw, &sorted);
+		classify_raw(p, raw, &sorted);
 		event = raw->event = told_event(p, raw, &sorted);
 		p->samples += raw->count;
 		if (event == EV_OTHER && !sorted.event && raw_depth(raw) >= p->max_depth)
@@ -4448,14 +4448,14 @@ static int make_profile(struct profile *p, struct sampler *s, uint32_t window)
 	if (!s->hz)
 		return 0;
 	if (!p->symbols->count) {
-		err = prepare_sorting(p->symbols, p->rules, s->kallsyms);
+		err = prepare_classifying(p->symbols, p->rules, s->kallsyms);
 		if (err) {
 			message("cannot read /proc/kallsyms: %s", strerror(-err));
 			p->hz = 0;
 			return -1;
 		}
 	}
-	if (!read_tables(p, s, window) || !sort_raws(p)) {
+	if (!read_tables(p, s, window) || !classify_raws(p)) {
 		message("cannot sort the stacks: %s", strerror(ENOMEM));
 		clear_profile(p);
 		p->hz = 0;
@@ -5119,12 +5119,12 @@ static void list_pollers(struct result *r)
 	for (size_t i = 0; i < p->stack_count; i++) {
 		const struct raw *raw = &p->raws[p->stacks[i].first];
 		char name[72];
-		struct sorted s;
+		struct classified s;
 		int k = 1;
 
 		if (raw->event != EV_RX_SOFTIRQ && raw->event != EV_NAPI_THREAD)
 			continue;
-		sort_raw(p, raw, &s);
+		classify_raw(p, raw, &s);
 		while (k < s.depth && s.frames[k]->traits.calls != STAGE_DRIVER)
 			k++;
 		if (k >= s.depth || s.frames[k - 1]->traits.stage == STAGE_TRACING)
@@ -5471,10 +5471,10 @@ static void print_table_row(FILE *f, const struct result *r, const char *name,
 static void fold_stack(const struct result *r, const struct stack *stack, char *text, size_t size)
 {
 	const struct raw *raw = &r->profile.raws[stack->first];
-	struct sorted s;
+	struct classified s;
 	size_t length = append(text, size, 0, r->events[raw->event].name);
 
-	sort_raw(&r->profile, raw, &s);
+	classify_raw(&r->profile, raw, &s);
 	for (int i = s.depth - 1; i >= 0; i--) {
 		length = append(text, size, length, ";");
 		length = append(text, size, length, name_of(r->profile.symbols, s.frames[i]));
@@ -5618,10 +5618,10 @@ static void print_stacks(FILE *f, const struct result *r)
 	for (size_t i = 0; i < p->stack_count && i < stacks_wanted(); i++) {
 		const struct stack *stack = &p->stacks[i];
 		const struct raw *raw = &p->raws[stack->first];
-		struct sorted s;
+		struct classified s;
 		size_t column = 4;
 
-		sort_raw(p, raw, &s);
+		classify_raw(p, raw, &s);
 		list_cpus(p, stack, cpus, sizeof(cpus));
 		fprintf(f, "\n%.2f %%, %" PRIu64 " of the samples, in %s on CPU %s\n   ",
 			100.0 * stack->count / p->net_samples, stack->count,
@@ -6250,9 +6250,9 @@ static void print_short_stacks(FILE *f, const struct result *r, int rows)
 		const struct stack *stack = &p->stacks[i];
 		const struct raw *raw = &p->raws[stack->first];
 		size_t length;
-		struct sorted s;
+		struct classified s;
 
-		sort_raw(p, raw, &s);
+		classify_raw(p, raw, &s);
 		list_cpus(p, stack, cpus, sizeof(cpus));
 		length = snprintf(text, sizeof(text), "%.1f %% of samples, %s on CPU %.12s: ",
 				  100.0 * stack->count / p->net_samples, r->events[raw->event].name,
@@ -7350,7 +7350,7 @@ static int run_intervals(struct session *s)
 	r.profile.rules = &rules;
 	/* of many intervals the first report must not be late; make_profile() says if it fails */
 	if (opt.count != 1 && s->sampler.hz && has_new_code())
-		prepare_sorting(&symbols, &rules, s->sampler.kallsyms);
+		prepare_classifying(&symbols, &rules, s->sampler.kallsyms);
 	r.no_bpf = s->no_bpf[0];
 	r.accounted = s->accounted;
 	r.has_devices = s->devices.link;

@@ -236,7 +236,7 @@ static void fuzz_stacks(void)
 	for (int err = fuzz_kallsyms(); !err && input && input < input_end; taken++)
 		count_next_stack(&s);
 	rules.has_kprobes = taken % 2;
-	EXPECT(read_tables(p, &s, 1) && sort_raws(p) && p->samples + p->lost == taken);
+	EXPECT(read_tables(p, &s, 1) && classify_raws(p) && p->samples + p->lost == taken);
 	for (size_t i = 0; i < p->stack_count; i++)
 		sum += p->stacks[i].count;
 	for (int i = 0; i < EV_MAX * STAGES; i++)

@@ -111,7 +111,7 @@ int main(int argc, char **argv)
 	sampler.hz = 997;
 	sampler.clock = "cpu-clock";
 	sampler.kallsyms = open("/proc/kallsyms", O_RDONLY);
-	if (prepare_sorting(&symbols, &rules, sampler.kallsyms))
+	if (prepare_classifying(&symbols, &rules, sampler.kallsyms))
 		return EXIT_FAILED;
 	kallsyms_s = seconds_since(began_ns);
 	tables = make_tables(atoi(argv[2]));

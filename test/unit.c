@@ -267,7 +267,7 @@ static int read_lines(const char *lines, size_t length)
 		done += wrote;
 	}
 	memset(&rules, 0, sizeof(rules));
-	err = prepare_sorting(&symbols, &rules, fd);
+	err = prepare_classifying(&symbols, &rules, fd);
 	close(fd);
 	return err;
 }
@@ -503,7 +503,7 @@ static void make_up_profile(struct profile *p)
 	}
 	p->symbols = &symbols;
 	p->rules = &rules;
-	sort_raws(p);
+	classify_raws(p);
 }
 
 /* What queues, a backlog and what had no place did until a mark, each so many times as much. */
@@ -1208,7 +1208,7 @@ static void test_find_parents(void)
 	for (int round = 0; round < 200; round++) {
 		memset(&p, 0, sizeof(p));
 		for (int i = 0; i < 1 + round; i++) {
-			struct sorted s = {};
+			struct classified s = {};
 
 			s.path_length = 1 + (random >> 16) % 12;
 			for (int j = 0; j < s.path_length; j++) {
@@ -1601,7 +1601,7 @@ static void test_tables(void)
 /* ==== 8. The sorter, with made-up stacks, since these are hard to come by ==== */
 
 /* What the sorter says of a stack: the event, the stages from the root to the leaf, /ACTIVITY. */
-static const char *told(const struct sorted *s)
+static const char *told(const struct classified *s)
 {
 	static char text[4096];
 	size_t length = append(text, sizeof(text), 0, event_name(s->event));
@@ -1637,7 +1637,7 @@ static const char *expand(const char *text)
 static void check_stacks(bool old)
 {
 	uint64_t addresses[MAX_DEPTH];
-	struct sorted s;
+	struct classified s;
 
 	begin_kernel(!old);
 	for (int pass = 0; pass < 2; pass++) {
@@ -1649,7 +1649,7 @@ static void check_stacks(bool old)
 			depth = stack_addresses(m->frames, addresses);
 			if (!pass)
 				continue;
-			sort_stack(&symbols, &rules, addresses, depth, &s);
+			classify_stack(&symbols, &rules, addresses, depth, &s);
 			check_text(m->frames, told(&s), expand(m->told));
 			SAME(s.stage, s.path[s.path_length - 1]);
 		}
@@ -1669,7 +1669,7 @@ static void test_top_half(void)
 	static struct profile p = { .symbols = &symbols, .rules = &rules };
 	uint64_t words[1 + MAX_DEPTH];
 	struct raw raw = { .words = words };
-	struct sorted s;
+	struct classified s;
 	int depth;
 
 	begin_kernel(false);
@@ -1679,11 +1679,11 @@ static void test_top_half(void)
 			      "udp_sendmsg inet_sendmsg",
 			      words + 1);
 	words[0] = EV_RX_SOFTIRQ | depth << 8;
-	sort_raw(&p, &raw, &s);
+	classify_raw(&p, &raw, &s);
 	SAME(told_event(&p, &raw, &s), EV_RX_SOFTIRQ);
 	check_text("the stack of a softirq", told(&s), "rx_softirq napi udp_rx interrupt");
 	words[0] = EV_HARDIRQ | depth << 8;
-	sort_raw(&p, &raw, &s);
+	classify_raw(&p, &raw, &s);
 	SAME(told_event(&p, &raw, &s), EV_HARDIRQ);
 	check_text("the stack that is its own alone", told(&s), "rx_softirq interrupt");
 }
@@ -1699,13 +1699,13 @@ static void test_deepest_stack(void)
 					      "ip_output @0",
 					      "ip_output @ffffffffff000000" };
 	uint64_t addresses[MAX_DEPTH + 1];
-	struct sorted s;
+	struct classified s;
 
 	begin_kernel(false);
 	for (unsigned i = 0; i < ARRAY_SIZE(others); i++) {
 		for (int k = 0; k < MAX_DEPTH; k += 2)
 			make_up_stack(others[i], addresses + k);
-		sort_stack(&symbols, &rules, addresses, MAX_DEPTH, &s);
+		classify_stack(&symbols, &rules, addresses, MAX_DEPTH, &s);
 		CHECK(s.depth > 0 && s.depth <= MAX_DEPTH && s.path_length > 0 &&
 			      s.path_length <= 2 * MAX_DEPTH,
 		      "%s: %d frames, %d stages", others[i], s.depth, s.path_length);
@@ -1715,7 +1715,7 @@ static void test_deepest_stack(void)
 /* ==== 9. Recorded stacks ==== */
 
 /* What the sorter says of a stack, then "leaf < ... < root". */
-static const char *describe(const struct sorted *s)
+static const char *describe(const struct classified *s)
 {
 	static char text[MAX_DEPTH * 600];
 	size_t length = append(text, sizeof(text), 0, told(s));
@@ -1757,7 +1757,7 @@ static void replay_stack(const char *path, const char *line, bool show)
 {
 	char event[32], root[32], stage[32], activity[32], said[128], now[128], *end = NULL;
 	uint64_t addresses[MAX_DEPTH];
-	struct sorted s;
+	struct classified s;
 	int at = 0, depth = 0;
 
 	if (sscanf(line, "k %31s %31s %31s %31s%n", event, root, stage, activity, &at) == 4)
@@ -1766,7 +1766,7 @@ static void replay_stack(const char *path, const char *line, bool show)
 	CHECK(depth && (*line == '\n' || !*line), "%s: %.*s", path, (int)strcspn(line, "\n"), line);
 	if (!depth)
 		return;
-	sort_stack(&symbols, &rules, addresses, depth, &s);
+	classify_stack(&symbols, &rules, addresses, depth, &s);
 	snprintf(said, sizeof(said), "%s %s %s", root, stage, activity);
 	snprintf(now, sizeof(now), "%s %s %s", event_name(s.event), stage_name(s.stage),
 		 activity_name(s.activity));
@@ -1823,10 +1823,10 @@ static void choose_stacks(const struct profile *p)
 		const struct raw *raw = &p->raws[p->stacks[i].first];
 		size_t size = (1 + raw_depth(raw)) * sizeof(uint64_t);
 		struct chosen *c = chosen;
-		struct sorted s;
+		struct classified s;
 		uint64_t key;
 
-		sort_raw(p, raw, &s);
+		classify_raw(p, raw, &s);
 		key = add_to_hash(add_to_hash(raw->event, s.event), s.stage << 8 | s.activity);
 		while (c < chosen + chosen_count && c->key != key)
 			c++;
@@ -1839,14 +1839,14 @@ static void choose_stacks(const struct profile *p)
 }
 
 /* As many frames as it takes to be sorted as the whole is, and some that must then be left out. */
-static int needed_depth(const struct raw *raw, const struct sorted *whole)
+static int needed_depth(const struct raw *raw, const struct classified *whole)
 {
 	enum { BEYOND = 3 };
-	struct sorted part;
+	struct classified part;
 	int n = 1;
 
 	for (; n + BEYOND < raw_depth(raw); n++) {
-		sort_stack(&symbols, &rules, raw->words + 1, n, &part);
+		classify_stack(&symbols, &rules, raw->words + 1, n, &part);
 		if (part.event == whole->event && part.depth == whole->depth &&
 		    part.stage == whole->stage && part.activity == whole->activity &&
 		    part.path_length == whole->path_length)
@@ -1859,10 +1859,10 @@ static int needed_depth(const struct raw *raw, const struct sorted *whole)
 static char *recorded_line(const struct profile *p, const struct raw *raw, bool *needed)
 {
 	static char line[MAX_DEPTH * 20 + 200];
-	struct sorted s;
+	struct classified s;
 	int length, depth;
 
-	sort_raw(p, raw, &s);
+	classify_raw(p, raw, &s);
 	depth = needed_depth(raw, &s);
 	length = sprintf(line, "k %s %s %s %s", event_name(raw->event), event_name(s.event),
 			 stage_name(s.stage), activity_name(s.activity));
