@@ -19,12 +19,12 @@ die() {
 	exit 1
 }
 
-HOST=$(uname -m | sed 's/^armv.*/armv7/')
+HOST=$(uname -m | sed "s,^arm.*,arm,")
 ARCH=${1:-$HOST}
 case $ARCH in # what the compiler calls it, eBPF, and Debian
 x86_64) GNU=x86_64-linux-gnu BPF=x86 DEB=amd64 ;;
 aarch64) GNU=aarch64-linux-gnu BPF=arm64 DEB=arm64 ;;
-armv7) GNU=arm-linux-gnueabihf BPF=arm DEB=armhf ;;
+arm) GNU=arm-linux-gnueabi BPF=arm DEB=armel ;;
 riscv64) GNU=riscv64-linux-gnu BPF=riscv DEB=riscv64 ;;
 *) die "no such architecture: $ARCH: choose x86_64, aarch64, armv7 or riscv64" ;;
 esac

@@ -2608,13 +2608,22 @@ static void count_record(struct sampler *s, half_t *h, const struct record *reco
 	count_stack(s, h, stack, depth);
 }
 
+/* A long of the 64 bits, as the kernel counts: those of 32 bits wrap around, and load no more at once. */
+static unsigned long ring_head(struct perf_event_mmap_page *page)
+{
+	unsigned long head = *(volatile __u64 *)&page->data_head;
+
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return head;
+}
+
 static void read_ring(struct sampler *s, int cpu, uint32_t window, uint64_t end_ns)
 {
 	struct perf_event_mmap_page *page = s->rings[cpu];
 	const char *ring = (const char *)page + sysconf(_SC_PAGESIZE);
-	uint64_t head = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE), at = page->data_tail;
+	unsigned long head = ring_head(page), at = page->data_tail;
 
-	while (at < head) {
+	while (at != head) {
 		struct record record = {};
 		const struct perf_event_header *header =
 			(const void *)(ring + at % RING_BYTES); /* never parted: 8 bytes each */
@@ -2642,7 +2651,8 @@ static void read_ring(struct sampler *s, int cpu, uint32_t window, uint64_t end_
 		else if (s->halves > 1)
 			count_record(s, half_for(s, cpu, window + 1), &record);
 	}
-	__atomic_store_n(&page->data_tail, at, __ATOMIC_RELEASE);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	*(volatile __u64 *)&page->data_tail = at;
 }
 
 /* Throws away what came before the first interval. */
@@ -2650,8 +2660,7 @@ static void clear_rings(struct sampler *s)
 {
 	for (int cpu = 0; cpu < s->cpus; cpu++)
 		if (s->rings[cpu])
-			s->rings[cpu]->data_tail =
-				__atomic_load_n(&s->rings[cpu]->data_head, __ATOMIC_ACQUIRE);
+			s->rings[cpu]->data_tail = ring_head(s->rings[cpu]);
 }
 
 /*
