@@ -4,7 +4,7 @@
 # and writes nothing outside build/. A second run rebuilds only netto, without the network.
 #
 #	./build.sh		build/netto, for this machine
-#	./build.sh ARCH		build/ARCH/netto, for another one: aarch64, armv7, riscv64 or x86_64
+#	./build.sh ARCH		build/ARCH/netto, for another one: aarch64, arm, mips, mipsel, riscv64 or x86_64
 #
 # For another one there is no musl to install: it is built too, from the distribution's source with its cross compiler.
 # build/ARCH/bin/musl-gcc then compiles other programs as well.
@@ -19,14 +19,15 @@ die() {
 	exit 1
 }
 
-HOST=$(uname -m | sed "s,^arm.*,arm,")
+HOST=$(uname -m | sed 's/^arm.*/arm/')
 ARCH=${1:-$HOST}
 case $ARCH in # what the compiler calls it, eBPF, and Debian
 x86_64) GNU=x86_64-linux-gnu BPF=x86 DEB=amd64 ;;
 aarch64) GNU=aarch64-linux-gnu BPF=arm64 DEB=arm64 ;;
-arm) GNU=arm-linux-gnueabi BPF=arm DEB=armel ;;
+arm) GNU=arm-linux-gnueabi BPF=arm DEB=armel ;; # ARMv5TE and newer, soft float
+mips | mipsel) GNU=$ARCH-linux-gnu BPF=mips DEB=$ARCH MACHINE="-march=mips32 -msoft-float -B$PWD/build/$ARCH/gcc/" ;;
 riscv64) GNU=riscv64-linux-gnu BPF=riscv DEB=riscv64 ;;
-*) die "no such architecture: $ARCH: choose x86_64, aarch64, armv7 or riscv64" ;;
+*) die "no such architecture: $ARCH: choose x86_64, aarch64, arm, mips, mipsel or riscv64" ;;
 esac
 if [ "$ARCH" = "$HOST" ]; then
 	OUT=build
@@ -53,6 +54,7 @@ LIBBPF_SRC=${LIBBPF_SRC:-$SRC/libbpf/unpacked}
 ELFUTILS_SRC=${ELFUTILS_SRC:-$SRC/elfutils/unpacked}
 ZLIB_SRC=${ZLIB_SRC:-$SRC/zlib/unpacked}
 MUSL_SRC=${MUSL_SRC:-$SRC/musl/unpacked}
+COMPILER_RT_SRC=${COMPILER_RT_SRC:-$SRC/emscripten/unpacked/system/lib/compiler-rt} # its copy
 
 have() {
 	command -v "$1" >/dev/null 2>&1
@@ -178,10 +180,26 @@ build_musl() {
 	mkdir -p "$B/musl/obj"
 	(
 		cd "$B/musl/obj" &&
-			CC=${CROSS}gcc "$MUSL_SRC/configure" --target="$GNU" --prefix="$B/musl" --bindir="$B/bin" \
+			CC="${CROSS}gcc${MACHINE:+ $MACHINE}" CFLAGS="$CFLAGS" "$MUSL_SRC/configure" --target="$GNU" --prefix="$B/musl" --bindir="$B/bin" \
 				--disable-shared --enable-wrapper=gcc && make -j "$JOBS" && make install
 	) >"$B/musl/log" 2>&1 || die "cannot build musl: see $OUT/musl/log"
 	rm -rf "$B/musl/obj"
+	sed -i 's/"${REALGCC:-\(.*\)}"/\1/' "$B/bin/musl-gcc" # quoted, a compiler with options is no command
+}
+
+# For MIPS: the distribution's libgcc calls with hard float, and is for a later CPU than the oldest. compiler-rt has all
+# that C needs of it. Of its start-up files C needs nothing.
+build_libgcc() {
+	[ -n "${MACHINE:-}" ] && [ ! -e "$B/gcc/libgcc.a" ] || return 0
+	[ -d "$COMPILER_RT_SRC" ] || fetch_source emscripten
+	echo "build.sh: building compiler-rt"
+	mkdir -p "$B/gcc"
+	flags=
+	builtins=$(cd "$COMPILER_RT_SRC/lib/builtins" && pwd)
+	archive "$B/gcc/libgcc.a" "$builtins"/*[sd][fi].c "$builtins"/*[sd][fi][2-4].c "$builtins/fp_mode.c"
+	for f in crtbeginS crtendS; do
+		$CC -x c -c /dev/null -o "$B/gcc/$f.o"
+	done
 }
 
 # musl-gcc sees only musl's headers: the kernel's are linked beside them.
@@ -272,7 +290,7 @@ build_netto() {
 	# v3: 32-bit operations, known to every kernel from 5.1 on. -g: BTF, for CO-RE and for the skeleton's types; its
 	# lines without columns are fewer.
 	# shellcheck disable=SC2086 # a list of flags
-	"$CLANG" --target=bpf -mcpu=v3 -O2 -g -gno-column-info -Wall -Wextra -Wno-unused-parameter -Werror -D"__TARGET_ARCH_$BPF" ${BPF_CFLAGS:-} \
+	"$CLANG" --target=bpfel -mcpu=v3 -O2 -g -gno-column-info -Wall -Wextra -Wno-unused-parameter -Werror -D"__TARGET_ARCH_$BPF" ${BPF_CFLAGS:-} \
 		-I"$B/include/bpf/../include/uapi" -I"$B/include" -c netto.bpf.c -o "$B/netto.full.o"
 	# Line numbers, which only make the verifier's log easier to read, are 20 kB: their length in the header of .BTF.ext
 	# (struct btf_ext_header in the kernel's Documentation/bpf/btf.rst) becomes 0, and bpftool drops them.
@@ -293,7 +311,7 @@ build_netto() {
 	# shellcheck disable=SC2086 # a list of flags
 	$CC $CFLAGS -std=gnu11 -Wall -Wextra -Wshadow -Werror -DVERSION="\"$VERSION\"" -I"$B" -I"$B/include" -static -no-pie \
 		-Wl,--gc-sections -Wl,-z,noseparate-code -Wl,-z,norelro $unused netto.c "$B/lib/libbpf.a" "$B/lib/libelf.a" "$B/lib/libz.a" -o "$B/netto.tmp"
-	if "$NM" -u "$B/netto.tmp" | grep .; then
+	if "$NM" -u "$B/netto.tmp" | grep -v -e _gp_disp -e __gnu_local_gp; then
 		die "$OUT/netto has undefined symbols"
 	fi
 	"$STRIP" "$B/netto.tmp"
@@ -310,6 +328,10 @@ check_netto() {
 	if grep -aq -e GLIBC_ -e 'GNU C Library' "$B/netto"; then
 		die "$OUT/netto has parts of glibc"
 	fi
+	case $ARCH in # nothing for the floating-point unit that many of these CPUs lack
+	arm) readelf -hA "$B/netto" | grep -q -e 'hard-float' -e Tag_FP -e Tag_ABI_VFP && die "$OUT/netto is not soft float" ;;
+	mips*) readelf -A "$B/netto" | tr '\n' ' ' | grep -q 'ISA: MIPS32 .*FP ABI: Soft float' || die "$OUT/netto is not soft float" ;;
+	esac
 	bytes=$(wc -c <"$B/netto")
 	[ "$bytes" -le $MAX_BYTES ] || die "$OUT/netto has $bytes bytes, more than $MAX_BYTES"
 	[ -n "$CROSS" ] || [ "$("$B/netto" --version)" = "netto $VERSION" ] || die "$OUT/netto --version does not run"
@@ -322,6 +344,8 @@ CFLAGS=${CFLAGS:--Os -ffunction-sections -fdata-sections -fno-pie -fno-asynchron
 mkdir -p "$B"
 install_tools
 build_musl
+CFLAGS="$CFLAGS -mno-abicalls -G0"
+build_libgcc
 build_libraries
 build_netto
 check_netto
