@@ -25,7 +25,11 @@ case $ARCH in # what the compiler calls it, eBPF, and Debian
 x86_64) GNU=x86_64-linux-gnu BPF=x86 DEB=amd64 ;;
 aarch64) GNU=aarch64-linux-gnu BPF=arm64 DEB=arm64 ;;
 arm) GNU=arm-linux-gnueabi BPF=arm DEB=armel ;; # ARMv5TE and newer, soft float
-mips | mipsel) GNU=$ARCH-linux-gnu BPF=mips DEB=$ARCH MACHINE="-march=mips32 -msoft-float -B$PWD/build/$ARCH/gcc/" ;;
+mips | mipsel) # MIPS32 and newer, soft float
+	GNU=$ARCH-linux-gnu BPF=mips DEB=$ARCH MACHINE="-march=mips32 -msoft-float -B$PWD/build/$ARCH/gcc/"
+	# no way to call shared libraries, of which a static program has none: 10 kB
+	MORE_CFLAGS="-mno-abicalls -G0" MORE_LDFLAGS=-Wl,--no-warn-mismatch
+	;;
 riscv64) GNU=riscv64-linux-gnu BPF=riscv DEB=riscv64 ;;
 *) die "no such architecture: $ARCH: choose x86_64, aarch64, arm, mips, mipsel or riscv64" ;;
 esac
@@ -181,7 +185,7 @@ build_musl() {
 	(
 		cd "$B/musl/obj" &&
 			CC="${CROSS}gcc${MACHINE:+ $MACHINE}" CFLAGS="$CFLAGS" "$MUSL_SRC/configure" --target="$GNU" --prefix="$B/musl" --bindir="$B/bin" \
-				--disable-shared --enable-wrapper=gcc && make -j "$JOBS" && make install
+				--disable-shared --enable-wrapper=gcc && make -j "$JOBS" AOBJS='$(LIBC_OBJS)' install
 	) >"$B/musl/log" 2>&1 || die "cannot build musl: see $OUT/musl/log"
 	rm -rf "$B/musl/obj"
 	sed -i 's/"${REALGCC:-\(.*\)}"/\1/' "$B/bin/musl-gcc" # quoted, a compiler with options is no command
@@ -231,7 +235,7 @@ archive() {
 
 build_libraries() {
 	config="$CC $CFLAGS" # other sources: remove build/ first
-	if [ -e "$B/lib/done" ] && [ "$(cat "$B/lib/done")" = "$config" ]; then
+	if [ -e "$B/lib/done" ] && [ -e "$B/include/zlib.h" ] && [ "$(cat "$B/lib/done")" = "$config" ]; then
 		return 0
 	fi
 	[ -d "$LIBBPF_SRC" ] || fetch_source libbpf
@@ -243,8 +247,9 @@ build_libraries() {
 	LIBBPF_SRC=$(cd "$LIBBPF_SRC" && pwd)
 	ELFUTILS_SRC=$(cd "$ELFUTILS_SRC" && pwd)
 	ZLIB_SRC=$(cd "$ZLIB_SRC" && pwd)
-	# The skeleton and netto.bpf.c include <bpf/...>; libelf.h and zlib.h are needed by libbpf alone.
+	# The skeleton and netto.bpf.c include <bpf/...>; libelf.h is needed by libbpf alone.
 	ln -sfn "$LIBBPF_SRC/src" "$B/include/bpf"
+	ln -sfn "$ZLIB_SRC/zlib.h" "$ZLIB_SRC/zconf.h" "$B/include"
 
 	echo "build.sh: building zlib, libelf and libbpf"
 	# NO_GZCOMPRESS: gzclose of files that are read; libbpf writes none, and deflate is left out.
@@ -285,20 +290,67 @@ build_libraries() {
 	echo "$config" >"$B/lib/done"
 }
 
+# $1 = target, $2 = -c or -S, $3 = output. v3: 32-bit operations, known to every kernel from 5.1 on. -g: BTF, for CO-RE
+# and for the skeleton's types; its lines without columns are fewer.
+compile_bpf() {
+	# shellcheck disable=SC2086 # a list of flags
+	"$CLANG" --target="$1" -mcpu=v3 -O2 -g -gno-column-info -Wall -Wextra -Wno-unused-parameter -Werror -D"__TARGET_ARCH_$BPF" ${BPF_CFLAGS:-} \
+		-I"$B/include/bpf/../include/uapi" -I"$B/include" "$2" netto.bpf.c -o "$3"
+}
+
+# bpftool reads no object of the other byte order: the skeleton, in which but the object differs, is that of the lowest
+# byte first, and what bpftool drops from an object is dropped from the text that clang writes for its assembler: DWARF
+# and line numbers (words 8 and on of .BTF.ext; the text of the lines, too, since no source is found from /).
+big_endian_object() {
+	BPF_CFLAGS="${BPF_CFLAGS:-} -fno-addrsig -fdebug-compilation-dir=/"
+	compile_bpf bpfeb -S "$B/netto.full.s"
+	awk '
+		/^\tr[0-9] = w[0-9]/ { sub(/r/, "w") } # so clang 14 reads what it writes in the other way
+		/^\t\.(text|section)/ { dwarf = /\.debug_/; ext = /\.BTF\.ext/ }
+		dwarf || /^\t\.(loc|file|cfi)/ { next }
+		ext && /^\t\.long/ {
+			word[++n] = $2
+			if (n == 5)
+				$2 = 0
+			else if (n == 6)
+				$2 = word[4]
+			else if (n > 7 && n - 8 >= word[4] / 4 && n - 8 < (word[4] + word[5]) / 4)
+				next
+		}
+		{ print }' "$B/netto.full.s" >"$B/netto.bpf.s"
+	"$CLANG" --target=bpfeb -mcpu=v3 -c "$B/netto.bpf.s" -o "$B/netto.bpf.o"
+}
+
+# By gzip the object becomes 55 kB smaller, and zlib is there for libelf.
+replace_object() {
+	sed -i '/^static inline const void \*netto__elf_bytes(size_t \*sz)$/,/^}/d' "$B/netto.skel.h"
+	cat >>"$B/netto.skel.h" <<-END
+		#include <zlib.h>
+		static inline const void *netto__elf_bytes(size_t *sz)
+		{
+			static unsigned char elf[$(wc -c <"$B/netto.bpf.o")] __attribute__((__aligned__(8)));
+			static const unsigned char gz[] = { $(gzip -9n <"$B/netto.bpf.o" | od -An -v -tu1 | sed 's/[0-9][0-9]*/&,/g') };
+			z_stream z = { .next_in = (unsigned char *)gz, .avail_in = sizeof(gz), .next_out = elf, .avail_out = sizeof(elf) };
+
+			*sz = !inflateInit2(&z, 16 + MAX_WBITS) && inflate(&z, Z_FINISH) == Z_STREAM_END ? sizeof(elf) : 0;
+			inflateEnd(&z);
+			return elf;
+		}
+	END
+}
+
 build_netto() {
 	echo "build.sh: building netto"
-	# v3: 32-bit operations, known to every kernel from 5.1 on. -g: BTF, for CO-RE and for the skeleton's types; its
-	# lines without columns are fewer.
-	# shellcheck disable=SC2086 # a list of flags
-	"$CLANG" --target=bpfel -mcpu=v3 -O2 -g -gno-column-info -Wall -Wextra -Wno-unused-parameter -Werror -D"__TARGET_ARCH_$BPF" ${BPF_CFLAGS:-} \
-		-I"$B/include/bpf/../include/uapi" -I"$B/include" -c netto.bpf.c -o "$B/netto.full.o"
 	# Line numbers, which only make the verifier's log easier to read, are 20 kB: their length in the header of .BTF.ext
 	# (struct btf_ext_header in the kernel's Documentation/bpf/btf.rst) becomes 0, and bpftool drops them.
+	compile_bpf bpfel -c "$B/netto.full.o"
 	at=$(readelf -SW "$B/netto.full.o" | sed -n 's/.* \.BTF\.ext *PROGBITS *[0-9a-f]* *\([0-9a-f]*\).*/\1/p')
 	[ -n "$at" ] || die "netto.bpf.c gives no .BTF.ext"
 	printf '\0\0\0\0' | dd of="$B/netto.full.o" bs=1 seek=$((0x$at + 20)) conv=notrunc status=none
 	"$BPFTOOL" gen object "$B/netto.bpf.o" "$B/netto.full.o" # drops DWARF, keeps BTF
 	"$BPFTOOL" gen skeleton "$B/netto.bpf.o" name netto >"$B/netto.skel.h"
+	[ "$ARCH" != mips ] || big_endian_object
+	replace_object
 	# Parts of libbpf that are never used, light skeletons and USDT: 18 kB. Nothing but to be freed, as NULL, happens to them.
 	unused=
 	for s in $("$NM" -u "$B/lib/libbpf.a" 2>/dev/null | grep -Eo '(bpf_gen__|usdt_manager_)[a-z_]*' | sort -u); do
@@ -310,7 +362,7 @@ build_netto() {
 	# noseparate-code: segments share pages of the file; norelro: no padding of up to 64 kB (aarch64)
 	# shellcheck disable=SC2086 # a list of flags
 	$CC $CFLAGS -std=gnu11 -Wall -Wextra -Wshadow -Werror -DVERSION="\"$VERSION\"" -I"$B" -I"$B/include" -static -no-pie \
-		-Wl,--gc-sections -Wl,-z,noseparate-code -Wl,-z,norelro $unused netto.c "$B/lib/libbpf.a" "$B/lib/libelf.a" "$B/lib/libz.a" -o "$B/netto.tmp"
+		-Wl,--gc-sections -Wl,-z,noseparate-code -Wl,-z,norelro ${MORE_LDFLAGS:-} $unused netto.c "$B/lib/libbpf.a" "$B/lib/libelf.a" "$B/lib/libz.a" -o "$B/netto.tmp"
 	if "$NM" -u "$B/netto.tmp" | grep -v -e _gp_disp -e __gnu_local_gp; then
 		die "$OUT/netto has undefined symbols"
 	fi
@@ -344,7 +396,7 @@ CFLAGS=${CFLAGS:--Os -ffunction-sections -fdata-sections -fno-pie -fno-asynchron
 mkdir -p "$B"
 install_tools
 build_musl
-CFLAGS="$CFLAGS -mno-abicalls -G0"
+CFLAGS="$CFLAGS${MORE_CFLAGS:+ $MORE_CFLAGS}" # musl does without
 build_libgcc
 build_libraries
 build_netto

@@ -903,7 +903,13 @@ int BPF_PROG(netto_prep, void *napi, __u8 done)
 SEC("kretprobe")
 int netto_k_prep(struct pt_regs *ctx)
 {
-	if ((__u8)PT_REGS_RC(ctx))
+	__u8 scheduled = PT_REGS_RC(ctx);
+
+#ifdef bpf_target_mips /* 32-bit kernels have 8 words before the registers, and these have 32 bits */
+	if (!(addresses >> 32))
+		scheduled = ((__u32 *)ctx)[8 + 2];
+#endif
+	if (scheduled)
 		schedule_napi();
 	return 0;
 }
@@ -1385,11 +1391,17 @@ static __always_inline void find_idle_task(cpu_t *c)
 	c->count[EV_IDLE]++;
 }
 
-/* The first 8 bytes of a name, as they are read on a CPU with the lowest byte first. */
+/* The first 8 bytes of a name, as the CPU reads them, and a mask of the first n of these. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define BYTE(c, i) ((__u64)(c) << 8 * (i))
+#define LENGTH(n)  (~0ull >> (64 - 8 * (n)))
+#else
+#define BYTE(c, i) ((__u64)(c) << (56 - 8 * (i)))
+#define LENGTH(n)  (~0ull << (64 - 8 * (n)))
+#endif
 #define NAME(a, b, c, d, e, f, g, h)                                                               \
-	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 |   \
-	 (__u64)(f) << 40 | (__u64)(g) << 48 | (__u64)(h) << 56)
-#define LENGTH(n) (~0ull >> (64 - 8 * (n)))
+	(BYTE(a, 0) | BYTE(b, 1) | BYTE(c, 2) | BYTE(d, 3) | BYTE(e, 4) | BYTE(f, 5) |             \
+	 BYTE(g, 6) | BYTE(h, 7))
 
 /* The event that a thread of the kernel of that name is as a whole. */
 static __always_inline __u64 thread_event(__u64 name)
