@@ -877,6 +877,15 @@ static void test_short_report(void)
 				CHECK(!!strstr(text, noted[j]) == (trouble && (j > 2 || sizes[i] > 1)),
 				      "%d CPUs, %s: %s", sizes[i], noted[j], text);
 		}
+	for (int wide = 0; wide < 2; wide++) {
+		struct result r = *made_up_sampled();
+
+		if (wide)
+			r.all.net_low_ns = 0;
+		CHECK(!!strstr(unwrap(short_text(&r)), "more than half of itself") == wide, "%d", wide);
+	}
+	CHECK(strstr(unwrap(short_text(made_up_accounted())), "an upper bound"), "accounted");
+	CHECK(!strstr(unwrap(short_text(made_up_sampled())), "an upper bound"), "sampled");
 }
 
 /* The results for test/golden. */
