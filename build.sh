@@ -9,7 +9,8 @@
 # For another one there is no musl to install: it is built too, from the distribution's source with its cross compiler.
 # build/ARCH/bin/musl-gcc then compiles other programs as well.
 #
-# On hosts without apt: have the tools, and give unpacked sources in LIBBPF_SRC, ELFUTILS_SRC, ZLIB_SRC (and MUSL_SRC).
+# On hosts without apt: have the tools, and give unpacked sources in LIBBPF_SRC, ELFUTILS_SRC, ZLIB_SRC (and MUSL_SRC,
+# and COMPILER_RT_SRC for MIPS).
 # Overridable: CC (a musl compiler), CLANG, BPFTOOL, STRIP, AR, NM, KERNEL_HEADERS, JOBS.
 set -eu
 cd "$(dirname "$0")"
@@ -380,10 +381,14 @@ check_netto() {
 	if grep -aq -e GLIBC_ -e 'GNU C Library' "$B/netto"; then
 		die "$OUT/netto has parts of glibc"
 	fi
-	case $ARCH in # nothing for the floating-point unit that many of these CPUs lack
-	arm) readelf -hA "$B/netto" | grep -q -e 'hard-float' -e Tag_FP -e Tag_ABI_VFP && die "$OUT/netto is not soft float" ;;
-	mips*) readelf -A "$B/netto" | tr '\n' ' ' | grep -q 'ISA: MIPS32 .*FP ABI: Soft float' || die "$OUT/netto is not soft float" ;;
+	# Many of these CPUs have no floating-point unit, nor later instructions. The attributes of MIPS tell of the first
+	# object alone whether it uses that unit's registers.
+	case $ARCH:$(readelf -hA "$B/netto" | tr -s '\n ' ' ') in
+	arm:*Tag_FP_arch* | arm:*Tag_ABI_VFP*) die "$OUT/netto is not soft float" ;;
+	arm:*"soft-float ABI"*"Tag_CPU_arch: v5TE"* | mips*:*"ISA: MIPS32 GPR"*"FP ABI: Soft float"*) ;;
+	arm:* | mips*) die "$OUT/netto is not soft float, or for later CPUs alone" ;;
 	esac
+	case $ARCH in mips*) ! "${CROSS}objdump" -d "$B/netto" | grep '\$f[0-9]' || die "$OUT/netto is not soft float" ;; esac
 	bytes=$(wc -c <"$B/netto")
 	[ "$bytes" -le $MAX_BYTES ] || die "$OUT/netto has $bytes bytes, more than $MAX_BYTES"
 	[ -n "$CROSS" ] || [ "$("$B/netto" --version)" = "netto $VERSION" ] || die "$OUT/netto --version does not run"
