@@ -255,7 +255,8 @@ build_libraries() {
 	echo "build.sh: building zlib, libelf and libbpf"
 	# NO_GZCOMPRESS: gzclose of files that are read; libbpf writes none, and deflate is left out.
 	# DYNAMIC_CRC_TABLE: tables of 9 kB are made when they are needed, which is never
-	flags="-DHAVE_UNISTD_H -D_LARGEFILE64_SOURCE=1 -DNO_GZCOMPRESS -DDYNAMIC_CRC_TABLE"
+	# __STDC_NO_ATOMICS__: netto has one thread, and old CPUs have no atomic operations
+	flags="-DHAVE_UNISTD_H -D_LARGEFILE64_SOURCE=1 -DNO_GZCOMPRESS -DDYNAMIC_CRC_TABLE -D__STDC_NO_ATOMICS__"
 	archive "$B/lib/libz.a" "$ZLIB_SRC"/*.c
 
 	# What elfutils' configure would find with musl; elf.h of elfutils expects glibc's two macros.

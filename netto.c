@@ -71,6 +71,43 @@
 
 #include "netto.skel.h"
 
+#if defined(__arm__) && __ARM_ARCH < 6
+/*
+ * What these CPUs have no instructions for, by musl's functions, which it chooses for the CPU: libgcc's jump to helpers
+ * that kernels for later CPUs may lack (CONFIG_KUSER_HELPERS).
+ */
+extern void (*__a_barrier_ptr)(void);
+extern int (*__a_cas_ptr)(int old, int new, volatile int *p);
+void arm_barrier(void) __asm__("__sync_synchronize");
+int arm_fetch_and_add(volatile int *p, int n) __asm__("__sync_fetch_and_add_4");
+int arm_compare_and_swap(volatile int *p, int old, int new) __asm__("__sync_val_compare_and_swap_4");
+
+void arm_barrier(void)
+{
+	__a_barrier_ptr();
+}
+
+int arm_fetch_and_add(volatile int *p, int n)
+{
+	int old;
+
+	do
+		old = *p;
+	while (__a_cas_ptr(old, old + n, p));
+	return old;
+}
+
+int arm_compare_and_swap(volatile int *p, int old, int new)
+{
+	int seen;
+
+	do
+		seen = *p;
+	while (seen == old && __a_cas_ptr(old, new, p));
+	return seen;
+}
+#endif
+
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define NSEC_PER_SEC  1000000000ull
 #define ENOTSUPP      524 /* the kernel's own, not in errno.h */
