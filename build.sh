@@ -28,7 +28,8 @@ aarch64) GNU=aarch64-linux-gnu BPF=arm64 DEB=arm64 ;;
 arm) GNU=arm-linux-gnueabi BPF=arm DEB=armel ;; # ARMv5TE and newer, soft float
 mips | mipsel) # MIPS32 and newer, soft float
 	GNU=$ARCH-linux-gnu BPF=mips DEB=$ARCH MACHINE="-march=mips32 -msoft-float -B$PWD/build/$ARCH/gcc/"
-	# no way to call shared libraries, of which a static program has none: 10 kB
+	# No way to call shared libraries, of which a static program has none: 25 kB. musl's start-up code needs it; that
+	# the two do not go together is true of shared libraries alone.
 	MORE_CFLAGS="-mno-abicalls -G0" MORE_LDFLAGS=-Wl,--no-warn-mismatch
 	;;
 riscv64) GNU=riscv64-linux-gnu BPF=riscv DEB=riscv64 ;;
@@ -182,6 +183,7 @@ build_musl() {
 	echo "build.sh: building musl"
 	MUSL_SRC=$(cd "$MUSL_SRC" && pwd)
 	rm -rf "$B/musl"
+	# AOBJS: configure takes all code of MIPS for position-independent, and would build it so
 	mkdir -p "$B/musl/obj"
 	(
 		cd "$B/musl/obj" &&
@@ -365,6 +367,7 @@ build_netto() {
 	# shellcheck disable=SC2086 # a list of flags
 	$CC $CFLAGS -std=gnu11 -Wall -Wextra -Wshadow -Werror -DVERSION="\"$VERSION\"" -I"$B" -I"$B/include" -static -no-pie \
 		-Wl,--gc-sections -Wl,-z,noseparate-code -Wl,-z,norelro ${MORE_LDFLAGS:-} $unused netto.c "$B/lib/libbpf.a" "$B/lib/libelf.a" "$B/lib/libz.a" -o "$B/netto.tmp"
+	# the two are the linker's own, on MIPS
 	if "$NM" -u "$B/netto.tmp" | grep -v -e _gp_disp -e __gnu_local_gp; then
 		die "$OUT/netto has undefined symbols"
 	fi

@@ -905,7 +905,8 @@ int netto_k_prep(struct pt_regs *ctx)
 {
 	__u8 scheduled = PT_REGS_RC(ctx);
 
-#ifdef bpf_target_mips /* 32-bit kernels have 8 words before the registers, and these have 32 bits */
+#ifdef bpf_target_mips /* 32-bit kernels have 8 words before the registers, and these have 32 bits \
+			*/
 	if (!(addresses >> 32))
 		scheduled = ((__u32 *)ctx)[8 + 2];
 #endif

@@ -73,14 +73,15 @@
 
 #if defined(__arm__) && __ARM_ARCH < 6
 /*
- * What these CPUs have no instructions for, by musl's functions, which it chooses for the CPU: libgcc's jump to helpers
- * that kernels for later CPUs may lack (CONFIG_KUSER_HELPERS).
+ * What these CPUs have no instructions for, by musl's functions, which it chooses for the CPU:
+ * libgcc's jump to helpers that kernels for later CPUs may lack (CONFIG_KUSER_HELPERS).
  */
 extern void (*__a_barrier_ptr)(void);
 extern int (*__a_cas_ptr)(int old, int new, volatile int *p);
 void arm_barrier(void) __asm__("__sync_synchronize");
 int arm_fetch_and_add(volatile int *p, int n) __asm__("__sync_fetch_and_add_4");
-int arm_compare_and_swap(volatile int *p, int old, int new) __asm__("__sync_val_compare_and_swap_4");
+int arm_compare_and_swap(volatile int *p, int old,
+			 int new) __asm__("__sync_val_compare_and_swap_4");
 
 void arm_barrier(void)
 {
@@ -2645,7 +2646,8 @@ static void count_record(struct sampler *s, half_t *h, const struct record *reco
 	count_stack(s, h, stack, depth);
 }
 
-/* A long of the 64 bits, as the kernel counts: those of 32 bits wrap around, and load no more at once. */
+/* A long of the 64 bits, as the kernel counts: those of 32 bits wrap around, and load no more at
+ * once. */
 static unsigned long ring_head(struct perf_event_mmap_page *page)
 {
 	unsigned long head = *(volatile __u64 *)&page->data_head;
