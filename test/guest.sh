@@ -825,6 +825,31 @@ group_returns() {
 		"$(grep run,all "$T/csv")"
 }
 
+# 32 bits, without BTF: idle is idle, counts are exact, and so is what comes from samples and from /proc.
+group_word() {
+	with_netto -c -F 0 3
+	check "an idle guest is idle" "$(ns all idle) > 0.5 * $(run_row elapsed 6) && $(ns all other) < $(ns all idle)" "$(grep event,all "$T/csv")"
+	begin_session -F 0 -t 100
+	counts "operations" few_operations
+	end_session
+	start_flood
+	for options in "" "-m sample"; do
+		for seconds in 2 4 8 16 32; do
+			# shellcheck disable=SC2086 # words
+			with_netto -c $options $seconds
+			[ "$(run_row samples 8)" -lt 100 ] || break
+		done
+		check "a flood${options:+, $options}: sent, received, and in stages" \
+			"$(ns all send) > 0 && $(ns all rx_softirq) > 0 && $(grep -c ',stage,all,send/udp_tx,' "$T/csv") == 1 && $(grep -c ',stage,all,rx_softirq/' "$T/csv") > 2" "$(grep -e event,all -e run,all "$T/csv")"
+		conserved "a flood${options:+, $options}"
+	done
+	NETTO_WITHOUT="bpf perf" with_netto -c 2
+	check "a flood, by the kernel's accounts: net, other and idle are all of the time" \
+		"$(ns all net) > 0 && $(awk -F, '$3 == "event" && $4 == "all" && $6 != "" { sum += $7 } END { print (sum > 99.99 && sum < 100.01) }' "$T/csv") == 1 &&
+		 $(packet processed) > 0" "$(grep -e event,all -e packet,all "$T/csv")"
+	stop_flood
+}
+
 # --- All in their order ---
 
 for module in wireguard esp4 xfrm_user algif_aead gcm seqiv tun vhost_net tls virtio_net sch_tbf sch_fq cryptd pcrypt \
@@ -842,6 +867,7 @@ if [ -n "${ALL-}" ] || [ "$kernel" = 6.12 ] || [ "$kernel" = 5.10 ]; then
 fi
 case $kernel,${ALL-} in
 *-arm64,*) in_session="counts families packets tasks" ;;
+*-arm,* | *-mipsel,*) in_session='' alone=word ;;
 *,1) in_session="$in_session two_at_once" EVERY=0 alone="kprobes overflow fallbacks refusals left_out hotplug_samples returns multi" ;;
 5.10,) alone="memlock" ;;
 6.1,) in_session="$in_session two_at_once" alone=kprobes ;;
@@ -853,7 +879,7 @@ shift
 [ $# = 0 ] || in_session='' alone=''
 for group in "$@"; do
 	case $group in
-	kprobes | left_out | multi | limits | memlock | hotplug_samples | overflow | fallbacks | refusals | returns) alone="$alone $group" ;;
+	kprobes | word | left_out | multi | limits | memlock | hotplug_samples | overflow | fallbacks | refusals | returns) alone="$alone $group" ;;
 	*) in_session="$in_session $group" ;;
 	esac
 done
@@ -868,7 +894,7 @@ fi
 if [ -n "$in_session" ]; then
 	note net
 	case $part in
-	*-arm64) ;;
+	*-arm64 | *-arm | *-mipsel) ;;
 	*) net_up ;;
 	esac
 	note netto
@@ -876,7 +902,7 @@ if [ -n "$in_session" ]; then
 	measure true
 	note "calls of functions"
 	case $part in
-	*-arm64) ;;
+	*-arm64 | *-arm | *-mipsel) ;;
 	*) count_calls ;;
 	esac
 	for group in $in_session; do
