@@ -6019,7 +6019,6 @@ static void print_summary(FILE *f, const struct result *r)
 	const uint64_t packets = r->all_counts[PROCESSED];
 	const time_t seconds = r->time;
 	char when[80] = "", rate[32], each[32], left[64] = "", numbers[2][32];
-	bool bold = opt.bold;
 	uint64_t sampled_ns;
 	struct estimate e = estimate_receiving(r, &r->all, &r->profile.all, &sampled_ns);
 	struct tm tm;
@@ -6037,8 +6036,8 @@ static void print_summary(FILE *f, const struct result *r)
 	if (b.cpu < 0)
 		fputs("none", f);
 	else
-		fprintf(f, "CPU %d: %s%s%.1f %%%s, ", b.cpu, bold ? "\033[1m" : "",
-			net_mark(r, &r->cpu[b.cpu]), b.net, bold ? "\033[m" : "");
+		fprintf(f, "CPU %d: %s%s%.1f %%%s, ", b.cpu, opt.bold ? "\033[1m" : "",
+			net_mark(r, &r->cpu[b.cpu]), b.net, opt.bold ? "\033[m" : "");
 	if (b.cpu >= 0 && percent(r->cpu[b.cpu].ns[EV_IDLE], r->cpu[b.cpu].wall_ns) < 1)
 		fputs("nothing left", f);
 	else if (b.cpu >= 0)
@@ -6047,11 +6046,8 @@ static void print_summary(FILE *f, const struct result *r)
 	snprintf(left, sizeof(left), r->counted[PROCESSED] ? "%s/s" : "-",
 		 group_digits(per_second(r, packets), rate));
 	if (packets)
-		append(left, sizeof(left), strlen(left), ", ");
-	if (sampled_ns >= 0.05 * packets && packets)
-		append(left, sizeof(left), strlen(left), "~");
-	if (packets)
-		snprintf(left + strlen(left), sizeof(left) - strlen(left), "%s each",
+		snprintf(left + strlen(left), sizeof(left) - strlen(left), ", %s%s each",
+			 sampled_ns >= 0.05 * packets ? "~" : "",
 			 microseconds((double)e.ns / packets, each));
 	fprintf(f, "\npackets    %-27sdropped    %-10s squeezed   %s\n", left,
 		r->counted[DROPPED] ? group_digits(r->all_counts[DROPPED], numbers[0]) : "-",
