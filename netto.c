@@ -6526,6 +6526,25 @@ static void print_short(FILE *f, const struct result *r)
 
 /* ==== 18. Printing CSV ==== */
 
+enum { ALL_CPUS = -1 };
+
+/* A row. Of what is NULL here, or 0, the field is empty: it is not known. */
+struct csv_row {
+	const char *record;
+	int cpu;		/* or ALL_CPUS */
+	const char *name[3];	/* its parts, with / between them */
+	const uint64_t *ns;	/* a time, */
+	struct estimate *range; /* or what samples tell of it; with both, the ends of an interval */
+	bool tenths;		/* all these are tenths of nanoseconds; max_ns is not */
+	uint64_t wall_ns;	/* percent: of this time, */
+	const double *percent;	/* or as it is here */
+	const uint64_t *count, *total_ns, *max_ns;
+	const char *source;
+};
+
+#define CSV_ROW(f, r, what, where, ...)                                                            \
+	print_csv_row(f, r, &(struct csv_row) { .record = what, .cpu = where, __VA_ARGS__ })
+
 /* A field as RFC 4180 has it: quoted only where it must be. */
 static void print_csv_field(FILE *f, const char *text)
 {
@@ -6541,15 +6560,6 @@ static void print_csv_field(FILE *f, const char *text)
 	}
 	fputc('"', f);
 }
-
-/* A CSV row; what is NULL or negative is not known, and its field empty. */
-struct csv_row {
-	const char *record, *cpu, *name;
-	const uint64_t *ns, *count, *low_ns, *high_ns, *total_ns, *max_ns;
-	bool tenths; /* of a nanosecond; else all times are whole ones */
-	double percent;
-	const char *source;
-};
 
 static void print_csv_header(FILE *f)
 {
@@ -6568,134 +6578,187 @@ static void print_csv_number(FILE *f, const uint64_t *number, bool tenths)
 
 static void print_csv_row(FILE *f, const struct result *r, const struct csv_row *row)
 {
+	static char name[MAX_DEPTH * 520]; /* as many as the longest stack has */
+	const struct estimate *range = row->range;
+	const uint64_t *ns = row->ns ? row->ns : range ? &range->ns : NULL;
+
+	snprintf(name, sizeof(name), "%s%s%s%s%s", row->name[0], row->name[1] ? "/" : "",
+		 row->name[1] ? row->name[1] : "", row->name[2] ? "/" : "",
+		 row->name[2] ? row->name[2] : "");
 	fprintf(f, "%.3f,", r->time);
 	print_csv_field(f, r->host.nodename);
-	fprintf(f, ",%s,%s,", row->record, row->cpu);
-	print_csv_field(f, row->name);
-	print_csv_number(f, row->ns, row->tenths);
+	fprintf(f, row->cpu == ALL_CPUS ? ",%s,all," : ",%s,%d,", row->record, row->cpu);
+	print_csv_field(f, name);
+	print_csv_number(f, ns, row->tenths);
 	fputc(',', f);
-	if (row->percent >= 0)
-		fprintf(f, "%.4f", row->percent);
+	if (row->wall_ns || row->percent)
+		fprintf(f, "%.4f", row->percent ? *row->percent : percent(*ns, row->wall_ns));
 	print_csv_number(f, row->count, false);
-	print_csv_number(f, row->low_ns, row->tenths);
-	print_csv_number(f, row->high_ns, row->tenths);
+	print_csv_number(f, range ? &range->low_ns : NULL, row->tenths);
+	print_csv_number(f, range ? &range->high_ns : NULL, row->tenths);
 	print_csv_number(f, row->total_ns, row->tenths);
 	fprintf(f, ",%s", row->source ? row->source : "");
 	print_csv_number(f, row->max_ns, false);
 	fputc('\n', f);
 }
 
-static void print_csv_event(FILE *f, const struct result *r, const char *cpu, const struct times *t,
-			    int event)
+/* Whether a CPU has rows; ALL_CPUS always has. */
+static bool has_rows(const struct result *r, int cpu)
 {
-	/* what no hook claims: it has no entries to count, and samples may have taken a part */
-	bool pool = event == EV_OTHER || event == EV_SOFTIRQ;
-	bool traced = r->events[event].source == TRACED,
-	     sampled = r->events[event].source == SAMPLED;
-	bool has_interval = sampled || (pool && r->events[EV_NET_OTHER].source == SAMPLED) ||
-			    (r->accounted && !r->exact);
-
-	if (pool && sampled_net_ns(r, t))
-		sampled = true;
-	print_csv_row(
-		f, r,
-		&(struct csv_row) { .record = "event",
-				    .cpu = cpu,
-				    .name = r->events[event].name,
-				    .ns = &t->ns[event],
-				    .percent = percent(t->ns[event], t->wall_ns),
-				    .count = event == EV_OTHER || !traced ? NULL : &t->count[event],
-				    .low_ns = has_interval ? &t->low_ns[event] : NULL,
-				    .high_ns = has_interval ? &t->high_ns[event] : NULL,
-				    .source = sources[sampled ? SAMPLED : r->events[event].source],
-				    .max_ns = traced && has_longest(event) ? &t->longest_ns[event]
-									   : NULL });
+	return cpu == ALL_CPUS || r->cpu[cpu].wall_ns;
 }
 
-static void print_csv_events(FILE *f, const struct result *r, const char *cpu,
-			     const struct times *t)
+static const struct times *times_of(const struct result *r, int cpu)
 {
-	uint64_t ns = sum_net(r, t->ns), count = sum_net(r, t->count);
-	bool has_interval = r->accounted ? !r->exact : r->events[EV_NET_OTHER].source == SAMPLED;
-
-	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		if (r->events[e].source)
-			print_csv_event(f, r, cpu, t, e);
-	print_csv_row(
-		f, r,
-		&(struct csv_row) {
-			.record = "event",
-			.cpu = cpu,
-			.name = "net",
-			.ns = &ns,
-			.percent = percent(ns, t->wall_ns),
-			.count = is_net_sampled(r) || r->accounted ? NULL : &count,
-			.low_ns = has_interval ? &t->net_low_ns : NULL,
-			.high_ns = has_interval ? &t->net_high_ns : NULL,
-			.source = sources[r->accounted				      ? COUNTED
-					  : is_net_sampled(r) || sampled_net_ns(r, t) ? SAMPLED
-										      : TRACED] });
+	return cpu == ALL_CPUS ? &r->all : &r->cpu[cpu];
 }
 
-static void print_csv_share(FILE *f, const struct result *r, const char *record, const char *cpu,
-			    const struct times *t, const struct shares *s, int event,
-			    const char *what, uint64_t part, const uint64_t *total)
+static const struct shares *shares_of(const struct result *r, int cpu)
 {
-	struct estimate e = estimate_part(r, t, s, event, part);
-	uint64_t total_ns = total ? estimate_part(r, t, s, event, *total).ns : 0;
-	char name[64];
-
-	snprintf(name, sizeof(name), "%s/%s", r->events[event].name, what);
-	print_csv_row(f, r,
-		      &(struct csv_row) { .record = record,
-					  .cpu = cpu,
-					  .name = name,
-					  .ns = &e.ns,
-					  .percent = percent(e.ns, t->wall_ns),
-					  .count = &part,
-					  .low_ns = &e.low_ns,
-					  .high_ns = &e.high_ns,
-					  .total_ns = total ? &total_ns : NULL,
-					  .source = "sampled" });
+	return cpu == ALL_CPUS ? &r->profile.all : &r->profile.cpu[cpu];
 }
 
-static void print_csv_context(FILE *f, const struct result *r, const char *cpu,
-			      const struct times *t, const struct shares *s, int event, int context)
+static void print_csv_events(FILE *f, const struct result *r, int cpu)
 {
-	const uint64_t *traced = traced_context(r, t, event, context);
-	struct estimate e = estimate_context(r, t, s, event, context);
-	char name[64];
+	const struct times *t = times_of(r, cpu);
+	bool by_ticks = r->accounted && !r->exact,
+	     has_samples = r->events[EV_NET_OTHER].source == SAMPLED, took = sampled_net_ns(r, t);
+	struct estimate net = { sum_net(r, t->ns), t->net_low_ns, t->net_high_ns };
+	uint64_t count = sum_net(r, t->count);
 
-	if (traced ? !*traced : !s->contexts[event][context] && !e.ns)
-		return;
-	snprintf(name, sizeof(name), "%s/%s", r->events[event].name, contexts[context].name);
-	print_csv_row(f, r,
-		      &(struct csv_row) { .record = "context",
-					  .cpu = cpu,
-					  .name = name,
-					  .ns = &e.ns,
-					  .percent = percent(e.ns, t->wall_ns),
-					  .count = traced ? NULL : &s->contexts[event][context],
-					  .low_ns = traced ? NULL : &e.low_ns,
-					  .high_ns = traced ? NULL : &e.high_ns,
-					  .source = sources[traced ? TRACED : SAMPLED] });
-}
-
-/* Rows of stages and activities, of a CPU or of all; of what no sample was in, there is none. */
-static void print_csv_shares(FILE *f, const struct result *r, const char *cpu,
-			     const struct times *t, const struct shares *s)
-{
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		for (int i = 0; i < STAGES; i++)
-			if (s->stages[e][i].total)
-				print_csv_share(f, r, "stage", cpu, t, s, e, stages[i].name,
-						s->stages[e][i].self, &s->stages[e][i].total);
-		for (int i = ACTIVITY_NONE + 1; i < ACTIVITIES; i++)
-			if (s->activities[e][i])
-				print_csv_share(f, r, "activity", cpu, t, s, e, activities[i].name,
-						s->activities[e][i], NULL);
-		for (int i = 0; i < CONTEXTS && has_contexts(e); i++)
-			print_csv_context(f, r, cpu, t, s, e, i);
+		int source = r->events[e].source;
+		/* what no hook claims: it has no entries, and samples may have taken a part */
+		bool pool = e == EV_OTHER || e == EV_SOFTIRQ;
+		bool has_range = source == SAMPLED || (pool && has_samples) || by_ticks;
+		struct estimate range = { t->ns[e], t->low_ns[e], t->high_ns[e] };
+
+		if (source)
+			CSV_ROW(f, r, "event", cpu, .name = { r->events[e].name }, .ns = &t->ns[e],
+				.range = has_range ? &range : NULL, .wall_ns = t->wall_ns,
+				.count = source == TRACED && e != EV_OTHER ? &t->count[e] : NULL,
+				.source = sources[pool && took ? SAMPLED : source],
+				.max_ns = source == TRACED && has_longest(e) ? &t->longest_ns[e]
+									     : NULL);
+	}
+	CSV_ROW(f, r, "event", cpu, .name = { "net" }, .ns = &net.ns,
+		.range = by_ticks || has_samples ? &net : NULL, .wall_ns = t->wall_ns,
+		.count = is_net_sampled(r) || r->accounted ? NULL : &count,
+		.source = sources[r->accounted		      ? COUNTED
+				  : is_net_sampled(r) || took ? SAMPLED
+							      : TRACED]);
+}
+
+/* Of some packets, each of which took its part of a time: in tenths of a nanosecond. */
+static struct estimate per_packet(struct estimate e, uint64_t packets)
+{
+	return (struct estimate) { 10.0 * e.ns / packets + 0.5, 10.0 * e.low_ns / packets + 0.5,
+				   10.0 * e.high_ns / packets + 0.5 };
+}
+
+/* What receiving took for each of `packets`, if there were any. */
+static void print_csv_per_packet(FILE *f, const struct result *r, int cpu, const char *name,
+				 uint64_t packets)
+{
+	uint64_t sampled_ns;
+	struct estimate e = estimate_receiving(r, times_of(r, cpu), shares_of(r, cpu), &sampled_ns);
+	struct estimate each;
+
+	if (!packets)
+		return;
+	each = per_packet(e, packets);
+	CSV_ROW(f, r, "packet", cpu, .name = { name }, .ns = &each.ns,
+		.range = e.low_ns != e.high_ns ? &each : NULL, .tenths = true, .count = &packets,
+		.source = sources[r->accounted ? COUNTED
+				  : sampled_ns ? SAMPLED
+					       : TRACED]);
+}
+
+/* What was counted on a CPU, and what receiving took for each packet. */
+static void print_csv_counts(FILE *f, const struct result *r, int cpu)
+{
+	const uint64_t *counts = cpu == ALL_CPUS ? r->all_counts : r->counts[cpu];
+
+	for (int i = r->accounted ? 0 : PROCESSED; i < COUNTS; i++)
+		if (r->counted[i])
+			CSV_ROW(f, r, proc_counters[i].event ? "event" : "packet", cpu,
+				.name = { count_name(r, i) }, .count = &counts[i]);
+	print_csv_per_packet(f, r, cpu, "ns_per_packet", counts[PROCESSED]);
+}
+
+/* Rows of packets that were received, on each CPU, by the cards, and in each stage. */
+static void print_csv_packets(FILE *f, const struct result *r)
+{
+	const struct shares *s = &r->profile.all;
+	uint64_t packets = r->all_counts[PROCESSED];
+
+	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++)
+		if (has_rows(r, cpu))
+			print_csv_counts(f, r, cpu);
+	if (r->has_cards)
+		CSV_ROW(f, r, "packet", ALL_CPUS, .name = { "cards" }, .count = &r->card_packets);
+	print_csv_per_packet(f, r, ALL_CPUS, "ns_per_card_packet", r->card_packets);
+	for (int e = EV_NONE + 1; e < EV_MAX && packets; e++) {
+		for (int i = 0; i < STAGES && is_of_receiving(e); i++) {
+			const struct share *share = &s->stages[e][i];
+			struct estimate self, total;
+
+			if (!share->total)
+				continue;
+			self = per_packet(estimate_part(r, &r->all, s, e, share->self), packets);
+			total = per_packet(estimate_part(r, &r->all, s, e, share->total), packets);
+			CSV_ROW(f, r, "packet", ALL_CPUS,
+				.name = { "ns_per_packet", r->events[e].name, stages[i].name },
+				.range = &self, .tenths = true, .count = &packets,
+				.total_ns = &total.ns, .source = sources[SAMPLED]);
+		}
+	}
+}
+
+/* The rows of stages, activities and contexts in which there are samples. */
+static void print_csv_shares(FILE *f, const struct result *r, int cpu)
+{
+	const struct times *t = times_of(r, cpu);
+	const struct shares *s = shares_of(r, cpu);
+	struct estimate part;
+
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		const char *event = r->events[e].name;
+
+		for (int i = 0; i < STAGES; i++) {
+			const struct share *share = &s->stages[e][i];
+			uint64_t total_ns;
+
+			if (!share->total)
+				continue;
+			part = estimate_part(r, t, s, e, share->self);
+			total_ns = estimate_part(r, t, s, e, share->total).ns;
+			CSV_ROW(f, r, "stage", cpu, .name = { event, stages[i].name },
+				.range = &part, .wall_ns = t->wall_ns, .count = &share->self,
+				.total_ns = &total_ns, .source = sources[SAMPLED]);
+		}
+		for (int i = ACTIVITY_NONE + 1; i < ACTIVITIES; i++) {
+			const uint64_t *samples = &s->activities[e][i];
+
+			if (!*samples)
+				continue;
+			part = estimate_part(r, t, s, e, *samples);
+			CSV_ROW(f, r, "activity", cpu, .name = { event, activities[i].name },
+				.range = &part, .wall_ns = t->wall_ns, .count = samples,
+				.source = sources[SAMPLED]);
+		}
+		for (int i = 0; i < CONTEXTS && has_contexts(e); i++) {
+			const uint64_t *traced = traced_context(r, t, e, i),
+				       *samples = &s->contexts[e][i];
+
+			part = estimate_context(r, t, s, e, i);
+			if (traced ? !*traced : !*samples && !part.ns)
+				continue;
+			CSV_ROW(f, r, "context", cpu, .name = { event, contexts[i].name },
+				.ns = &part.ns, .range = traced ? NULL : &part,
+				.wall_ns = t->wall_ns, .count = traced ? NULL : samples,
+				.source = sources[traced ? TRACED : SAMPLED]);
+		}
 	}
 }
 
@@ -6705,334 +6768,167 @@ static void print_csv_stacks(FILE *f, const struct result *r)
 	const struct profile *p = &r->profile;
 
 	for (size_t i = 0; i < p->stack_count && i < stacks_wanted(); i++) {
-		int event = p->raws[p->stacks[i].first].event;
-		struct estimate e = estimate_part(r, &r->all, &p->all, event, p->stacks[i].count);
+		const struct stack *stack = &p->stacks[i];
+		struct estimate part = estimate_part(r, &r->all, &p->all,
+						     p->raws[stack->first].event, stack->count);
 
-		fold_stack(r, &p->stacks[i], name, sizeof(name));
-		print_csv_row(f, r,
-			      &(struct csv_row) { .record = "stack",
-						  .cpu = "all",
-						  .name = name,
-						  .ns = &e.ns,
-						  .percent = percent(e.ns, r->all.wall_ns),
-						  .count = &p->stacks[i].count,
-						  .low_ns = &e.low_ns,
-						  .high_ns = &e.high_ns,
-						  .source = "sampled" });
+		fold_stack(r, stack, name, sizeof(name));
+		CSV_ROW(f, r, "stack", ALL_CPUS, .name = { name }, .range = &part,
+			.wall_ns = r->all.wall_ns, .count = &stack->count,
+			.source = sources[SAMPLED]);
 	}
-}
-
-static void print_csv_run(FILE *f, const struct result *r, const char *name, const uint64_t *ns,
-			  double percent, const uint64_t *count)
-{
-	print_csv_row(f, r,
-		      &(struct csv_row) { .record = "run",
-					  .cpu = "all",
-					  .name = name,
-					  .ns = ns,
-					  .percent = percent,
-					  .count = count });
-}
-
-static void print_csv_counts(FILE *f, const struct result *r, const char *cpu,
-			     const uint64_t values[COUNTS])
-{
-	for (int i = r->accounted ? 0 : PROCESSED; i < COUNTS; i++)
-		if (r->counted[i])
-			print_csv_row(f, r,
-				      &(struct csv_row) {
-					      .record = proc_counters[i].event ? "event" : "packet",
-					      .cpu = cpu,
-					      .name = count_name(r, i),
-					      .percent = -1,
-					      .count = &values[i] });
-}
-
-/* Of some packets, each of which took its part of a time, in tenths of a nanosecond. */
-static uint64_t per_packet(uint64_t ns, uint64_t packets)
-{
-	return 10.0 * ns / packets + 0.5;
-}
-
-/* What receiving took for each of `packets`, if there were any. */
-static void print_csv_per_packet(FILE *f, const struct result *r, const char *cpu, const char *name,
-				 const struct times *t, const struct shares *s, uint64_t packets)
-{
-	uint64_t sampled_ns, each, low, high;
-	struct estimate e = estimate_receiving(r, t, s, &sampled_ns);
-	bool has_interval = e.low_ns != e.high_ns;
-
-	if (!packets)
-		return;
-	each = per_packet(e.ns, packets);
-	low = per_packet(e.low_ns, packets);
-	high = per_packet(e.high_ns, packets);
-	print_csv_row(f, r,
-		      &(struct csv_row) { .record = "packet",
-					  .cpu = cpu,
-					  .name = name,
-					  .ns = &each,
-					  .percent = -1,
-					  .count = &packets,
-					  .low_ns = has_interval ? &low : NULL,
-					  .high_ns = has_interval ? &high : NULL,
-					  .tenths = true,
-					  .source = sources[r->accounted ? COUNTED
-							    : sampled_ns ? SAMPLED
-									 : TRACED] });
-}
-
-/* Likewise of each stage of receiving, on all CPUs. */
-static void print_csv_stages_per_packet(FILE *f, const struct result *r)
-{
-	const struct shares *s = &r->profile.all;
-	uint64_t packets = r->all_counts[PROCESSED];
-
-	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		for (int i = 0; i < STAGES && packets && is_of_receiving(e); i++) {
-			struct estimate self, total;
-			char name[64];
-
-			if (!s->stages[e][i].total)
-				continue;
-			self = estimate_part(r, &r->all, s, e, s->stages[e][i].self);
-			total = estimate_part(r, &r->all, s, e, s->stages[e][i].total);
-			self.ns = per_packet(self.ns, packets);
-			self.low_ns = per_packet(self.low_ns, packets);
-			self.high_ns = per_packet(self.high_ns, packets);
-			total.ns = per_packet(total.ns, packets);
-			snprintf(name, sizeof(name), "ns_per_packet/%s/%s", r->events[e].name,
-				 stages[i].name);
-			print_csv_row(f, r,
-				      &(struct csv_row) { .record = "packet",
-							  .cpu = "all",
-							  .name = name,
-							  .ns = &self.ns,
-							  .percent = -1,
-							  .count = &packets,
-							  .low_ns = &self.low_ns,
-							  .high_ns = &self.high_ns,
-							  .total_ns = &total.ns,
-							  .tenths = true,
-							  .source = "sampled" });
-		}
-	}
-}
-
-static void print_csv_packets(FILE *f, const struct result *r)
-{
-	char name[12];
-
-	print_csv_counts(f, r, "all", r->all_counts);
-	print_csv_per_packet(f, r, "all", "ns_per_packet", &r->all, &r->profile.all,
-			     r->all_counts[PROCESSED]);
-	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
-		if (!r->cpu[cpu].wall_ns)
-			continue;
-		snprintf(name, sizeof(name), "%d", cpu);
-		print_csv_counts(f, r, name, r->counts[cpu]);
-		print_csv_per_packet(f, r, name, "ns_per_packet", &r->cpu[cpu],
-				     &r->profile.cpu[cpu], r->counts[cpu][PROCESSED]);
-	}
-	if (r->has_cards)
-		print_csv_row(f, r,
-			      &(struct csv_row) { .record = "packet",
-						  .cpu = "all",
-						  .name = "cards",
-						  .percent = -1,
-						  .count = &r->card_packets });
-	print_csv_per_packet(f, r, "all", "ns_per_card_packet", &r->all, &r->profile.all,
-			     r->card_packets);
-	print_csv_stages_per_packet(f, r);
-}
-
-static void print_csv_queue(FILE *f, const struct result *r, const char *record, const char *cpu,
-			    const char *name, const struct queue *q, const struct times *t)
-{
-	print_csv_row(f, r,
-		      &(struct csv_row) { .record = record,
-					  .cpu = cpu,
-					  .name = name,
-					  .ns = &q->ns,
-					  .percent = percent(q->ns, t->wall_ns),
-					  .count = q->polls ? &q->polls : NULL,
-					  .source = sources[r->has_pollers ? SAMPLED : TRACED] });
 }
 
 /* A device on a CPU, or on all: its polls, and the packets that these got. */
-static void print_csv_device(FILE *f, const struct result *r, const char *cpu,
-			     const struct queue *sum, const struct times *t)
+static void print_csv_device(FILE *f, const struct result *r, int cpu, const struct queue *sum)
 {
-	char name[100];
-
-	print_csv_queue(f, r, "device", cpu, sum->name, sum, t);
-	if (r->has_pollers)
+	if (cpu != ALL_CPUS && !sum->ns && !sum->polls)
 		return;
-	snprintf(name, sizeof(name), "polled/%s", sum->name);
-	print_csv_row(f, r,
-		      &(struct csv_row) { .record = "packet",
-					  .cpu = cpu,
-					  .name = name,
-					  .percent = -1,
-					  .count = &sum->packets,
-					  .source = "traced" });
+	CSV_ROW(f, r, "device", cpu, .name = { sum->name }, .ns = &sum->ns,
+		.wall_ns = times_of(r, cpu)->wall_ns, .count = sum->polls ? &sum->polls : NULL,
+		.source = sources[r->has_pollers ? SAMPLED : TRACED]);
+	if (!r->has_pollers)
+		CSV_ROW(f, r, "packet", cpu, .name = { "polled", sum->name },
+			.count = &sum->packets, .source = sources[TRACED]);
 }
 
 static void print_csv_devices(FILE *f, const struct result *r)
 {
-	char cpu[12], name[100];
+	char id[12];
 
 	for (size_t i = 0, n; i < r->queue_count; i += n) {
-		const struct queue *q = &r->queues[i];
-		struct queue sum;
-
 		n = queues_of_device(r, i);
-		sum = sum_device(r, i, n, -1);
-		print_csv_device(f, r, "all", &sum, &r->all);
-		for (int c = 0; c < MAX_CPUS; c++) {
-			sum = sum_device(r, i, n, c);
-			if (!sum.ns && !sum.polls)
-				continue;
-			snprintf(cpu, sizeof(cpu), "%d", c);
-			print_csv_device(f, r, cpu, &sum, &r->cpu[c]);
+		for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++) {
+			struct queue sum = sum_device(r, i, n, cpu);
+
+			print_csv_device(f, r, cpu, &sum);
 		}
-		for (size_t j = 0; j < n && !r->has_pollers; j++) {
-			snprintf(cpu, sizeof(cpu), "%d", q[j].cpu);
-			snprintf(name, sizeof(name), "%s/%u", q[j].name, q[j].id);
-			print_csv_queue(f, r, "queue", cpu, name, &q[j], &r->cpu[q[j].cpu]);
+		for (size_t j = i; j < i + n && !r->has_pollers; j++) {
+			const struct queue *q = &r->queues[j];
+
+			snprintf(id, sizeof(id), "%u", q->id);
+			CSV_ROW(f, r, "queue", q->cpu, .name = { q->name, id }, .ns = &q->ns,
+				.wall_ns = r->cpu[q->cpu].wall_ns,
+				.count = q->polls ? &q->polls : NULL, .source = sources[TRACED]);
 		}
 	}
 }
 
 static void print_csv_threads(FILE *f, const struct result *r)
 {
-	char name[4 * sizeof(r->threads->name)], cpu[12];
+	char name[4 * sizeof(r->threads->name)];
 
 	for (size_t i = 0; i < r->thread_count; i++) {
 		const struct thread *t = &r->threads[i];
 
-		snprintf(cpu, sizeof(cpu), "%d", t->cpu);
 		escape_name(t->name, sizeof(t->name), name, sizeof(name));
-		print_csv_row(f, r,
-			      &(struct csv_row) { .record = "thread",
-						  .cpu = cpu,
-						  .name = name,
-						  .ns = &t->ns,
-						  .percent = percent(t->ns, r->elapsed_ns),
-						  .source = sources[COUNTED] });
+		CSV_ROW(f, r, "thread", t->cpu, .name = { name }, .ns = &t->ns,
+			.wall_ns = r->elapsed_ns, .source = sources[COUNTED]);
 	}
 }
 
 static void print_csv_tasks(FILE *f, const struct result *r)
 {
-	char task[100], name[128];
+	char name[100];
 
 	for (size_t i = 0; i < r->process_count && i < opt.tasks; i++) {
-		const struct process *p = &r->processes[i];
+		const typeof(r->processes->did) *did = &r->processes[i].did;
 
-		name_process(p, task, sizeof(task));
-		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-			if (!(p->did.ns[e] | p->did.count[e]))
-				continue;
-			snprintf(name, sizeof(name), "%s/%s", task, r->events[e].name);
-			print_csv_row(f, r,
-				      &(struct csv_row) {
-					      .record = "task",
-					      .cpu = "all",
-					      .name = name,
-					      .ns = (const uint64_t *)&p->did.ns[e],
-					      .percent = percent(p->did.ns[e], r->all.wall_ns),
-					      .count = (const uint64_t *)&p->did.count[e],
-					      .source = "traced" });
-		}
+		name_process(&r->processes[i], name, sizeof(name));
+		for (int e = EV_NONE + 1; e < EV_MAX; e++)
+			if (did->ns[e] | did->count[e])
+				CSV_ROW(f, r, "task", ALL_CPUS, .name = { name, r->events[e].name },
+					.ns = (const uint64_t *)&did->ns[e],
+					.wall_ns = r->all.wall_ns,
+					.count = (const uint64_t *)&did->count[e],
+					.source = sources[TRACED]);
+	}
+}
+
+/* What is of the whole run, and what measures each event. */
+static void print_csv_run(FILE *f, const struct result *r)
+{
+	const struct profile *p = &r->profile;
+	const struct busiest b = find_busiest(r);
+	const uint64_t tasks = r->process_count, busiest_cpu = b.cpu, rate = b.rate + 0.5,
+		       full = b.full + 0.5, energy = r->energy_uj + 0.5,
+		       milliwatts = 1000 * net_power(r) + 0.5, wall_ns = r->all.wall_ns;
+	const double ratio = 100 * b.ratio;
+	/* clang-format off */
+	const struct {
+		bool known;
+		struct csv_row row;
+	} run[] = {
+		{ true, { .name = { "elapsed" }, .ns = &r->elapsed_ns } },
+		{ !r->accounted, { .name = { "residual" }, .ns = &r->residual_ns, .wall_ns = wall_ns } },
+		{ !r->accounted, { .name = { "unseen" }, .ns = &r->all.unseen_ns } },
+		{ !r->accounted, { .name = { "operations_lost" }, .count = &r->all.lost } },
+		{ !r->accounted, { .name = { "returns_missed" }, .ns = &r->all.missed_ns, .count = &r->all.missed, .wall_ns = wall_ns } },
+		{ p->hz, { .name = { "samples" }, .count = &p->samples } },
+		{ p->hz, { .name = { "samples_lost" }, .count = &p->lost } },
+		{ p->hz && p->has_missed, { .name = { "samples_missed" }, .count = &p->missed } },
+		{ p->hz, { .name = { "samples_unknown" }, .count = &p->unknown } },
+		{ p->hz, { .name = { "samples_cut" }, .count = &p->cut } },
+		{ true, { .name = { "steal" }, .ns = &r->stolen_ns, .wall_ns = wall_ns } },
+		{ r->accounted, { .name = { "unaccounted" }, .ns = &r->unaccounted_ns, .wall_ns = wall_ns } },
+		{ true, { .name = { "self_user" }, .ns = &r->user_ns } },
+		{ true, { .name = { "self_kernel" }, .ns = &r->kernel_ns } },
+		{ r->has_recursion_misses, { .name = { "recursion_misses" }, .count = &r->recursion_misses } },
+		{ r->has_tasks, { .name = { "tasks" }, .count = &tasks } },
+		{ r->has_tasks, { .name = { "tasks_lost" }, .ns = &r->tasks_lost_ns, .count = &r->tasks_lost } },
+		{ b.cpu >= 0, { .name = { "busiest_cpu" }, .count = &busiest_cpu, .percent = &b.net } },
+		{ b.cpu >= 0, { .name = { "imbalance" }, .percent = &ratio } },
+		{ b.rate > 0, { .name = { "busiest_rate" }, .count = &rate } },
+		{ b.rate > 0, { .name = { "busiest_rate_full" }, .count = &full } },
+		{ r->has_energy, { .name = { "package_energy_uj" }, .count = &energy } },
+		{ r->has_energy, { .name = { "net_power_mw" }, .count = &milliwatts } },
+	};
+	/* clang-format on */
+	char name[sizeof(r->events[0].hook) + 32];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(run); i++) {
+		struct csv_row row = run[i].row;
+
+		row.record = "run";
+		row.cpu = ALL_CPUS;
+		if (run[i].known)
+			print_csv_row(f, r, &row);
+	}
+	CSV_ROW(f, r, "run", ALL_CPUS,
+		.name = { "hook", r->has_devices   ? "devices=tp_btf:napi_poll"
+				  : r->has_pollers ? "devices=samples:"
+						   : "devices=none:" });
+	snprintf(name, sizeof(name), "samples=%s:%s",
+		 !p->hz	     ? "none"
+		 : r->no_bpf ? "perf_ring"
+			     : "perf_event",
+		 p->hz ? p->clock : "");
+	CSV_ROW(f, r, "run", ALL_CPUS, .name = { "hook", name });
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		snprintf(name, sizeof(name), "%s=%s", r->events[e].name, r->events[e].hook);
+		CSV_ROW(f, r, "run", ALL_CPUS, .name = { "hook", name });
+		if (!r->events[e].why[0])
+			continue;
+		snprintf(name, sizeof(name), "%s=%s", r->events[e].name, r->events[e].why);
+		CSV_ROW(f, r, "run", ALL_CPUS, .name = { "why", name });
 	}
 }
 
 /* The rows of one interval; the header is printed apart. */
 static void print_csv(FILE *f, const struct result *r)
 {
-	const struct profile *p = &r->profile;
-	const struct busiest b = find_busiest(r);
-	const uint64_t tasks = r->process_count, busiest_cpu = b.cpu, rate = b.rate + 0.5,
-		       full = b.full + 0.5, energy = r->energy_uj + 0.5,
-		       milliwatts = 1000 * net_power(r) + 0.5;
-	const double stolen = percent(r->stolen_ns, r->all.wall_ns);
-	const struct {
-		const char *name;
-		const uint64_t *ns;
-		double percent;
-		const uint64_t *count;
-		bool known;
-	} run[] = {
-		{ "elapsed", &r->elapsed_ns, -1, NULL, true },
-		{ "residual", &r->residual_ns, percent(r->residual_ns, r->all.wall_ns), NULL,
-		  !r->accounted },
-		{ "unseen", &r->all.unseen_ns, -1, NULL, !r->accounted },
-		{ "operations_lost", NULL, -1, &r->all.lost, !r->accounted },
-		{ "returns_missed", &r->all.missed_ns, percent(r->all.missed_ns, r->all.wall_ns),
-		  &r->all.missed, !r->accounted },
-		{ "samples", NULL, -1, &p->samples, p->hz },
-		{ "samples_lost", NULL, -1, &p->lost, p->hz },
-		{ "samples_missed", NULL, -1, &p->missed, p->hz && p->has_missed },
-		{ "samples_unknown", NULL, -1, &p->unknown, p->hz },
-		{ "samples_cut", NULL, -1, &p->cut, p->hz },
-		{ "steal", &r->stolen_ns, stolen, NULL, true },
-		{ "unaccounted", &r->unaccounted_ns, percent(r->unaccounted_ns, r->all.wall_ns),
-		  NULL, r->accounted },
-		{ "self_user", &r->user_ns, -1, NULL, true },
-		{ "self_kernel", &r->kernel_ns, -1, NULL, true },
-		{ "recursion_misses", NULL, -1, &r->recursion_misses, r->has_recursion_misses },
-		{ "tasks", NULL, -1, &tasks, r->has_tasks },
-		{ "tasks_lost", &r->tasks_lost_ns, -1, &r->tasks_lost, r->has_tasks },
-		{ "busiest_cpu", NULL, b.net, &busiest_cpu, b.cpu >= 0 },
-		{ "imbalance", NULL, 100 * b.ratio, NULL, b.cpu >= 0 },
-		{ "busiest_rate", NULL, -1, &rate, b.rate > 0 },
-		{ "busiest_rate_full", NULL, -1, &full, b.rate > 0 },
-		{ "package_energy_uj", NULL, -1, &energy, r->has_energy },
-		{ "net_power_mw", NULL, -1, &milliwatts, r->has_energy },
-	};
-	char name[sizeof(r->events[0].hook) + 32];
-
-	print_csv_events(f, r, "all", &r->all);
-	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
-		if (!r->cpu[cpu].wall_ns)
-			continue;
-		snprintf(name, sizeof(name), "%d", cpu);
-		print_csv_events(f, r, name, &r->cpu[cpu]);
-	}
+	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++)
+		if (has_rows(r, cpu))
+			print_csv_events(f, r, cpu);
 	print_csv_packets(f, r);
 	print_csv_devices(f, r);
 	print_csv_threads(f, r);
 	print_csv_tasks(f, r);
-	print_csv_shares(f, r, "all", &r->all, &p->all);
-	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
-		snprintf(name, sizeof(name), "%d", cpu);
-		if (r->cpu[cpu].wall_ns)
-			print_csv_shares(f, r, name, &r->cpu[cpu], &p->cpu[cpu]);
-	}
+	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++)
+		if (has_rows(r, cpu))
+			print_csv_shares(f, r, cpu);
 	print_csv_stacks(f, r);
-	for (unsigned i = 0; i < ARRAY_SIZE(run); i++)
-		if (run[i].known)
-			print_csv_run(f, r, run[i].name, run[i].ns, run[i].percent, run[i].count);
-	snprintf(name, sizeof(name), "hook/devices=%s",
-		 r->has_devices	  ? "tp_btf:napi_poll"
-		 : r->has_pollers ? "samples:"
-				  : "none:");
-	print_csv_run(f, r, name, NULL, -1, NULL);
-	snprintf(name, sizeof(name), "hook/samples=%s:%s",
-		 !p->hz	     ? "none"
-		 : r->no_bpf ? "perf_ring"
-			     : "perf_event",
-		 p->hz ? p->clock : "");
-	print_csv_run(f, r, name, NULL, -1, NULL);
-	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		snprintf(name, sizeof(name), "hook/%s=%s", r->events[e].name, r->events[e].hook);
-		print_csv_run(f, r, name, NULL, -1, NULL);
-		if (!r->events[e].why[0])
-			continue;
-		snprintf(name, sizeof(name), "why/%s=%s", r->events[e].name, r->events[e].why);
-		print_csv_run(f, r, name, NULL, -1, NULL);
-	}
+	print_csv_run(f, r);
 }
 
 /* Returns 0, or -1 after a message: a report that did not arrive is a failure. */

@@ -870,10 +870,10 @@ case $kernel,${ALL-} in
 *-arm,* | *-mipsel,*) in_session='' alone=word ;;
 *,1) in_session="$in_session two_at_once" EVERY=0 alone="kprobes overflow fallbacks refusals left_out hotplug_samples returns multi" ;;
 5.10,) alone="memlock" ;;
-6.1,) in_session="$in_session two_at_once" alone=kprobes ;;
+6.1,) alone=kprobes ;;
 6.12,) in_session="$in_session sleepers" alone="refusals multi" EVERY=0 ;;
 *-rt,) in_session="counts families napi_thread backlog packets tasks hotplug" ;;
-7,) in_session="$in_session napi_thread tcp_work sleepers" alone="fallbacks" ;;
+7,) in_session="$in_session napi_thread tcp_work sleepers two_at_once" alone="fallbacks" ;;
 esac
 shift
 [ $# = 0 ] || in_session='' alone=''

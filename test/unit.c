@@ -1031,7 +1031,7 @@ static void test_busiest(void)
 	r.counts[0][PROCESSED] = 1600000; /* 1 us each, of which 0.625 in receiving */
 	check_text("a router", busiest_text(&r),
 		   "CPU 0 of 2: 80 %, 1.6 of the mean, 800000/s, full at 850000/s");
-	SAME(per_packet(r.cpu[0].ns[EV_RX_SOFTIRQ], 1600000), 6250);
+	SAME(per_packet((struct estimate) { .ns = r.cpu[0].ns[EV_RX_SOFTIRQ] }, 1600000).ns, 6250);
 }
 
 /* A CPU that is plugged in meanwhile: packets are not known, softirqs are. */
