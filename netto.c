@@ -4711,6 +4711,29 @@ static void subtract_times(struct times *t, const struct times *b, const struct 
 	settle_events(t->ns);
 }
 
+enum { ALL_CPUS = -1 };
+
+/* Whether a CPU was measured; ALL_CPUS always were. */
+static bool is_measured(const struct result *r, int cpu)
+{
+	return cpu == ALL_CPUS || r->cpu[cpu].wall_ns;
+}
+
+static const struct times *times_of(const struct result *r, int cpu)
+{
+	return cpu == ALL_CPUS ? &r->all : &r->cpu[cpu];
+}
+
+static const struct shares *shares_of(const struct result *r, int cpu)
+{
+	return cpu == ALL_CPUS ? &r->profile.all : &r->profile.cpu[cpu];
+}
+
+static const uint64_t *counts_of(const struct result *r, int cpu)
+{
+	return cpu == ALL_CPUS ? r->all_counts : r->counts[cpu];
+}
+
 /* `net` of a CPU's times or counts. */
 static uint64_t sum_net(const struct result *r, const uint64_t values[EV_MAX])
 {
@@ -5324,9 +5347,10 @@ static double net_power(const struct result *r)
 }
 
 /* What a part of an event's samples says of its time, which may itself be told from samples. */
-static struct estimate estimate_part(const struct result *r, const struct times *t,
-				     const struct shares *s, int event, uint64_t part)
+static struct estimate estimate_part(const struct result *r, int cpu, int event, uint64_t part)
 {
+	const struct times *t = times_of(r, cpu);
+	const struct shares *s = shares_of(r, cpu);
 	uint64_t samples = s->samples[event];
 	uint64_t rest = pool_samples(r, s, 0) + pool_samples(r, s, 1);
 	struct estimate e;
@@ -5350,9 +5374,10 @@ static bool is_of_receiving(int event)
  * writers) and of what has no event, as much as their samples tell. *sampled_ns: what of it only
  * samples tell.
  */
-static struct estimate estimate_receiving(const struct result *r, const struct times *t,
-					  const struct shares *s, uint64_t *sampled_ns)
+static struct estimate estimate_receiving(const struct result *r, int cpu, uint64_t *sampled_ns)
 {
+	const struct times *t = times_of(r, cpu);
+	const struct shares *s = shares_of(r, cpu);
 	struct estimate sum = {};
 
 	*sampled_ns = 0;
@@ -5363,7 +5388,7 @@ static struct estimate estimate_receiving(const struct result *r, const struct t
 		if (!r->events[e].source && !r->accounted)
 			continue;
 		if (e == EV_NET_WORKER || e == EV_NET_OTHER)
-			part = estimate_part(r, t, s, e, s->receiving[e]);
+			part = estimate_part(r, cpu, e, s->receiving[e]);
 		else if (!is_of_receiving(e))
 			continue;
 		else if (!traced)
@@ -5378,9 +5403,10 @@ static struct estimate estimate_receiving(const struct result *r, const struct t
 }
 
 /* Whether the time in a context is traced, and in which of these: else it is NULL. */
-static const uint64_t *traced_context(const struct result *r, const struct times *t, int event,
-				      int context)
+static const uint64_t *traced_context(const struct result *r, int cpu, int event, int context)
 {
+	const struct times *t = times_of(r, cpu);
+
 	if (!r->has_parts || event != EV_RX_SOFTIRQ)
 		return NULL;
 	return context == CONTEXT_IDLE	      ? &t->parts_ns[PART_IDLE]
@@ -5392,16 +5418,17 @@ static const uint64_t *traced_context(const struct result *r, const struct times
  * The time of a softirq in a context: where that is traced in others, what these leave, shared out
  * as the rest of the samples is.
  */
-static struct estimate estimate_context(const struct result *r, const struct times *t,
-					const struct shares *s, int event, int context)
+static struct estimate estimate_context(const struct result *r, int cpu, int event, int context)
 {
+	const struct times *t = times_of(r, cpu);
+	const struct shares *s = shares_of(r, cpu);
 	const uint64_t *part, *counts = s->contexts[event];
 	uint64_t ns = t->ns[event], samples = s->samples[event];
 
 	if (!r->has_parts || event != EV_RX_SOFTIRQ)
-		return estimate_part(r, t, s, event, counts[context]);
+		return estimate_part(r, cpu, event, counts[context]);
 	for (int i = 0; i < CONTEXTS; i++) {
-		part = traced_context(r, t, event, i);
+		part = traced_context(r, cpu, event, i);
 		if (part && i == context)
 			return (struct estimate) { .ns = *part };
 		samples -= part ? counts[i] : 0;
@@ -5489,10 +5516,20 @@ static void print_table_header(FILE *f)
 	fputc('\n', f);
 }
 
-static void print_table_row(FILE *f, const struct result *r, const char *name,
-			    const struct times *t, int decimals)
+/* The beginning of a row. */
+static void print_cpu(FILE *f, int width, int cpu)
 {
-	fprintf(f, "%4s", name);
+	if (cpu == ALL_CPUS)
+		fprintf(f, "%*s", width, "all");
+	else
+		fprintf(f, "%*d", width, cpu);
+}
+
+static void print_table_row(FILE *f, const struct result *r, int cpu, int decimals)
+{
+	const struct times *t = times_of(r, cpu);
+
+	print_cpu(f, 4, cpu);
 	print_percent(f, true, net_mark(r, t)[0], percent(sum_net(r, t->ns), t->wall_ns), decimals);
 	for (unsigned i = 0; i < ARRAY_SIZE(columns); i++) {
 		uint64_t ns = 0, sampled_ns = 0;
@@ -5617,7 +5654,7 @@ static void print_contexts(FILE *f, const struct result *r, int event)
 	uint64_t ns[CONTEXTS];
 
 	for (int i = 0; i < CONTEXTS; i++)
-		ns[i] = estimate_context(r, &r->all, &r->profile.all, event, i).ns;
+		ns[i] = estimate_context(r, ALL_CPUS, event, i).ns;
 	print_parts(f, "  context", contexts, ns, CONTEXTS, r->all.ns[event]);
 }
 
@@ -5701,23 +5738,10 @@ static const char *count_name(const struct result *r, int i)
 				      : proc_counters[i].name;
 }
 
-/* Those of packets, in columns. */
-static void print_counts_row(FILE *f, const struct result *r, const uint64_t values[COUNTS])
-{
-	for (int i = PROCESSED; i < COUNTS; i++) {
-		char text[24] = "-";
-
-		if (r->counted[i])
-			snprintf(text, sizeof(text), "%" PRIu64, values[i]);
-		fprintf(f, " %11s", text);
-	}
-}
-
-static void print_ns_per_packet(FILE *f, const struct result *r, const struct times *t,
-				const struct shares *s, uint64_t packets)
+static void print_ns_per_packet(FILE *f, const struct result *r, int cpu, uint64_t packets)
 {
 	uint64_t sampled_ns;
-	struct estimate e = estimate_receiving(r, t, s, &sampled_ns);
+	struct estimate e = estimate_receiving(r, cpu, &sampled_ns);
 
 	if (packets)
 		fprintf(f, " %s%.1f\n", sampled_ns >= 0.05 * packets ? "~" : "",
@@ -5726,40 +5750,35 @@ static void print_ns_per_packet(FILE *f, const struct result *r, const struct ti
 		fputs(" -\n", f);
 }
 
-static void print_packets_row(FILE *f, const struct result *r, const char *name,
-			      const uint64_t values[COUNTS], const struct times *t,
-			      const struct shares *s)
-{
-	fprintf(f, "%7s", name);
-	print_counts_row(f, r, values);
-	print_ns_per_packet(f, r, t, s, values[PROCESSED]);
-}
-
 /* Of each CPU that had any, and what the cards count. */
 static void print_packets(FILE *f, const struct result *r)
 {
-	char name[12];
-
 	if (!r->counted[PROCESSED])
 		return;
 	fprintf(f, "\n%7s", "packets");
 	for (int i = PROCESSED; i < COUNTS; i++)
 		fprintf(f, " %11s", proc_counters[i].name);
 	fputs(" ns/packet\n", f);
-	print_packets_row(f, r, "all", r->all_counts, &r->all, &r->profile.all);
-	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
-		const uint64_t *values = r->counts[cpu];
+	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++) {
+		const uint64_t *counts = counts_of(r, cpu);
 
-		if (!r->cpu[cpu].wall_ns ||
-		    !(values[PROCESSED] | values[DROPPED] | values[SQUEEZED] | values[RPS]))
+		if (!is_measured(r, cpu) ||
+		    (cpu != ALL_CPUS &&
+		     !(counts[PROCESSED] | counts[DROPPED] | counts[SQUEEZED] | counts[RPS])))
 			continue;
-		snprintf(name, sizeof(name), "%d", cpu);
-		print_packets_row(f, r, name, values, &r->cpu[cpu], &r->profile.cpu[cpu]);
+		print_cpu(f, 7, cpu);
+		for (int i = PROCESSED; i < COUNTS; i++) {
+			if (r->counted[i])
+				fprintf(f, " %11" PRIu64, counts[i]);
+			else
+				fprintf(f, " %11s", "-");
+		}
+		print_ns_per_packet(f, r, cpu, counts[PROCESSED]);
 	}
 	if (!r->card_packets)
 		return;
 	fprintf(f, "%7s %11" PRIu64 "%36s", "cards", r->card_packets, "");
-	print_ns_per_packet(f, r, &r->all, &r->profile.all, r->card_packets);
+	print_ns_per_packet(f, r, ALL_CPUS, r->card_packets);
 }
 
 static void print_busiest(FILE *f, const struct result *r)
@@ -5883,7 +5902,6 @@ static void print_threads(FILE *f, const struct result *r)
 static void print_table(FILE *f, const struct result *r)
 {
 	const double stolen = percent(r->stolen_ns, r->all.wall_ns);
-	char name[12];
 
 	print_title(f, r);
 	fprintf(f, "%s%s%s, ",
@@ -5902,13 +5920,9 @@ static void print_table(FILE *f, const struct result *r)
 		fprintf(f, "net: all softirqs and network threads, at most; %s\n\n",
 			r->exact ? "exact times" : "by ticks of the timer");
 	print_table_header(f);
-	print_table_row(f, r, "all", &r->all, 2);
-	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
-		if (!r->cpu[cpu].wall_ns)
-			continue;
-		snprintf(name, sizeof(name), "%d", cpu);
-		print_table_row(f, r, name, &r->cpu[cpu], 2);
-	}
+	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++)
+		if (is_measured(r, cpu))
+			print_table_row(f, r, cpu, 2);
 	print_busiest(f, r);
 	print_packets(f, r);
 	print_devices(f, r);
@@ -6020,7 +6034,7 @@ static void print_summary(FILE *f, const struct result *r)
 	const time_t seconds = r->time;
 	char when[80] = "", rate[32], each[32], left[64] = "", numbers[2][32];
 	uint64_t sampled_ns;
-	struct estimate e = estimate_receiving(r, &r->all, &r->profile.all, &sampled_ns);
+	struct estimate e = estimate_receiving(r, ALL_CPUS, &sampled_ns);
 	struct tm tm;
 
 	if (gmtime_r(&seconds, &tm))
@@ -6075,16 +6089,14 @@ static void print_short_table(FILE *f, const struct result *r)
 {
 	bool taken[MAX_CPUS] = {};
 	double low = 100, high = 0;
-	char name[12];
 	int others = 0, cpu;
 
 	fputc('\n', f);
 	print_table_header(f);
-	print_table_row(f, r, "all", &r->all, 1);
+	print_table_row(f, r, ALL_CPUS, 1);
 	for (int i = 0; r->cpus > 1 && i < TOP_CPUS && (cpu = next_cpu(r, taken)) >= 0; i++) {
 		taken[cpu] = true;
-		snprintf(name, sizeof(name), "%d", cpu);
-		print_table_row(f, r, name, &r->cpu[cpu], 1);
+		print_table_row(f, r, cpu, 1);
 	}
 	while (r->cpus > 1 && (cpu = next_cpu(r, taken)) >= 0) {
 		double net = percent(sum_net(r, r->cpu[cpu].ns), r->cpu[cpu].wall_ns);
@@ -6123,8 +6135,8 @@ static void print_busiest_parts(FILE *f, const struct result *r, int event)
 		return;
 	length = snprintf(text, sizeof(text), "  on CPU %d:", b.cpu);
 	for (int i = 0; i < CONTEXTS; i++) {
-		double part = percent(estimate_context(r, &r->cpu[b.cpu], s, event, i).ns,
-				      r->cpu[b.cpu].ns[event]);
+		double part =
+			percent(estimate_context(r, b.cpu, event, i).ns, r->cpu[b.cpu].ns[event]);
 
 		if (part >= 1)
 			length += snprintf(text + length, sizeof(text) - length, " %.0f %% %s,",
@@ -6526,8 +6538,6 @@ static void print_short(FILE *f, const struct result *r)
 
 /* ==== 18. Printing CSV ==== */
 
-enum { ALL_CPUS = -1 };
-
 /* A row. Of what is NULL here, or 0, the field is empty: it is not known. */
 struct csv_row {
 	const char *record;
@@ -6602,22 +6612,6 @@ static void print_csv_row(FILE *f, const struct result *r, const struct csv_row 
 	fputc('\n', f);
 }
 
-/* Whether a CPU has rows; ALL_CPUS always has. */
-static bool has_rows(const struct result *r, int cpu)
-{
-	return cpu == ALL_CPUS || r->cpu[cpu].wall_ns;
-}
-
-static const struct times *times_of(const struct result *r, int cpu)
-{
-	return cpu == ALL_CPUS ? &r->all : &r->cpu[cpu];
-}
-
-static const struct shares *shares_of(const struct result *r, int cpu)
-{
-	return cpu == ALL_CPUS ? &r->profile.all : &r->profile.cpu[cpu];
-}
-
 static void print_csv_events(FILE *f, const struct result *r, int cpu)
 {
 	const struct times *t = times_of(r, cpu);
@@ -6661,7 +6655,7 @@ static void print_csv_per_packet(FILE *f, const struct result *r, int cpu, const
 				 uint64_t packets)
 {
 	uint64_t sampled_ns;
-	struct estimate e = estimate_receiving(r, times_of(r, cpu), shares_of(r, cpu), &sampled_ns);
+	struct estimate e = estimate_receiving(r, cpu, &sampled_ns);
 	struct estimate each;
 
 	if (!packets)
@@ -6677,7 +6671,7 @@ static void print_csv_per_packet(FILE *f, const struct result *r, int cpu, const
 /* What was counted on a CPU, and what receiving took for each packet. */
 static void print_csv_counts(FILE *f, const struct result *r, int cpu)
 {
-	const uint64_t *counts = cpu == ALL_CPUS ? r->all_counts : r->counts[cpu];
+	const uint64_t *counts = counts_of(r, cpu);
 
 	for (int i = r->accounted ? 0 : PROCESSED; i < COUNTS; i++)
 		if (r->counted[i])
@@ -6693,7 +6687,7 @@ static void print_csv_packets(FILE *f, const struct result *r)
 	uint64_t packets = r->all_counts[PROCESSED];
 
 	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++)
-		if (has_rows(r, cpu))
+		if (is_measured(r, cpu))
 			print_csv_counts(f, r, cpu);
 	if (r->has_cards)
 		CSV_ROW(f, r, "packet", ALL_CPUS, .name = { "cards" }, .count = &r->card_packets);
@@ -6705,8 +6699,8 @@ static void print_csv_packets(FILE *f, const struct result *r)
 
 			if (!share->total)
 				continue;
-			self = per_packet(estimate_part(r, &r->all, s, e, share->self), packets);
-			total = per_packet(estimate_part(r, &r->all, s, e, share->total), packets);
+			self = per_packet(estimate_part(r, ALL_CPUS, e, share->self), packets);
+			total = per_packet(estimate_part(r, ALL_CPUS, e, share->total), packets);
 			CSV_ROW(f, r, "packet", ALL_CPUS,
 				.name = { "ns_per_packet", r->events[e].name, stages[i].name },
 				.range = &self, .tenths = true, .count = &packets,
@@ -6731,8 +6725,8 @@ static void print_csv_shares(FILE *f, const struct result *r, int cpu)
 
 			if (!share->total)
 				continue;
-			part = estimate_part(r, t, s, e, share->self);
-			total_ns = estimate_part(r, t, s, e, share->total).ns;
+			part = estimate_part(r, cpu, e, share->self);
+			total_ns = estimate_part(r, cpu, e, share->total).ns;
 			CSV_ROW(f, r, "stage", cpu, .name = { event, stages[i].name },
 				.range = &part, .wall_ns = t->wall_ns, .count = &share->self,
 				.total_ns = &total_ns, .source = sources[SAMPLED]);
@@ -6742,16 +6736,16 @@ static void print_csv_shares(FILE *f, const struct result *r, int cpu)
 
 			if (!*samples)
 				continue;
-			part = estimate_part(r, t, s, e, *samples);
+			part = estimate_part(r, cpu, e, *samples);
 			CSV_ROW(f, r, "activity", cpu, .name = { event, activities[i].name },
 				.range = &part, .wall_ns = t->wall_ns, .count = samples,
 				.source = sources[SAMPLED]);
 		}
 		for (int i = 0; i < CONTEXTS && has_contexts(e); i++) {
-			const uint64_t *traced = traced_context(r, t, e, i),
+			const uint64_t *traced = traced_context(r, cpu, e, i),
 				       *samples = &s->contexts[e][i];
 
-			part = estimate_context(r, t, s, e, i);
+			part = estimate_context(r, cpu, e, i);
 			if (traced ? !*traced : !*samples && !part.ns)
 				continue;
 			CSV_ROW(f, r, "context", cpu, .name = { event, contexts[i].name },
@@ -6769,8 +6763,8 @@ static void print_csv_stacks(FILE *f, const struct result *r)
 
 	for (size_t i = 0; i < p->stack_count && i < stacks_wanted(); i++) {
 		const struct stack *stack = &p->stacks[i];
-		struct estimate part = estimate_part(r, &r->all, &p->all,
-						     p->raws[stack->first].event, stack->count);
+		struct estimate part =
+			estimate_part(r, ALL_CPUS, p->raws[stack->first].event, stack->count);
 
 		fold_stack(r, stack, name, sizeof(name));
 		CSV_ROW(f, r, "stack", ALL_CPUS, .name = { name }, .range = &part,
@@ -6918,14 +6912,14 @@ static void print_csv_run(FILE *f, const struct result *r)
 static void print_csv(FILE *f, const struct result *r)
 {
 	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++)
-		if (has_rows(r, cpu))
+		if (is_measured(r, cpu))
 			print_csv_events(f, r, cpu);
 	print_csv_packets(f, r);
 	print_csv_devices(f, r);
 	print_csv_threads(f, r);
 	print_csv_tasks(f, r);
 	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++)
-		if (has_rows(r, cpu))
+		if (is_measured(r, cpu))
 			print_csv_shares(f, r, cpu);
 	print_csv_stacks(f, r);
 	print_csv_run(f, r);

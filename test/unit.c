@@ -940,7 +940,7 @@ static void test_net_other(void)
 	const struct times *t = &r->cpu[0];
 	const int64_t in_softirq = 15000000, in_other = 850000000 / 85;
 	uint64_t sampled_ns;
-	struct estimate e = estimate_receiving(r, t, &r->profile.cpu[0], &sampled_ns);
+	struct estimate e = estimate_receiving(r, 0, &sampled_ns);
 
 	SAME(t->ns[EV_RX_SOFTIRQ], 1420000000);
 	SAME(t->ns[EV_NET_OTHER], in_softirq + in_other);
