@@ -5,6 +5,10 @@
 #
 #	./build.sh		build/netto, for this machine
 #	./build.sh ARCH		build/ARCH/netto, for another one: aarch64, arm, mips, mipsel, riscv64 or x86_64
+#	./build.sh debug		build/debug/netto, for this machine: with libbpf's messages, and the verifier's log with
+#				the lines of netto.bpf.c, where the kernel refuses a program
+#	./build.sh dist		build/netto-VERSION.tar.gz: netto for all of them, README.md, LICENSE and checksums; the
+#				same bytes each time. SOURCE_DATE_EPOCH is the time in it: the commit's, if it is not set.
 #
 # For another one there is no musl to install: it is built too, from the distribution's source with its cross compiler.
 # build/ARCH/bin/musl-gcc then compiles other programs as well.
@@ -20,8 +24,38 @@ die() {
 	exit 1
 }
 
+VERSION=1.0
+COMMIT=$(git rev-parse --short=10 HEAD 2>/dev/null || :) # empty outside of a clone
 HOST=$(uname -m | sed 's/^arm.*/arm/')
-ARCH=${1:-$HOST}
+
+# tar and gzip write what may differ, names, times, owners and the order, as told.
+make_dist() {
+	name=netto-$VERSION
+	time=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+	rm -rf "build/$name"
+	mkdir -p "build/$name"
+	cp README.md LICENSE "build/$name"
+	for arch in x86_64 aarch64 arm mips mipsel riscv64; do
+		./build.sh $arch
+		if [ $arch = "$HOST" ]; then from=build; else from=build/$arch; fi
+		cp "$from/netto" "build/$name/netto-$arch"
+	done
+	(cd "build/$name" && sha256sum netto-* >SHA256SUMS)
+	tar -C build --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime="@$time" -cf - "$name" |
+		gzip -9n >"build/$name.tar.gz"
+	rm -r "build/${name:?}"
+	echo "build.sh: build/$name.tar.gz: $(wc -c <"build/$name.tar.gz") bytes, $(sha256sum <"build/$name.tar.gz" | cut -c 1-64)"
+}
+
+DEBUG=
+case ${1:-} in
+debug) DEBUG=1 ARCH=$HOST ;;
+dist)
+	make_dist
+	exit
+	;;
+*) ARCH=${1:-$HOST} ;;
+esac
 case $ARCH in # what the compiler calls it, eBPF, and Debian
 x86_64) GNU=x86_64-linux-gnu BPF=x86 DEB=amd64 ;;
 aarch64) GNU=aarch64-linux-gnu BPF=arm64 DEB=arm64 ;;
@@ -37,7 +71,7 @@ riscv64) GNU=riscv64-linux-gnu BPF=riscv DEB=riscv64 ;;
 *) die "no such architecture: $ARCH: choose x86_64, aarch64, arm, mips, mipsel or riscv64" ;;
 esac
 if [ "$ARCH" = "$HOST" ]; then
-	OUT=build
+	OUT=build${DEBUG:+/debug}
 	CROSS=
 	CC=${CC:-musl-gcc}
 	KERNEL_HEADERS=${KERNEL_HEADERS:-/usr/include}
@@ -52,7 +86,6 @@ STRIP=${STRIP:-${CROSS}strip}
 AR=${AR:-${CROSS}ar}
 NM=${NM:-${CROSS}nm}
 JOBS=${JOBS:-$(nproc)}
-VERSION=0.1
 MAX_BYTES=400000
 B=$PWD/$OUT
 SRC=$PWD/build/src # of all architectures
@@ -238,7 +271,7 @@ archive() {
 }
 
 build_libraries() {
-	config="$CC $CFLAGS" # other sources: remove build/ first
+	config="$CC $CFLAGS $DEBUG" # other sources: remove build/ first
 	if [ -e "$B/lib/done" ] && [ -e "$B/include/zlib.h" ] && [ "$(cat "$B/lib/done")" = "$config" ]; then
 		return 0
 	fi
@@ -287,7 +320,7 @@ build_libraries() {
 
 	# Without its messages, 35 kB: netto says itself what was refused, and why.
 	cp -r "$LIBBPF_SRC/src" "$B/lib/libbpf"
-	sed -i 's/libbpf_print(level, "libbpf: " fmt.*;/;/' "$B/lib/libbpf/libbpf_internal.h"
+	[ -n "$DEBUG" ] || sed -i 's/libbpf_print(level, "libbpf: " fmt.*;/;/' "$B/lib/libbpf/libbpf_internal.h"
 	flags="-D_LARGEFILE64_SOURCE -D_FILE_OFFSET_BITS=64 -I$LIBBPF_SRC/include -I$LIBBPF_SRC/include/uapi"
 	flags="$flags -I$B/include -idirafter $ELFUTILS_SRC/libelf -I$ZLIB_SRC"
 	archive "$B/lib/libbpf.a" "$B"/lib/libbpf/*.c
@@ -351,7 +384,7 @@ build_netto() {
 	compile_bpf bpfel -c "$B/netto.full.o"
 	at=$(readelf -SW "$B/netto.full.o" | sed -n 's/.* \.BTF\.ext *PROGBITS *[0-9a-f]* *\([0-9a-f]*\).*/\1/p')
 	[ -n "$at" ] || die "netto.bpf.c gives no .BTF.ext"
-	printf '\0\0\0\0' | dd of="$B/netto.full.o" bs=1 seek=$((0x$at + 20)) conv=notrunc status=none
+	[ -n "$DEBUG" ] || printf '\0\0\0\0' | dd of="$B/netto.full.o" bs=1 seek=$((0x$at + 20)) conv=notrunc status=none
 	"$BPFTOOL" gen object "$B/netto.bpf.o" "$B/netto.full.o" # drops DWARF, keeps BTF
 	"$BPFTOOL" gen skeleton "$B/netto.bpf.o" name netto >"$B/netto.skel.h"
 	[ "$ARCH" != mips ] || big_endian_object
@@ -366,7 +399,7 @@ build_netto() {
 	done
 	# noseparate-code: segments share pages of the file; norelro: no padding of up to 64 kB (aarch64)
 	# shellcheck disable=SC2086 # a list of flags
-	$CC $CFLAGS -std=gnu11 -Wall -Wextra -Wshadow -Werror -DVERSION="\"$VERSION\"" -I"$B" -I"$B/include" -static -no-pie \
+	$CC $CFLAGS -std=gnu11 -Wall -Wextra -Wshadow -Werror -DVERSION="\"$VERSION${COMMIT:+ ($COMMIT)}\"" -I"$B" -I"$B/include" -static -no-pie \
 		-Wl,--gc-sections -Wl,-z,noseparate-code -Wl,-z,norelro ${MORE_LDFLAGS:-} $unused netto.c "$B/lib/libbpf.a" "$B/lib/libelf.a" "$B/lib/libz.a" -o "$B/netto.tmp"
 	# the two are the linker's own, on MIPS
 	if "$NM" -u "$B/netto.tmp" | grep -v -e _gp_disp -e __gnu_local_gp; then
@@ -395,8 +428,8 @@ check_netto() {
 	esac
 	case $ARCH in mips*) ! "${CROSS}objdump" -d "$B/netto" | grep '\$f[0-9]' || die "$OUT/netto is not soft float" ;; esac
 	bytes=$(wc -c <"$B/netto")
-	[ "$bytes" -le $MAX_BYTES ] || die "$OUT/netto has $bytes bytes, more than $MAX_BYTES"
-	[ -n "$CROSS" ] || [ "$("$B/netto" --version)" = "netto $VERSION" ] || die "$OUT/netto --version does not run"
+	[ "$bytes" -le $MAX_BYTES ] || [ -n "$DEBUG" ] || die "$OUT/netto has $bytes bytes, more than $MAX_BYTES"
+	[ -n "$CROSS" ] || [ "$("$B/netto" --version)" = "netto $VERSION${COMMIT:+ ($COMMIT)}" ] || die "$OUT/netto --version does not run"
 	echo "build.sh: $OUT/netto: static, stripped, $bytes bytes"
 }
 
