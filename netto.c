@@ -1617,12 +1617,10 @@ struct session {
 	bool has_ends; /* tracepoints tell when a send or a receive has ended: see netto_sent */
 	struct bpf_link *end_links[2];	 /* of these */
 	struct bpf_link *multi_links[2]; /* entries and returns of all functions of that kind */
-	struct bpf_link *mark_link;	 /* only where marks are made by renaming */
 	struct bpf_link *free_link;	 /* only with the hash of tasks */
 	int empty_btf;			 /* a file for libbpf, where the kernel gives none; or -1 */
 	bool rt, storage;		 /* PREEMPT_RT; parked in task storage */
 	bool is_32_bit;			 /* the kernel */
-	bool by_rename;			 /* BPF_PROG_TEST_RUN cannot run on a chosen CPU */
 	char no_bpf[256];		 /* why there is no eBPF; empty: there is */
 	bool accounted; /* and no samples either: the kernel's own accounts are all there is */
 	int cpus;	/* ids of CPUs are below this */
@@ -1639,7 +1637,6 @@ struct session {
 	} devices;
 	struct energy energy;
 	struct softnet softnet;
-	cpu_set_t affinity; /* our own, to go back to after marks by renaming */
 };
 
 static bool has_btf(void)
@@ -1709,6 +1706,25 @@ static int load_lookup(void)
 	ADD(.code = BPF_JMP | BPF_EXIT);
 #undef ADD
 	return bpf_prog_load(BPF_PROG_TYPE_SYSCALL, "netto_lookup", "GPL", code, to - code, &opts);
+}
+
+static int run_on_cpu(int program, int cpu)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run, .flags = BPF_F_TEST_RUN_ON_CPU, .cpu = cpu);
+
+	return bpf_prog_test_run_opts(program, &run);
+}
+
+/* Whether a program can be run on a CPU of one's choice, for marks: from 5.10 on. */
+static bool can_run_on_cpu(void)
+{
+	int fd = try_program(BPF_PROG_TYPE_RAW_TRACEPOINT, 0), err = fd;
+
+	if (fd >= 0) {
+		err = run_on_cpu(fd, 0);
+		close(fd);
+	}
+	return !err || err == -ENXIO;
 }
 
 /* There are hosts that forbid it, and let other programs of that type be. */
@@ -2778,8 +2794,8 @@ static int try_load(struct session *s, int only)
 		err = -EPERM;
 	if (!err && without("memory") && s->sampler.hz && s->sampler.slots > 64)
 		err = -ENOMEM;
-	if (!err && (!s->skel->bss || without("mmap")))
-		err = -EOPNOTSUPP; /* before 5.5 the memory of programs cannot be mapped */
+	if (!err && (!s->skel->bss || without("test_run") || !can_run_on_cpu()))
+		err = -EOPNOTSUPP; /* before 5.5 the memory of programs cannot be mapped either */
 	if (err) {
 		netto__destroy(s->skel);
 		s->skel = NULL;
@@ -2806,6 +2822,9 @@ static bool refuse_part(struct session *s, int load_err)
 	bool found = false;
 	int err;
 
+	if (load_err == -EINVAL || load_err == -EACCES || load_err == -E2BIG)
+		message("the kernel refuses a program (%s): ./build.sh debug makes a netto that shows the verifier's log",
+			strerror(-load_err));
 	s->sampler.hz = 0;
 	err = try_alone(s, NO_HOOK);
 	if (err && wants_devices(s)) {
@@ -3050,7 +3069,7 @@ static int explain_load(int err, char *why, size_t size)
 		return EXIT_IMPOSSIBLE;
 	}
 	if (err == -EOPNOTSUPP) {
-		snprintf(why, size, "this kernel's eBPF is too old: it must be 5.5 or newer");
+		snprintf(why, size, "this kernel's eBPF is too old: it must be 5.10 or newer");
 		return EXIT_IMPOSSIBLE;
 	}
 	if (is_exhausted(err)) {
@@ -3362,13 +3381,11 @@ static int start_probes(struct session *s)
 	if (!s->sampler.hz && opt.folded)
 		return EXIT_FAILED;
 	open_energy(&s->energy);
-	sched_getaffinity(0, sizeof(s->affinity), &s->affinity);
 	return drop_capabilities(!s->no_bpf[0]) ? EXIT_FAILED : 0;
 }
 
 static void stop_probes(struct session *s)
 {
-	bpf_link__destroy(s->mark_link);
 	stop_samples(&s->sampler);
 	detach_probes(s);
 }
@@ -3467,39 +3484,9 @@ static uint64_t sum_ns(const __u64 ns[16])
 }
 
 /* Runs netto_mark on the CPU. Returns 0 or -errno; -ENXIO: the CPU is offline. */
-static int run_mark(struct session *s, int cpu)
+static int run_mark(const struct session *s, int cpu)
 {
-	LIBBPF_OPTS(bpf_test_run_opts, run, .flags = BPF_F_TEST_RUN_ON_CPU, .cpu = cpu);
-	char name[16];
-	cpu_set_t set;
-	int err;
-
-	if (!s->by_rename) {
-		err = without("test_run")
-			      ? -EINVAL
-			      : bpf_prog_test_run_opts(bpf_program__fd(s->skel->progs.netto_mark),
-						       &run);
-		if (err != -EINVAL && err != -ENOTSUPP && err != -EOPNOTSUPP)
-			return err;
-		s->mark_link = bpf_program__attach(s->skel->progs.netto_mark);
-		if (!s->mark_link)
-			return -errno;
-		s->by_rename = true;
-		if (opt.verbose)
-			message("CPUs are marked by renaming this task on each: this kernel cannot run a program there");
-	}
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set)) {
-		bool online[MAX_CPUS] = {};
-
-		if (errno != EINVAL || read_cpus("online", online) < 0)
-			return -errno;
-		return online[cpu] ? -EACCES : -ENXIO;
-	}
-	prctl(PR_GET_NAME, name);
-	prctl(PR_SET_NAME, name);
-	return 0;
+	return run_on_cpu(bpf_program__fd(s->skel->progs.netto_mark), cpu);
 }
 
 /*
@@ -3995,8 +3982,6 @@ static int mark_all(struct session *s, struct marks *m)
 	for (int cpu = 0; !err && cpu < s->cpus; cpu++)
 		err = core_kind(s) ? mark_cpu(s, cpu, &m->cpu[cpu])
 				   : mark_by_clock(s, cpu, m->online[cpu], &m->cpu[cpu]);
-	if (s->by_rename)
-		sched_setaffinity(0, sizeof(s->affinity), &s->affinity);
 	read_polled(s, m);
 	read_processes(s, m);
 	read_recursion_misses(s, m);

@@ -230,8 +230,7 @@ test_rungs() {
 	*-rt | *-arm64) ;; # the slow ones
 	*)
 		forced storage "$all"
-		forced test_run "$all"
-		forced mmap "perf_ring perf_ring perf_ring"
+		forced test_run "perf_ring perf_ring perf_ring"
 		;;
 	esac
 	forced bpf "perf_ring perf_ring perf_ring"
