@@ -3,9 +3,8 @@
 #
 # NETTO_WITHOUT=WORDS makes netto act as if the host lacked something, so that all rungs are tested: tp_btf, raw_tp, fentry,
 # kprobe.multi, kprobe (these kinds of hooks; kprobe: both), ends (no tracepoint tells of them), btf, bpf, perf (no perf
-# events), mmap (eBPF as it was before 5.5), storage (no task storage:
-# the hash), room (hashes for 8 tasks, and few stacks), test_run (no BPF_PROG_TEST_RUN: marks by renaming itself), cycles
-# (samples by cpu-clock), limit (of what samples take), memory (for a table of more than 64 stacks a CPU), scan (stacks that
+# events), test_run (eBPF as it was before 5.10), storage (no task storage: the hash), room (hashes for 8 tasks, and few
+# stacks), cycles (samples by cpu-clock), limit (of what samples take), memory (for a table of more than 64 stacks a CPU), scan (stacks that
 # cannot be unwound are not searched for a caller); FUNCTION (it cannot be hooked), FUNCTION@btf (it is not in BTF).
 
 NETTO=${NETTO:-netto}
@@ -112,7 +111,7 @@ begin_session() { # options
 	netto=$!
 	wait_for is_measuring
 	session=yes
-	wait_for is_reported 0 || fail "netto $*" "did not report: $(cat "$T/err")"
+	next_report
 }
 
 end_session() {
@@ -123,16 +122,18 @@ end_session() {
 # Only the end of the reports is read: awk is slow when emulated. REPORT is at least twice as many bytes as a report has.
 REPORT=40000
 
-latest() { # AWK-PROGRAM [FROM]
-	tail -c $REPORT "$T/reports" | awk -F, -v from="${2:-0}" "$1"
-}
-
 last_report() { # the time of the last whole report, which ends with the hook of idle
-	latest 'index($5, "hook/idle=") == 1 && NF == 13 { t = $1 } END { print t ? t : 0 }'
+	tail -c $REPORT "$T/reports" | awk -F, 'index($5, "hook/idle=") == 1 && NF == 13 { t = $1 } END { print t ? t : 0 }'
 }
 
-is_reported() { # TIME: a whole report that is later
-	latest 'index($5, "hook/idle=") == 1 && NF == 13 && $1 > from { n++ } END { exit !n }' "$1"
+has_grown() { # SIZE: there is more, to the end of a report; or there will be none
+	! kill -0 "$netto" 2>/dev/null ||
+		{ [ "$(wc -c <"$T/reports")" -gt "$1" ] && tail -c 400 "$T/reports" | grep -q /idle=; }
+}
+
+next_report() {
+	wait_for has_grown "$(wc -c <"$T/reports")"
+	kill -0 "$netto" 2>/dev/null || fail "netto" "reports no longer: $(cat "$T/err")"
 }
 
 # From here on the session's reports are cut.
@@ -143,9 +144,8 @@ begin_cut() {
 
 # What has just happened may miss the next report, whose numbers may be taken already. The one after it has it.
 end_cut() {
-	for _ in 1 2; do
-		wait_for is_reported "$(last_report)" || fail "netto" "reports no longer: $(cat "$T/err")"
-	done
+	next_report
+	next_report
 	[ "$cut_size" -gt $REPORT ] || cut_size=$REPORT
 	tail -c +$((cut_size - REPORT + 1)) "$T/reports" | awk -F, -v from="$cut_from" '
 		$1 + 0 <= from || NF != 13 { next }
@@ -160,9 +160,8 @@ end_cut() {
 measure() {
 	${COUNTER:-:} >"$T/outer"
 	if [ -n "$session" ]; then
-		for _ in 1 2; do # the cut begins after this reading
-			wait_for is_reported "$(last_report)"
-		done
+		next_report # the cut begins after this reading
+		next_report
 		begin_cut
 	else
 		start_netto -c -F "${HZ:-997}" -m "${MODE:-auto}" -t "${TASKS:-0}" 600

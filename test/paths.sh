@@ -112,14 +112,12 @@ reached() { # ADDRESS
 		[ "$(load_value sends)" = "$(load_value recvs)" ] && [ "$(load_value recvs)" -gt 0 ]
 }
 
-# Traffic for a second, and then until there are the samples.
+# Traffic until there are the samples.
 traffic() { # ADDRESS
-	for _ in $(seq 100); do
-		"$LOAD" udppath $A $B "$1" "${seconds:-1}" 0 1 "${SIZE:-64}" || return
+	for _ in $(seq 500); do
+		"$LOAD" udppath $A $B "$1" 0.4 0 1 "${SIZE:-64}" || return
 		[ "$(tail -c +$((cut_size + 1)) "$T/reports" | samples_of_net)" -lt $SAMPLES ] || break
-		seconds=2
 	done
-	seconds=
 }
 
 # through PATH ADDRESS STAGES [OTHERS]: measures traffic from a to an address of b. STAGES are those that must show; OTHERS
@@ -397,7 +395,7 @@ for module in $(find /lib/modules -name '*.ko' 2>/dev/null | sed 's/.*\///; s/[.
 	[ "$part" = paths-host ] || modprobe "$module"
 done
 net_up
-REPORT=400000 INTERVAL=0.5
+REPORT=400000 INTERVAL=0.4
 begin_session -F 997 -s 0
 [ $# -gt 0 ] || set -- $names
 for name; do
