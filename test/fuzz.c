@@ -462,7 +462,7 @@ static void fuzz_names(void)
 	r.queue_room = 0;
 	snprintf(r.host.nodename, sizeof(r.host.nodename), "%s", host);
 	text[strnlen(text, sizeof(field) - 1)] = 0;
-	print_csv_row(f, &r, &(struct csv_row) { .record = "run", .cpu = "all", .name = text });
+	CSV_ROW(f, &r, "run", ALL_CPUS, .name = { text });
 	fclose(f);
 	for (const char *p = row; fields < 100; p++, fields++) {
 		p = read_field(p, field);
