@@ -556,6 +556,7 @@ until_dropped() {
 
 group_packets() {
 	packets "loopback" "$LOAD" sendto udp4 3011
+	[ -n "$MORE" ] || return 0
 	# A backlog for one packet drops; a budget of one squeezes
 	cat /proc/sys/net/core/netdev_max_backlog /proc/sys/net/core/netdev_budget >"$T/limits"
 	echo 1 >/proc/sys/net/core/netdev_budget
@@ -663,28 +664,23 @@ group_hotplug_samples() {
 # --- What a host may lack ---
 
 # Each fallback gives what the first choice gives.
-fallback() { # WITHOUT KIND-OF-SOFTIRQS KIND-OF-OPERATIONS
+fallback() { # WITHOUT KIND-OF-SOFTIRQS KIND-OF-OPERATIONS [GROUP]...
 	export NETTO_WITHOUT="$1"
 	begin_session -F 0 -t 100
 	unset NETTO_WITHOUT
 	counts "without $1" few_operations
 	check "without $1: softirqs by $2, operations by $3" "$(hooked rx_softirq "$2") > 0 && $(hooked send "$3") > 0" "$(grep hook/ "$T/csv" | head -n 20)"
+	shift 3
+	for group in "$@"; do
+		"$group"
+	done
 	end_session
 }
 
 # What is left of tracing without trampolines: also of what is no operation.
 group_kprobes() {
-	fallback "btf fentry kprobe.multi" raw_tp kprobe
-	[ -n "${ALL-}" ] || return 0
-	export NETTO_WITHOUT="btf fentry kprobe.multi"
-	begin_session -F 0 -t 100
-	unset NETTO_WITHOUT
-	measure true
-	count_calls
-	group_busy_poll
-	group_tcp_work
-	group_hardirq
-	end_session
+	# shellcheck disable=SC2086 # words
+	fallback "btf fentry kprobe.multi" raw_tp kprobe ${ALL:+count_calls group_busy_poll group_tcp_work group_hardirq}
 }
 
 group_fallbacks() {
@@ -701,14 +697,8 @@ group_sleepers() {
 
 # Where fentry is refused: all functions by one link; also of what is no operation.
 group_multi() {
-	fallback fentry tp_btf kprobe.multi
 	fallback "btf fentry" raw_tp kprobe.multi
-	NETTO_WITHOUT=fentry begin_session -F 0 -t 100
-	measure true
-	count_calls
-	group_tcp_work
-	group_read_sock
-	end_session
+	fallback fentry tp_btf kprobe.multi count_calls group_tcp_work group_read_sock
 }
 
 # A function that exists and is not hooked: samples tell it, and its event is not called traced.
@@ -858,21 +848,19 @@ for module in wireguard esp4 xfrm_user algif_aead gcm seqiv tun vhost_net tls vi
 done
 mount -t tracefs none $TRACING 2>/dev/null
 trap net_down EXIT
-# Every kernel runs what differs most between kernels; 5.10 and 6.12 run all events. ALL=1: every group on this kernel.
+# Every kernel runs what differs most between kernels; 6.12 runs all events. ALL=1: every group on this kernel. MORE: of each
+# group all; EVERY=0: of the operations too.
 kernel=${part#*-}
-in_session="counts families packets tasks hotplug"
-alone='' EVERY=1
-if [ -n "${ALL-}" ] || [ "$kernel" = 6.12 ] || [ "$kernel" = 5.10 ]; then
-	in_session="counts families quiet napi_thread backlog busy_poll tcp_work workers hardirq io_worker read_sock packets tasks hotplug"
-fi
+in_session="counts families packets tasks" alone='' EVERY=1 MORE=''
+all="counts families quiet napi_thread backlog busy_poll tcp_work workers hardirq io_worker read_sock packets tasks hotplug"
 case $kernel,${ALL-} in
-*-arm64,*) in_session="counts families packets tasks" ;;
+*-arm64,*) ;;
 *-arm,* | *-mipsel,*) in_session='' alone=word ;;
-*,1) in_session="$in_session two_at_once" EVERY=0 alone="kprobes overflow fallbacks refusals left_out hotplug_samples returns multi" ;;
-5.10,) alone="memlock" ;;
-6.1,) alone=kprobes ;;
-6.12,) in_session="$in_session sleepers" alone="refusals multi" EVERY=0 ;;
-*-rt,) in_session="counts families napi_thread backlog packets tasks hotplug" ;;
+*,1) in_session="$all two_at_once" alone="kprobes overflow fallbacks refusals left_out hotplug_samples returns multi" EVERY=0 MORE=1 ;;
+5.10,) in_session="$in_session tcp_work workers hotplug" alone="memlock" ;;
+6.1,) in_session="$in_session hotplug" alone="kprobes" ;;
+6.12,) in_session="$all sleepers" alone="refusals multi" EVERY=0 MORE=1 ;;
+*-rt,) in_session="$in_session napi_thread backlog hotplug" MORE=1 ;;
 7,) in_session="$in_session napi_thread tcp_work sleepers two_at_once" alone="fallbacks" ;;
 esac
 shift
@@ -887,10 +875,13 @@ note() {
 	echo "note: $part: $* at $(cut -d ' ' -f 1 /proc/uptime) s"
 }
 
-if [ $# = 0 ]; then
+case $#,$kernel,${ALL-} in
+0,6.1, | 0,7, | 0,*-rt,) ;; # icount-6.1 has it
+0,*)
 	note limits
 	group_limits
-fi
+	;;
+esac
 if [ -n "$in_session" ]; then
 	note net
 	case $part in
