@@ -109,9 +109,11 @@ int arm_compare_and_swap(volatile int *p, int old, int new)
 }
 #endif
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define NSEC_PER_SEC  1000000000ull
-#define ENOTSUPP      524 /* the kernel's own, not in errno.h */
+/* Into an array, cut off where it ends. */
+#define FORMAT(text, ...) snprintf(text, sizeof(text), __VA_ARGS__)
+#define ARRAY_SIZE(a)	  (sizeof(a) / sizeof((a)[0]))
+#define NSEC_PER_SEC	  1000000000ull
+#define ENOTSUPP	  524 /* the kernel's own, not in errno.h */
 
 enum { EXIT_MEASURED, EXIT_FAILED, EXIT_USAGE, EXIT_IMPOSSIBLE };
 
@@ -359,8 +361,7 @@ static void format_cpus(const bool *cpus, char *text, size_t size)
 			continue;
 		while (cpus[last + 1])
 			last++;
-		snprintf(number, sizeof(number), first == last ? "%s%d" : "%s%d-%d",
-			 length ? "," : "", first, last);
+		FORMAT(number, first == last ? "%s%d" : "%s%d-%d", length ? "," : "", first, last);
 		length = append(text, size, length, number);
 	}
 }
@@ -387,7 +388,7 @@ static int read_cpus(const char *name, bool *cpus)
 	char path[64], list[4096];
 	int last, err;
 
-	snprintf(path, sizeof(path), "/sys/devices/system/cpu/%s", name);
+	FORMAT(path, "/sys/devices/system/cpu/%s", name);
 	err = read_small_file(path, list, sizeof(list));
 	last = parse_cpus(list, cpus);
 	if (last < 0)
@@ -721,111 +722,28 @@ static struct symbol *search_symbol(const struct symbols *s, uint64_t address)
  * the kernel's, 5.10 to 7.3.
  */
 
+/* clang-format off */
 enum {
-	STAGE_NONE,
-	STAGE_SOFTIRQ,
-	STAGE_NAPI,
-	STAGE_DRIVER,
-	STAGE_VIRTUAL_POLL,
-	STAGE_IFB,
-	STAGE_TUN,
-	STAGE_VHOST,
-	STAGE_WIFI,
-	STAGE_USBNET,
-	STAGE_PKTGEN,
-	STAGE_GRO,
-	STAGE_XDP,
-	STAGE_XDP_GENERIC,
-	STAGE_CORE,
-	STAGE_RPS,
-	STAGE_BACKLOG,
-	STAGE_TC,
-	STAGE_TC_EGRESS,
-	STAGE_NF_INGRESS,
-	STAGE_NF_EGRESS,
-	STAGE_FLOWTABLE,
-	STAGE_VLAN,
-	STAGE_BOND,
-	STAGE_TEAM,
-	STAGE_MACVLAN,
-	STAGE_IPVLAN,
-	STAGE_NETKIT,
-	STAGE_DSA,
-	STAGE_HSR,
-	STAGE_BATADV,
-	STAGE_MACSEC,
-	STAGE_BRIDGE,
-	STAGE_NF_BRIDGE,
-	STAGE_BRIDGE_NF,
-	STAGE_OVS,
-	STAGE_TUNNEL_RX,
-	STAGE_TUNNEL_TX,
-	STAGE_GTP,
-	STAGE_MPLS,
-	STAGE_VRF,
-	STAGE_OVPN,
-	STAGE_WIREGUARD,
-	STAGE_XFRM,
-	STAGE_CRYPTO,
-	STAGE_IP_RX_V4,
-	STAGE_IP_RX_V6,
-	STAGE_NF_PREROUTING_V4,
-	STAGE_NF_PREROUTING_V6,
-	STAGE_NF_INPUT_V4,
-	STAGE_NF_INPUT_V6,
-	STAGE_NF_FORWARD_V4,
-	STAGE_NF_FORWARD_V6,
-	STAGE_NF_OUTPUT_V4,
-	STAGE_NF_OUTPUT_V6,
-	STAGE_NF_POSTROUTING_V4,
-	STAGE_NF_POSTROUTING_V6,
-	STAGE_NETFILTER,
-	STAGE_NFQUEUE,
-	STAGE_CONNTRACK,
-	STAGE_NAT,
-	STAGE_NFT,
-	STAGE_IPTABLES,
-	STAGE_IPVS,
-	STAGE_DEFRAG,
-	STAGE_EARLY_DEMUX,
-	STAGE_ROUTE_V4,
-	STAGE_ROUTE_V6,
-	STAGE_MULTICAST,
-	STAGE_FORWARD_V4,
-	STAGE_FORWARD_V6,
-	STAGE_LOCAL_V4,
-	STAGE_LOCAL_V6,
-	STAGE_TCP_RX,
-	STAGE_UDP_RX,
-	STAGE_SOCKET_LOOKUP,
-	STAGE_ICMP,
-	STAGE_ARP,
-	STAGE_RAW,
-	STAGE_TAP,
-	STAGE_SOCKET,
-	STAGE_MPTCP,
-	STAGE_SCTP,
-	STAGE_TLS,
-	STAGE_SOCKMAP,
-	STAGE_TCP_RECV,
-	STAGE_UDP_RECV,
-	STAGE_CONNECTION,
-	STAGE_TCP_TX,
-	STAGE_UDP_TX,
-	STAGE_OUTPUT_V4,
-	STAGE_OUTPUT_V6,
-	STAGE_NEIGHBOUR,
-	STAGE_QDISC,
-	STAGE_GSO,
-	STAGE_DRIVER_TX,
-	STAGE_BPF,
-	STAGE_DEVICE,
-	STAGE_LSM,
-	STAGE_INTERRUPT,
-	STAGE_TRACING,
-	STAGE_UNKNOWN,
-	STAGES
+	STAGE_NONE, STAGE_softirq, STAGE_napi, STAGE_driver, STAGE_virtual_poll, STAGE_ifb,
+	STAGE_tun, STAGE_vhost, STAGE_wifi, STAGE_usbnet, STAGE_pktgen, STAGE_gro, STAGE_xdp,
+	STAGE_xdp_generic, STAGE_core, STAGE_rps, STAGE_backlog, STAGE_tc, STAGE_tc_egress,
+	STAGE_nf_ingress, STAGE_nf_egress, STAGE_flowtable, STAGE_vlan, STAGE_bond, STAGE_team,
+	STAGE_macvlan, STAGE_ipvlan, STAGE_netkit, STAGE_dsa, STAGE_hsr, STAGE_batadv, STAGE_macsec,
+	STAGE_bridge, STAGE_nf_bridge, STAGE_bridge_nf, STAGE_ovs, STAGE_tunnel_rx, STAGE_tunnel_tx,
+	STAGE_gtp, STAGE_mpls, STAGE_vrf, STAGE_ovpn, STAGE_wireguard, STAGE_xfrm, STAGE_crypto,
+	STAGE_ip_rx_v4, STAGE_ip_rx_v6, STAGE_nf_prerouting_v4, STAGE_nf_prerouting_v6,
+	STAGE_nf_input_v4, STAGE_nf_input_v6, STAGE_nf_forward_v4, STAGE_nf_forward_v6,
+	STAGE_nf_output_v4, STAGE_nf_output_v6, STAGE_nf_postrouting_v4, STAGE_nf_postrouting_v6,
+	STAGE_netfilter, STAGE_nfqueue, STAGE_conntrack, STAGE_nat, STAGE_nft, STAGE_iptables,
+	STAGE_ipvs, STAGE_defrag, STAGE_early_demux, STAGE_route_v4, STAGE_route_v6,
+	STAGE_multicast, STAGE_forward_v4, STAGE_forward_v6, STAGE_local_v4, STAGE_local_v6,
+	STAGE_tcp_rx, STAGE_udp_rx, STAGE_socket_lookup, STAGE_icmp, STAGE_arp, STAGE_raw,
+	STAGE_tap, STAGE_socket, STAGE_mptcp, STAGE_sctp, STAGE_tls, STAGE_sockmap, STAGE_tcp_recv,
+	STAGE_udp_recv, STAGE_connection, STAGE_tcp_tx, STAGE_udp_tx, STAGE_output_v4,
+	STAGE_output_v6, STAGE_neighbour, STAGE_qdisc, STAGE_gso, STAGE_driver_tx, STAGE_bpf,
+	STAGE_device, STAGE_lsm, STAGE_interrupt, STAGE_tracing, STAGE_unknown, STAGES
 };
+/* clang-format on */
 
 static const struct stage {
 	const char *name;
@@ -910,82 +828,39 @@ static const struct {
 	int event;
 	const char *symbols;
 } roots[] = {
-	{
-		.event = EV_RX_SOFTIRQ,
-		.symbols = "net_rx_action",
-	},
-	{
-		.event = EV_TX_SOFTIRQ,
-		.symbols = "net_tx_action xfrm_dev_backlog",
-	},
-	{
-		.event = EV_SEND,
-		.symbols = "inet_sendmsg inet6_sendmsg inet_sendpage packet_sendmsg xsk_sendmsg "
-			"tcp_sendmsg udp_sendmsg udpv6_sendmsg raw_sendmsg rawv6_sendmsg "
-			"ping_v4_sendmsg ping_v6_sendmsg tcp_sendpage udp_sendpage "
-			"mptcp_sendmsg sctp_sendmsg dccp_sendmsg l2tp_ip_sendmsg l2tp_ip6_sendmsg "
-			"tls_sw_sendmsg tls_device_sendmsg tls_sw_sendpage tls_device_sendpage "
-			"tcp_bpf_sendmsg tcp_bpf_sendpage espintcp_sendmsg",
-	},
-	{
-		.event = EV_RECV,
-		.symbols = "inet_recvmsg inet6_recvmsg tcp_splice_read sock_common_recvmsg "
-			"packet_recvmsg xsk_recvmsg tcp_recvmsg udp_recvmsg udpv6_recvmsg "
-			"raw_recvmsg rawv6_recvmsg ping_recvmsg mptcp_recvmsg sctp_recvmsg "
-			"dccp_recvmsg l2tp_ip_recvmsg l2tp_ip6_recvmsg tls_sw_recvmsg "
-			"tls_sw_splice_read tcp_bpf_recvmsg tcp_bpf_recvmsg_parser udp_bpf_recvmsg "
-			"espintcp_recvmsg",
-	},
-	{
-		.event = EV_CONN,
-		.symbols = "inet_stream_connect inet_dgram_connect inet_accept inet_shutdown "
-			"inet_release udp_connect udpv6_connect ip4_datagram_connect "
-			"ip6_datagram_connect inet_bind inet6_bind inet_bind_sk inet6_bind_sk "
-			"__inet_bind __inet6_bind inet_listen mptcp_bind mptcp_listen "
-			"mptcp_stream_accept sctp_inet_listen sctp_inet_connect",
-	},
-	{
-		.event = EV_NAPI_THREAD,
-		.symbols = "napi_threaded_poll_loop napi_threaded_poll cpu_map_kthread_run",
-	},
-	{
-		.event = EV_BUSY_POLL,
-		.symbols = "__napi_busy_loop napi_busy_loop busy_poll_stop",
-	},
-	{
-		.event = EV_TCP_WORK,
-		.symbols = "tcp_tasklet_func tcp_tsq_workfn tcp_write_timer tcp_delack_timer "
-			"tcp_keepalive_timer tcp_pace_kick tcp_compressed_ack_kick",
-	},
+	{ EV_RX_SOFTIRQ, "net_rx_action" },
+	{ EV_TX_SOFTIRQ, "net_tx_action xfrm_dev_backlog" },
+	{ EV_SEND, "inet_sendmsg inet6_sendmsg inet_sendpage packet_sendmsg xsk_sendmsg "
+	  "tcp_sendmsg udp_sendmsg udpv6_sendmsg raw_sendmsg rawv6_sendmsg ping_v4_sendmsg "
+	  "ping_v6_sendmsg tcp_sendpage udp_sendpage mptcp_sendmsg sctp_sendmsg dccp_sendmsg "
+	  "l2tp_ip_sendmsg l2tp_ip6_sendmsg tls_sw_sendmsg tls_device_sendmsg tls_sw_sendpage "
+	  "tls_device_sendpage tcp_bpf_sendmsg tcp_bpf_sendpage espintcp_sendmsg" },
+	{ EV_RECV, "inet_recvmsg inet6_recvmsg tcp_splice_read sock_common_recvmsg packet_recvmsg "
+	  "xsk_recvmsg tcp_recvmsg udp_recvmsg udpv6_recvmsg raw_recvmsg rawv6_recvmsg "
+	  "ping_recvmsg mptcp_recvmsg sctp_recvmsg dccp_recvmsg l2tp_ip_recvmsg l2tp_ip6_recvmsg "
+	  "tls_sw_recvmsg tls_sw_splice_read tcp_bpf_recvmsg tcp_bpf_recvmsg_parser "
+	  "udp_bpf_recvmsg espintcp_recvmsg" },
+	{ EV_CONN, "inet_stream_connect inet_dgram_connect inet_accept inet_shutdown inet_release "
+	  "udp_connect udpv6_connect ip4_datagram_connect ip6_datagram_connect inet_bind "
+	  "inet6_bind inet_bind_sk inet6_bind_sk __inet_bind __inet6_bind inet_listen mptcp_bind "
+	  "mptcp_listen mptcp_stream_accept sctp_inet_listen sctp_inet_connect" },
+	{ EV_NAPI_THREAD, "napi_threaded_poll_loop napi_threaded_poll cpu_map_kthread_run" },
+	{ EV_BUSY_POLL, "__napi_busy_loop napi_busy_loop busy_poll_stop" },
+	{ EV_TCP_WORK, "tcp_tasklet_func tcp_tsq_workfn tcp_write_timer tcp_delack_timer "
+	  "tcp_keepalive_timer tcp_pace_kick tcp_compressed_ack_kick" },
 	/* WireGuard, IPsec (cryptd works for others too), kTLS, MPTCP, sockmap, vhost-net, mt76; what
 	   tasks do with tun devices, and with packets that were queued for them */
-	{
-		.event = EV_NET_WORKER,
-		.symbols = "wg_packet_encrypt_worker wg_packet_decrypt_worker wg_packet_tx_worker "
-			"wg_packet_handshake_send_worker wg_packet_handshake_receive_worker "
-			"cryptd_queue_worker padata_parallel_worker padata_serial_worker "
-			"xfrm_trans_reinject tx_work_handler tls_strp_work mptcp_worker "
-			"sk_psock_backlog handle_tx handle_rx mt76_tx_worker tun_chr_read_iter "
-			"tun_chr_write_iter tap_read_iter tap_write_iter nfqnl_recv_verdict "
-			"nfqnl_recv_verdict_batch",
-	},
-	{
-		.event = EV_IO_WORKER,
-		.symbols = "io_wq_worker io_wqe_worker", /* from 5.19 on; before */
-	},
-	{
-		.event = EV_SOFTIRQ,
-		.symbols = "handle_softirqs __do_softirq __softirqentry_text_start",
-	},
+	{ EV_NET_WORKER, "wg_packet_encrypt_worker wg_packet_decrypt_worker wg_packet_tx_worker "
+	  "wg_packet_handshake_send_worker wg_packet_handshake_receive_worker cryptd_queue_worker "
+	  "padata_parallel_worker padata_serial_worker xfrm_trans_reinject tx_work_handler "
+	  "tls_strp_work mptcp_worker sk_psock_backlog handle_tx handle_rx mt76_tx_worker "
+	  "tun_chr_read_iter tun_chr_write_iter tap_read_iter tap_write_iter nfqnl_recv_verdict "
+	  "nfqnl_recv_verdict_batch" },
+	{ EV_IO_WORKER, "io_wq_worker io_wqe_worker" }, /* from 5.19 on; before */
+	{ EV_SOFTIRQ, "handle_softirqs __do_softirq __softirqentry_text_start" },
 	/* what is no network's, though functions of it are called */
-	{
-		.event = EV_OTHER,
-		.symbols = "unix_* netlink_dump netlink_release",
-	},
-	{
-		.event = EV_IDLE,
-		.symbols = "cpu_startup_entry do_idle",
-	},
+	{ EV_OTHER, "unix_* netlink_dump netlink_release" },
+	{ EV_IDLE, "cpu_startup_entry do_idle" },
 };
 /* clang-format on */
 
@@ -1108,7 +983,7 @@ static void classify(struct rules *r, const struct symbols *symbols, struct symb
 	s->bpf = !strcmp(module, "bpf");
 	s->trampoline = s->bpf && !strncmp(name, "bpf_trampoline_", 15);
 	if (is_own_program(symbols, s))
-		s->traits.stage = STAGE_TRACING;
+		s->traits.stage = STAGE_tracing;
 	s->classified = true;
 }
 
@@ -1163,7 +1038,7 @@ static bool is_of_functions(int event)
 /* A stack, sorted. */
 struct classified {
 	int event;				/* that its root tells; EV_NONE: it has none */
-	int stage;				/* the innermost, or STAGE_UNKNOWN */
+	int stage;				/* the innermost, or STAGE_unknown */
 	int activity;				/* of the leaf */
 	int context;				/* what the root ran in */
 	int depth;				/* frames up to the root; without a root, all */
@@ -1193,17 +1068,17 @@ static void resolve_frames(struct symbols *symbols, struct rules *rules, const u
 	for (int i = 0; i < depth; i++) {
 		/* a return address is behind the call */
 		const struct symbol *s = find_symbol(symbols, rules, addresses[i] - !exact);
-		bool is_tracing = s->traits.stage == STAGE_TRACING ||
+		bool is_tracing = s->traits.stage == STAGE_tracing ||
 				  (!i && rules->has_kprobes && is_of_functions(s->traits.root) &&
 				   addresses[0] - s->address <= BREAKPOINT_BYTES);
 
-		exact = s->traits.stage == STAGE_INTERRUPT;
+		exact = s->traits.stage == STAGE_interrupt;
 		if (!addresses[i]) {
 			found = true;
 		} else if (found) {
 			if (s->traits.helper || s == symbols->list)
 				continue;
-			is_tracing |= s->trampoline || s->traits.calls == STAGE_TRACING;
+			is_tracing |= s->trampoline || s->traits.calls == STAGE_tracing;
 			out->frames[out->depth++] = is_tracing ? tracing : s;
 			return;
 		} else if (!rooted && (is_tracing || (s->trampoline && !out->depth))) {
@@ -1261,7 +1136,7 @@ static int stage_by_caller(const struct classified *s, int i, unsigned kind)
 {
 	int caller = i + 1, stage;
 
-	while (caller < s->depth && s->frames[caller]->traits.stage == STAGE_NETFILTER)
+	while (caller < s->depth && s->frames[caller]->traits.stage == STAGE_netfilter)
 		caller++;
 	stage = caller < s->depth ? s->frames[caller]->traits.calls : STAGE_NONE;
 	return stages[stage].kind == kind ? stage : STAGE_NONE;
@@ -1270,7 +1145,7 @@ static int stage_by_caller(const struct classified *s, int i, unsigned kind)
 /* A task that is preempted where an interrupt, frame `i`, returns is in no top half any more. */
 static bool is_preempted(const struct classified *s, int i)
 {
-	while (i > 0 && s->frames[i]->traits.stage == STAGE_INTERRUPT)
+	while (i > 0 && s->frames[i]->traits.stage == STAGE_interrupt)
 		i--;
 	return s->frames[i]->traits.activity == ACTIVITY_SCHEDULE;
 }
@@ -1281,30 +1156,30 @@ static int stage_of_frame(const struct classified *s, int i, const struct contex
 	const struct symbol *frame = s->frames[i];
 	int stage = frame->traits.stage, hook;
 
-	if (stage == STAGE_NETFILTER) {
+	if (stage == STAGE_netfilter) {
 		hook = stage_by_caller(s, i, HOOK);
-		if (hook == STAGE_NF_PREROUTING_V4 && c->v6) /* VRF's are of both */
-			return STAGE_NF_PREROUTING_V6;
+		if (hook == STAGE_nf_prerouting_v4 && c->v6) /* VRF's are of both */
+			return STAGE_nf_prerouting_v6;
 		return hook ? hook : stage;
 	}
-	if (stage == STAGE_INTERRUPT && is_preempted(s, i))
+	if (stage == STAGE_interrupt && is_preempted(s, i))
 		return STAGE_NONE;
-	if (frame->bpf && (c->stage == STAGE_DRIVER || c->stage == STAGE_VIRTUAL_POLL))
-		return STAGE_XDP;
+	if (frame->bpf && (c->stage == STAGE_driver || c->stage == STAGE_virtual_poll))
+		return STAGE_xdp;
 	if (frame->bpf &&
-	    (c->stage == STAGE_DRIVER_TX || stage_by_caller(s, i, POINTER) == STAGE_BPF))
-		return STAGE_BPF;
-	if (frame->bpf && (c->stage == STAGE_CORE || c->stage == STAGE_QDISC))
-		stage = STAGE_TC; /* tcx, which is inlined there */
-	if (stage == STAGE_BACKLOG && c->stage == STAGE_CORE)
-		return STAGE_RPS;
-	if (stage == STAGE_TC && c->output)
-		return STAGE_TC_EGRESS;
+	    (c->stage == STAGE_driver_tx || stage_by_caller(s, i, POINTER) == STAGE_bpf))
+		return STAGE_bpf;
+	if (frame->bpf && (c->stage == STAGE_core || c->stage == STAGE_qdisc))
+		stage = STAGE_tc; /* tcx, which is inlined there */
+	if (stage == STAGE_backlog && c->stage == STAGE_core)
+		return STAGE_rps;
+	if (stage == STAGE_tc && c->output)
+		return STAGE_tc_egress;
 	/* these use functions of the other way */
-	if (stage == STAGE_TUNNEL_RX && (c->stage == STAGE_TUNNEL_TX || c->output))
-		return STAGE_TUNNEL_TX;
-	if (stage == STAGE_XDP && c->stage == STAGE_XDP_GENERIC)
-		return STAGE_XDP_GENERIC;
+	if (stage == STAGE_tunnel_rx && (c->stage == STAGE_tunnel_tx || c->output))
+		return STAGE_tunnel_tx;
+	if (stage == STAGE_xdp && c->stage == STAGE_xdp_generic)
+		return STAGE_xdp_generic;
 	if (!stage && !frame->bpf && !frame->traits.activity && !frame->traits.helper)
 		return stage_by_caller(s, i, POINTER);
 	return stage;
@@ -1315,19 +1190,19 @@ static void enter_stage(struct classified *s, struct context *c, int stage)
 	if (stage != c->stage)
 		s->path[s->path_length++] = stage;
 	c->stage = stage;
-	if (stage == STAGE_CORE)
+	if (stage == STAGE_core)
 		*c = (struct context) { .stage = stage, .core = true };
-	c->output |= stage == STAGE_QDISC;
+	c->output |= stage == STAGE_qdisc;
 	c->local |= stages[stage].kind == LOCAL;
-	c->forwarded |= stage == STAGE_FORWARD_V4 || stage == STAGE_FORWARD_V6;
-	c->v6 |= stage == STAGE_IP_RX_V6;
+	c->forwarded |= stage == STAGE_forward_v4 || stage == STAGE_forward_v6;
+	c->v6 |= stage == STAGE_ip_rx_v6;
 }
 
 /* Whether an L3 output sends on what was received; some that do so fragment packets by it. */
 static bool is_forwarding(const struct context *c)
 {
-	return c->core && !c->local && !c->output && !c->forwarded && c->stage != STAGE_OVS &&
-	       c->stage != STAGE_TC && c->stage != STAGE_BRIDGE_NF;
+	return c->core && !c->local && !c->output && !c->forwarded && c->stage != STAGE_ovs &&
+	       c->stage != STAGE_tc && c->stage != STAGE_bridge_nf;
 }
 
 /*
@@ -1344,13 +1219,13 @@ static void walk_stages(struct classified *s)
 	s->path_length = 0;
 	for (int i = s->depth - 1; i >= 0; i--) {
 		int stage = stage_of_frame(s, i, &c);
-		bool output = stage == STAGE_OUTPUT_V4 || stage == STAGE_OUTPUT_V6;
+		bool output = stage == STAGE_output_v4 || stage == STAGE_output_v6;
 
 		if (!stage)
 			continue;
 		if (output && is_forwarding(&c))
 			enter_stage(s, &c,
-				    stage == STAGE_OUTPUT_V4 ? STAGE_FORWARD_V4 : STAGE_FORWARD_V6);
+				    stage == STAGE_output_v4 ? STAGE_forward_v4 : STAGE_forward_v6);
 		enter_stage(s, &c, stage);
 		known = i;
 	}
@@ -1361,7 +1236,7 @@ static void walk_stages(struct classified *s)
 		unknown |= !s->frames[i]->traits.helper;
 	}
 	if (!c.stage || (stages[c.stage].kind == GENERIC && unknown && !s->activity))
-		enter_stage(s, &c, STAGE_UNKNOWN);
+		enter_stage(s, &c, STAGE_unknown);
 	s->stage = c.stage;
 }
 
@@ -1382,9 +1257,9 @@ static void cut_at_interrupt(struct classified *s)
 {
 	int end = 0;
 
-	while (end < s->depth && s->frames[end]->traits.stage != STAGE_INTERRUPT)
+	while (end < s->depth && s->frames[end]->traits.stage != STAGE_interrupt)
 		end++;
-	while (end < s->depth && s->frames[end]->traits.stage == STAGE_INTERRUPT)
+	while (end < s->depth && s->frames[end]->traits.stage == STAGE_interrupt)
 		end++;
 	s->depth = end;
 	walk_stages(s);
@@ -1403,13 +1278,13 @@ static int network_stage(const struct classified *s)
 static bool is_network(const struct classified *s)
 {
 	return network_stage(s) != STAGE_NONE && s->event != EV_OTHER &&
-	       s->stage != STAGE_TRACING; /* on the way to a hook */
+	       s->stage != STAGE_tracing; /* on the way to a hook */
 }
 
 /* A stack in which packets are received, where not all of its event are. */
 static bool is_receiving(const struct classified *s)
 {
-	return stages[network_stage(s)].receives || memchr(s->path, STAGE_CORE, s->path_length);
+	return stages[network_stage(s)].receives || memchr(s->path, STAGE_core, s->path_length);
 }
 
 /* ==== 6. Capabilities ==== */
@@ -1491,17 +1366,16 @@ static void open_energy(struct energy *e)
 	for (int zone = 0; e->packages < ARRAY_SIZE(e->package); zone++) {
 		typeof(e->package[0]) *p = &e->package[e->packages];
 
-		snprintf(path, sizeof(path), "/sys/class/powercap/intel-rapl:%d/name", zone);
+		FORMAT(path, "/sys/class/powercap/intel-rapl:%d/name", zone);
 		read_small_file(path, text, sizeof(text));
 		if (!text[0])
 			return;
 		if (strncmp(text, "package", 7))
 			continue;
-		snprintf(path, sizeof(path),
-			 "/sys/class/powercap/intel-rapl:%d/max_energy_range_uj", zone);
+		FORMAT(path, "/sys/class/powercap/intel-rapl:%d/max_energy_range_uj", zone);
 		read_small_file(path, text, sizeof(text));
 		p->range_uj = strtoull(text, NULL, 10);
-		snprintf(path, sizeof(path), "/sys/class/powercap/intel-rapl:%d/energy_uj", zone);
+		FORMAT(path, "/sys/class/powercap/intel-rapl:%d/energy_uj", zone);
 		p->fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (p->fd < 0 || !read_package(p->fd, &p->last_uj)) {
 			if (opt.verbose)
@@ -1774,7 +1648,7 @@ static void find_lacks(struct session *s)
 			 access("/sys/bus/event_source/devices/kprobe/type", R_OK))
 			why = "this kernel has none: it needs CONFIG_KPROBE_EVENTS";
 		if (why)
-			snprintf(s->lacks[kind], sizeof(s->lacks[kind]), "%s", why);
+			FORMAT(s->lacks[kind], "%s", why);
 	}
 }
 
@@ -1806,21 +1680,21 @@ static void choose_kind(const struct session *s, struct probe *p)
 
 	for (; *kind && (why = lacking(s, p, *kind)); kind++)
 		if (why != p->why_not[*kind])
-			snprintf(p->why_not[*kind], sizeof(p->why_not[*kind]), "%s", why);
+			FORMAT(p->why_not[*kind], "%s", why);
 	p->kind = *kind;
 }
 
 /* The kind that a probe has is refused here: the next one is to be tried. */
 static void refuse(const struct session *s, struct probe *p, const char *why)
 {
-	snprintf(p->why_not[p->kind], sizeof(p->why_not[p->kind]), "%s", why);
+	FORMAT(p->why_not[p->kind], "%s", why);
 	choose_kind(s, p);
 }
 
 /* A kind is refused for all functions. */
 static void refuse_kind(struct session *s, int kind, const char *why)
 {
-	snprintf(s->lacks[kind], sizeof(s->lacks[kind]), "%s", why);
+	FORMAT(s->lacks[kind], "%s", why);
 	for (int i = 0; i < MAX_PROBES; i++)
 		if (s->probes[i].kind == kind)
 			refuse(s, &s->probes[i], why);
@@ -1876,7 +1750,7 @@ static struct netto *open_object(const struct session *s)
 	LIBBPF_OPTS(bpf_object_open_opts, opts);
 	char path[32];
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", s->empty_btf);
+	FORMAT(path, "/proc/self/fd/%d", s->empty_btf);
 	if (s->empty_btf >= 0)
 		opts.btf_custom_path = path;
 	return netto__open_opts(&opts);
@@ -1887,16 +1761,15 @@ static struct bpf_program *find_program(struct netto *skel, const char *name, co
 {
 	char full[32];
 
-	snprintf(full, sizeof(full), "%s%s", name, suffix);
+	FORMAT(full, "%s%s", name, suffix);
 	return bpf_object__find_program_by_name(skel->obj, full);
 }
 
 /* A function that is not there is not called: that is all there is to be known of it. */
 static void set_absent(struct probe *p)
 {
-	snprintf(p->why_not[p->kind], sizeof(p->why_not[p->kind]),
-		 p->module[0] ? "not in this kernel, or its module is not loaded"
-			      : "not in this kernel");
+	FORMAT(p->why_not[p->kind], p->module[0] ? "not in this kernel, or its module is not loaded"
+						 : "not in this kernel");
 	p->kind = NO_HOOK;
 	p->absent = true;
 }
@@ -1971,8 +1844,8 @@ static bool look_up_functions(struct session *s)
 
 		for (int in_module = !!p->module[0]; p->function && in_module >= 0; in_module--) {
 			memset(&l, 0, sizeof(l));
-			snprintf(l.name, sizeof(l.name), "%s%s%s", in_module ? p->module : "",
-				 in_module ? ":" : "", p->target);
+			FORMAT(l.name, "%s%s%s", in_module ? p->module : "", in_module ? ":" : "",
+			       p->target);
 			all &= !bpf_prog_test_run_opts(fd, &run) &&
 			       (!run.retval || run.retval == (uint32_t)-ENOENT);
 			if (!run.retval)
@@ -1985,7 +1858,7 @@ static bool look_up_functions(struct session *s)
 		const struct probe *p = &s->probes[i];
 		char path[40];
 
-		snprintf(path, sizeof(path), "/sys/module/%s", p->module);
+		FORMAT(path, "/sys/module/%s", p->module);
 		all = !p->function || p->exists || (p->spare && p[-1].exists) ||
 		      (i + 1 < MAX_PROBES && p[1].spare && p[1].exists) ||
 		      (p->module[0] && access(path, F_OK)) ||
@@ -2041,7 +1914,7 @@ static void take_programs(struct session *s, struct probe *p, const char *name)
 	p->entry = p->exit = NULL;
 	if (p->spare && p[-1].kind)
 		return;
-	snprintf(word, sizeof(word), "%s@btf", p->target);
+	FORMAT(word, "%s@btf", p->target);
 	if (p->kind == FENTRY &&
 	    (without(word) || bpf_program__set_attach_target(program, 0, p->target)))
 		refuse(s, p, "not in BTF");
@@ -2050,9 +1923,8 @@ static void take_programs(struct session *s, struct probe *p, const char *name)
 	if (p->kind == MULTI) {
 		name = "netto_multi";
 	} else if (p->kind == KPROBE) {
-		snprintf(own, sizeof(own), "netto_k_%s", name + strlen("netto_"));
-		snprintf(common, sizeof(common), "netto_k_%s",
-			 (const char *)skel->rodata->events[p->event].name);
+		FORMAT(own, "netto_k_%s", name + strlen("netto_"));
+		FORMAT(common, "netto_k_%s", (const char *)skel->rodata->events[p->event].name);
 		name = find_program(skel, own, "") ? own : common;
 	}
 	p->entry = find_program(skel, name, p->kind == RAW_TP ? "_r" : "");
@@ -2119,9 +1991,8 @@ static int list_probes(struct session *s)
 		p->how = skel->rodata->probes[i].how;
 		p->function = p->how != HOW_tracepoint;
 		if (colon)
-			snprintf(p->module, sizeof(p->module), "%.*s", (int)(colon - target),
-				 target);
-		snprintf(p->target, sizeof(p->target), "%s", colon ? colon + 1 : target);
+			FORMAT(p->module, "%.*s", (int)(colon - target), target);
+		FORMAT(p->target, "%s", colon ? colon + 1 : target);
 		p->length = strlen(p->target);
 		s->first_letters |= p->function ? bit_of_name(p->target) : 0;
 		if (!p->function)
@@ -2755,7 +2626,7 @@ static bool wants_devices(const struct session *s)
 
 static void refuse_devices(struct session *s, const char *why)
 {
-	snprintf(s->devices.why_not, sizeof(s->devices.why_not), "%s", why);
+	FORMAT(s->devices.why_not, "%s", why);
 }
 
 /*
@@ -3079,10 +2950,9 @@ static int explain_load(int err, char *why, size_t size)
 	}
 	getrlimit(RLIMIT_MEMLOCK, &memlock);
 	if (memlock.rlim_cur < 16 << 20)
-		snprintf(
-			limit, sizeof(limit),
-			"RLIMIT_MEMLOCK, which counts before Linux 5.11, is %llu kB: run `ulimit -l unlimited` first",
-			(unsigned long long)memlock.rlim_cur / 1024);
+		FORMAT(limit,
+		       "RLIMIT_MEMLOCK, which counts before Linux 5.11, is %llu kB: run `ulimit -l unlimited` first",
+		       (unsigned long long)memlock.rlim_cur / 1024);
 	/* a helper of 5.11: that it is missing can be told only while programs can be loaded at all
 	 */
 	if (err == -EPERM && limit[0] &&
@@ -3330,9 +3200,8 @@ static int start_bpf(struct session *s)
 	int err;
 
 	if (!(held >> CAP_SYS_ADMIN & 1) && (held & needed) != needed) {
-		snprintf(
-			s->no_bpf, sizeof(s->no_bpf),
-			"not permitted to use eBPF: run it as root, or with CAP_BPF and CAP_PERFMON");
+		FORMAT(s->no_bpf,
+		       "not permitted to use eBPF: run it as root, or with CAP_BPF and CAP_PERFMON");
 		return EXIT_IMPOSSIBLE;
 	}
 	err = load_probes(s);
@@ -3723,7 +3592,7 @@ static uint64_t read_device_file(const char *device, const char *file, char *tex
 {
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "/sys/class/net/%s/%s", device, file);
+	FORMAT(path, "/sys/class/net/%s/%s", device, file);
 	read_small_file(path, text, size);
 	return strtoull(text, NULL, 10);
 }
@@ -3737,10 +3606,10 @@ static bool is_card(const char *device)
 {
 	char path[PATH_MAX], text[32];
 
-	snprintf(path, sizeof(path), "/sys/class/net/%s/device", device);
+	FORMAT(path, "/sys/class/net/%s/device", device);
 	if (access(path, F_OK))
 		return false;
-	snprintf(path, sizeof(path), "/sys/class/net/%s/master/device", device);
+	FORMAT(path, "/sys/class/net/%s/master/device", device);
 	return access(path, F_OK) && read_device_file(device, "ifindex", text, sizeof(text)) ==
 					     read_device_file(device, "iflink", text, sizeof(text));
 }
@@ -3759,8 +3628,8 @@ static bool is_card_irq(const char *name)
 
 		if (entry->d_name[0] == '.' || !is_card(entry->d_name))
 			continue;
-		snprintf(path, sizeof(path), "/sys/class/net/%s/device/msi_irqs/%.*s",
-			 entry->d_name, (int)(dash - name - 4), name + 4);
+		FORMAT(path, "/sys/class/net/%s/device/msi_irqs/%.*s", entry->d_name,
+		       (int)(dash - name - 4), name + 4);
 		found = !access(path, F_OK) || !strncmp(dash + 1, entry->d_name, length);
 	}
 	if (d)
@@ -3790,7 +3659,7 @@ static bool note_thread(struct marks *m, char *stat)
 	if (!name || !end || sscanf(end + 1, " %*c %11s", parent) != 1 || strcmp(parent, "2"))
 		return false; /* no child of kthreadd */
 	*end = 0;
-	snprintf(t.name, sizeof(t.name), "%s", name + 1);
+	FORMAT(t.name, "%s", name + 1);
 	for (unsigned i = 0; i < ARRAY_SIZE(network_threads) + 1; i++) {
 		if (i == ARRAY_SIZE(network_threads))
 			return false;
@@ -3826,7 +3695,7 @@ static void read_task(struct marks *m, unsigned long pid)
 
 	if (*word & bit)
 		return;
-	snprintf(path, sizeof(path), "/proc/%lu/stat", pid);
+	FORMAT(path, "/proc/%lu/stat", pid);
 	if (!read_small_file(path, stat, sizeof(stat)) && !note_thread(m, stat))
 		*word |= bit;
 }
@@ -4292,7 +4161,7 @@ static int told_event(const struct profile *p, const struct raw *raw, const stru
 	if (owner == EV_SOFTIRQ || (s->event == EV_SOFTIRQ && p->told[EV_SOFTIRQ]))
 		return EV_SOFTIRQ;
 	if ((s->event && s->event != EV_IDLE) ||
-	    memchr(s->path, STAGE_INTERRUPT, s->path_length)) /* a top half */
+	    memchr(s->path, STAGE_interrupt, s->path_length)) /* a top half */
 		return EV_OTHER;
 	return owner == EV_IDLE ? owner : s->event ? EV_IDLE : EV_OTHER;
 }
@@ -4441,7 +4310,7 @@ static bool classify_raws(struct profile *p)
 		if (event >= EV_IO_WORKER) /* its stack says nothing of the network */
 			continue;
 		p->net_samples += raw->count;
-		p->unknown += sorted.stage == STAGE_UNKNOWN ? raw->count : 0;
+		p->unknown += sorted.stage == STAGE_unknown ? raw->count : 0;
 		count_shares(&p->all, &sorted, event, raw->count);
 		count_shares(&p->cpu[raw->cpu], &sorted, event, raw->count);
 		count_nesting(p, &sorted, event, raw->count);
@@ -4624,13 +4493,13 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 		else if (is_sampled(s, e))
 			events[e].source = e == EV_IDLE && !core_kind(s) ? COUNTED : SAMPLED;
 		if (!events[e].hook[0])
-			snprintf(events[e].hook, sizeof(events[e].hook), "%s%s",
-				 events[e].source == TRACED    ? "absent:"
-				 : events[e].source == COUNTED ? "procfs:stat"
-				 : events[e].source != SAMPLED ? "none:"
-				 : s->no_bpf[0]		       ? "perf_ring:"
-							       : "perf_event:",
-				 events[e].source == SAMPLED ? s->sampler.clock : "");
+			FORMAT(events[e].hook, "%s%s",
+			       events[e].source == TRACED    ? "absent:"
+			       : events[e].source == COUNTED ? "procfs:stat"
+			       : events[e].source != SAMPLED ? "none:"
+			       : s->no_bpf[0]		     ? "perf_ring:"
+							     : "perf_event:",
+			       events[e].source == SAMPLED ? s->sampler.clock : "");
 	}
 }
 
@@ -5155,7 +5024,7 @@ static void add_poller(struct result *r, const char *name, int cpu, uint64_t ns)
 			return;
 		q = &r->queues[r->queue_count++];
 		*q = (struct queue) { .cpu = cpu };
-		snprintf(q->name, sizeof(q->name), "%s()", name);
+		FORMAT(q->name, "%s()", name);
 	}
 	q->ns += ns;
 }
@@ -5181,11 +5050,11 @@ static void list_pollers(struct result *r)
 		if (raw->event != EV_RX_SOFTIRQ && raw->event != EV_NAPI_THREAD)
 			continue;
 		classify_raw(p, raw, &s);
-		while (k < s.depth && s.frames[k]->traits.calls != STAGE_DRIVER)
+		while (k < s.depth && s.frames[k]->traits.calls != STAGE_driver)
 			k++;
-		if (k >= s.depth || s.frames[k - 1]->traits.stage == STAGE_TRACING)
+		if (k >= s.depth || s.frames[k - 1]->traits.stage == STAGE_tracing)
 			continue;
-		snprintf(name, sizeof(name), "%s", name_of(p->symbols, s.frames[k - 1]));
+		FORMAT(name, "%s", name_of(p->symbols, s.frames[k - 1]));
 		for (uint32_t j = p->stacks[i].first;; j = p->raws[j].next) {
 			const struct raw *one = &p->raws[j];
 			uint64_t samples = p->cpu[one->cpu].samples[one->event];
@@ -5489,7 +5358,7 @@ static void print_percent(FILE *f, bool measured, bool sampled, double percent, 
 	char text[16] = "-";
 
 	if (measured)
-		snprintf(text, sizeof(text), "%s%.*f", sampled ? "~" : "", decimals, percent);
+		FORMAT(text, "%s%.*f", sampled ? "~" : "", decimals, percent);
 	fprintf(f, " %6s", text);
 }
 
@@ -5814,8 +5683,8 @@ static void print_devices(FILE *f, const struct result *r)
 
 			if (r->has_pollers)
 				break;
-			snprintf(name, sizeof(name), q->id ? "  napi %u" : "  napi", q->id);
-			snprintf(cpu, sizeof(cpu), "%d", q->cpu);
+			FORMAT(name, q->id ? "  napi %u" : "  napi", q->id);
+			FORMAT(cpu, "%d", q->cpu);
 			print_queue(f, name, cpu, q, &r->cpu[q->cpu]);
 		}
 		if (n > MAX_DEVICES)
@@ -5980,7 +5849,7 @@ static void print_wrapped(FILE *f, const char *first, int indent, const char *fo
 static const char *group_digits(double number, char text[32])
 {
 	char plain[32];
-	int length = snprintf(plain, sizeof(plain), "%.0f", number), to = 0;
+	int length = FORMAT(plain, "%.0f", number), to = 0;
 
 	for (int i = 0; i < length && to < 30; i++) {
 		if (i && (length - i) % 3 == 0)
@@ -6023,14 +5892,14 @@ static void print_summary(FILE *f, const struct result *r)
 	struct tm tm;
 
 	if (gmtime_r(&seconds, &tm))
-		snprintf(when, sizeof(when), "%d-%02d-%02d %02d:%02d:%02d UTC", tm.tm_year + 1900,
-			 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+		FORMAT(when, "%d-%02d-%02d %02d:%02d:%02d UTC", tm.tm_year + 1900, tm.tm_mon + 1,
+		       tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 	print_wrapped(f, "", 7, "netto: %s, %s %s, %d CPU%s, %s, %.1f s, %s%s", r->host.nodename,
 		      r->host.sysname, r->host.release, r->cpus, r->cpus == 1 ? "" : "s", when,
 		      r->elapsed_ns / 1e9, describe_mode(r),
 		      r->no_bpf && !r->accounted ? " without eBPF" : "");
-	snprintf(rate, sizeof(rate), "%s%.1f %% of all CPUs", net_mark(r, &r->all),
-		 percent(sum_net(r, r->all.ns), r->all.wall_ns));
+	FORMAT(rate, "%s%.1f %% of all CPUs", net_mark(r, &r->all),
+	       percent(sum_net(r, r->all.ns), r->all.wall_ns));
 	fprintf(f, "\nnetwork    %-27sbusiest    ", rate);
 	if (b.cpu < 0)
 		fputs("none", f);
@@ -6042,8 +5911,8 @@ static void print_summary(FILE *f, const struct result *r)
 	else if (b.cpu >= 0)
 		fprintf(f, "%.1f %% idle",
 			percent(r->cpu[b.cpu].ns[EV_IDLE], r->cpu[b.cpu].wall_ns));
-	snprintf(left, sizeof(left), r->counted[PROCESSED] ? "%s/s" : "-",
-		 group_digits(per_second(r, packets), rate));
+	FORMAT(left, r->counted[PROCESSED] ? "%s/s" : "-",
+	       group_digits(per_second(r, packets), rate));
 	if (packets)
 		snprintf(left + strlen(left), sizeof(left) - strlen(left), ", %s%s each",
 			 sampled_ns >= 0.05 * packets ? "~" : "",
@@ -6118,7 +5987,7 @@ static void print_busiest_parts(FILE *f, const struct result *r, int event)
 
 	if (!s || r->cpus < 2 || s->samples[event] < MIN_SAMPLES || !has_contexts(event))
 		return;
-	length = snprintf(text, sizeof(text), "  on CPU %d:", b.cpu);
+	length = FORMAT(text, "  on CPU %d:", b.cpu);
 	for (int i = 0; i < CONTEXTS; i++) {
 		double part =
 			percent(estimate_context(r, b.cpu, event, i).ns, r->cpu[b.cpu].ns[event]);
@@ -6136,8 +6005,8 @@ static void print_busiest_parts(FILE *f, const struct result *r, int event)
 		if (!stage)
 			break;
 		taken[stage] = true;
-		snprintf(more, sizeof(more), "%s %s %.0f %%", i ? "," : "", stages[stage].name,
-			 100.0 * s->stages[event][stage].self / s->samples[event]);
+		FORMAT(more, "%s %s %.0f %%", i ? "," : "", stages[stage].name,
+		       100.0 * s->stages[event][stage].self / s->samples[event]);
 		if (length + strlen(more) > WIDTH)
 			break;
 		length = append(text, sizeof(text), length, more);
@@ -6245,10 +6114,8 @@ static void print_short_devices(FILE *f, const struct result *r, int rows)
 		if (devices++ >= rows)
 			continue;
 		sum = sum_device(r, i, n, -1);
-		snprintf(cpu, sizeof(cpu), "CPU %d, %.1f %%", q->cpu,
-			 percent(q->ns, r->cpu[q->cpu].wall_ns));
-		snprintf(name, sizeof(name), q->id && n > 1 ? "%s, queue %u" : "%s", q->name,
-			 q->id);
+		FORMAT(cpu, "CPU %d, %.1f %%", q->cpu, percent(q->ns, r->cpu[q->cpu].wall_ns));
+		FORMAT(name, q->id && n > 1 ? "%s, queue %u" : "%s", q->name, q->id);
 		if (sum.polls)
 			fprintf(f, "%7.1f %10s %9.1f  %-16s  %.*s\n",
 				percent(sum.ns, r->all.wall_ns),
@@ -6295,9 +6162,9 @@ static void print_short_stacks(FILE *f, const struct result *r, int rows)
 
 		classify_raw(p, raw, &s);
 		list_cpus(p, stack, cpus, sizeof(cpus));
-		length = snprintf(text, sizeof(text), "%.1f %% of samples, %s on CPU %.12s: ",
-				  100.0 * stack->count / p->net_samples, r->events[raw->event].name,
-				  cpus);
+		length = FORMAT(text, "%.1f %% of samples, %s on CPU %.12s: ",
+				100.0 * stack->count / p->net_samples, r->events[raw->event].name,
+				cpus);
 		for (int j = 0; j < s.depth; j++) {
 			length = append(text, sizeof(text), length, j ? " < " : "");
 			length = append(text, sizeof(text), length,
@@ -6338,11 +6205,11 @@ static void note_full_cpu(FILE *f, const struct result *r)
 		return;
 	q = fullest_queue(r, b.cpu);
 	if (q && q->id)
-		snprintf(polls, sizeof(polls), " It polls queue %u of %s%s%s.", q->id, q->name,
-			 r->rx_queues == 1  ? ", its only one"
-			 : r->rx_queues > 1 ? ", one of several"
-					    : "",
-			 r->rx_queues ? (r->rps ? "; RPS is on" : "; RPS is off") : "");
+		FORMAT(polls, " It polls queue %u of %s%s%s.", q->id, q->name,
+		       r->rx_queues == 1  ? ", its only one"
+		       : r->rx_queues > 1 ? ", one of several"
+					  : "",
+		       r->rx_queues ? (r->rps ? "; RPS is on" : "; RPS is off") : "");
 	print_wrapped(
 		f, "note: ", 6,
 		"CPU %d is full while %d CPU%s half idle or more.%s Spread the flows (RSS, RPS).",
@@ -6577,9 +6444,9 @@ static void print_csv_row(FILE *f, const struct result *r, const struct csv_row 
 	const struct estimate *range = row->range;
 	const uint64_t *ns = row->ns ? row->ns : range ? &range->ns : NULL;
 
-	snprintf(name, sizeof(name), "%s%s%s%s%s", row->name[0], row->name[1] ? "/" : "",
-		 row->name[1] ? row->name[1] : "", row->name[2] ? "/" : "",
-		 row->name[2] ? row->name[2] : "");
+	FORMAT(name, "%s%s%s%s%s", row->name[0], row->name[1] ? "/" : "",
+	       row->name[1] ? row->name[1] : "", row->name[2] ? "/" : "",
+	       row->name[2] ? row->name[2] : "");
 	fprintf(f, "%.3f,", r->time);
 	print_csv_field(f, r->host.nodename);
 	fprintf(f, row->cpu == ALL_CPUS ? ",%s,all," : ",%s,%d,", row->record, row->cpu);
@@ -6785,7 +6652,7 @@ static void print_csv_devices(FILE *f, const struct result *r)
 		for (size_t j = i; j < i + n && !r->has_pollers; j++) {
 			const struct queue *q = &r->queues[j];
 
-			snprintf(id, sizeof(id), "%u", q->id);
+			FORMAT(id, "%u", q->id);
 			CSV_ROW(f, r, "queue", q->cpu, .name = { q->name, id }, .ns = &q->ns,
 				.wall_ns = r->cpu[q->cpu].wall_ns,
 				.count = q->polls ? &q->polls : NULL, .source = sources[TRACED]);
@@ -6877,18 +6744,18 @@ static void print_csv_run(FILE *f, const struct result *r)
 		.name = { "hook", r->has_devices   ? "devices=tp_btf:napi_poll"
 				  : r->has_pollers ? "devices=samples:"
 						   : "devices=none:" });
-	snprintf(name, sizeof(name), "samples=%s:%s",
-		 !p->hz	     ? "none"
-		 : r->no_bpf ? "perf_ring"
-			     : "perf_event",
-		 p->hz ? p->clock : "");
+	FORMAT(name, "samples=%s:%s",
+	       !p->hz	   ? "none"
+	       : r->no_bpf ? "perf_ring"
+			   : "perf_event",
+	       p->hz ? p->clock : "");
 	CSV_ROW(f, r, "run", ALL_CPUS, .name = { "hook", name });
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		snprintf(name, sizeof(name), "%s=%s", r->events[e].name, r->events[e].hook);
+		FORMAT(name, "%s=%s", r->events[e].name, r->events[e].hook);
 		CSV_ROW(f, r, "run", ALL_CPUS, .name = { "hook", name });
 		if (!r->events[e].why[0])
 			continue;
-		snprintf(name, sizeof(name), "%s=%s", r->events[e].name, r->events[e].why);
+		FORMAT(name, "%s=%s", r->events[e].name, r->events[e].why);
 		CSV_ROW(f, r, "run", ALL_CPUS, .name = { "why", name });
 	}
 }
@@ -7210,7 +7077,7 @@ static long read_setting(const char *name)
 {
 	char path[64], text[32];
 
-	snprintf(path, sizeof(path), "/proc/sys/net/core/%s", name);
+	FORMAT(path, "/proc/sys/net/core/%s", name);
 	return read_small_file(path, text, sizeof(text)) ? -1 : strtol(text, NULL, 10);
 }
 
@@ -7226,8 +7093,7 @@ static void read_settings(struct result *r)
 	r->budget_usecs = read_setting("netdev_budget_usecs");
 	r->rps = false;
 	for (r->rx_queues = 0; q; r->rx_queues++) {
-		snprintf(path, sizeof(path), "/sys/class/net/%s/queues/rx-%u/rps_cpus", q->name,
-			 r->rx_queues);
+		FORMAT(path, "/sys/class/net/%s/queues/rx-%u/rps_cpus", q->name, r->rx_queues);
 		if (read_small_file(path, text, sizeof(text)))
 			break;
 		r->rps |= text[strspn(text, "0,\n")] != 0;
@@ -7383,378 +7249,205 @@ int main(int argc, char **argv)
 /* ==== 21. Appendix: the kernel functions of stages and activities ==== */
 
 /* clang-format off */
+#define STAGE(id, words, ...) [STAGE_##id] = { .name = #id, .what = words, __VA_ARGS__ }
+
 static const struct stage stages[STAGES] = {
 	/* the softirq core, and within a system call other softirqs that interrupted it */
-	[STAGE_SOFTIRQ] = {
-		.name = "softirq", .what = "the softirq core", .shared = true,
+	STAGE(softirq, "the softirq core", .shared = true,
 		.symbols = "handle_softirqs __do_softirq __softirqentry_text_start do_softirq "
 			"do_softirq_own_stack __irq_exit_rcu irq_exit_rcu run_ksoftirqd "
-			"tasklet_action* run_timer_softirq __run_timers rcu_core*",
-	},
-	[STAGE_NAPI] = {
-		.name = "napi", .what = "NET_RX's polling loop", .receives = true, .kind = GENERIC,
+			"tasklet_action* run_timer_softirq __run_timers rcu_core*"),
+	STAGE(napi, "NET_RX's polling loop", .receives = true, .kind = GENERIC,
 		.symbols = "net_rx_action __napi_poll napi_poll napi_threaded_poll_loop "
 			"napi_threaded_poll __napi_busy_loop napi_busy_loop busy_poll_stop "
 			"net_tx_action xfrm_dev_backlog sk_busy_loop_end ep_busy_loop_end "
-			"net_rps_action_and_irq_enable",
-	},
-	[STAGE_DRIVER] = {
-		.name = "driver", .what = "receiving in a card's driver", .receives = true, .kind = POINTER,
-		.callers = "__napi_poll napi_poll net_rx_action __napi_busy_loop busy_poll_stop",
-	},
-	[STAGE_VIRTUAL_POLL] = {
-		.name = "virtual_poll", .what = "receiving from veth, lo", .receives = true,
+			"net_rps_action_and_irq_enable"),
+	STAGE(driver, "receiving in a card's driver", .receives = true, .kind = POINTER,
+		.callers = "__napi_poll napi_poll net_rx_action __napi_busy_loop busy_poll_stop"),
+	STAGE(virtual_poll, "receiving from veth, lo", .receives = true,
 		.symbols = "process_backlog gro_cell_poll veth_poll tun_napi_poll "
 			"wg_packet_rx_poll flush_backlog cpu_map_kthread_run "
-			"cpu_map_bpf_prog_run*",
-	},
-	[STAGE_IFB] = {
-		.name = "ifb", .what = "ifb (ingress shaping)", .receives = true,
-		.symbols = "ifb_*",
-		.modules = "ifb",
-	},
+			"cpu_map_bpf_prog_run*"),
+	STAGE(ifb, "ifb (ingress shaping)", .receives = true, .symbols = "ifb_*", .modules = "ifb"),
 	/* and tap devices */
-	[STAGE_TUN] = {
-		.name = "tun", .what = "tun and tap devices",
-		.symbols = "tun_* tap_*",
-		.modules = "tun tap",
-	},
-	[STAGE_VHOST] = {
-		.name = "vhost", .what = "vhost-net (virtual machines)",
-		.modules = "vhost_net",
-	},
-	[STAGE_WIFI] = {
-		.name = "wifi", .what = "Wi-Fi (mac80211 and drivers)", .receives = true,
+	STAGE(tun, "tun and tap devices", .symbols = "tun_* tap_*", .modules = "tun tap"),
+	STAGE(vhost, "vhost-net (virtual machines)", .modules = "vhost_net"),
+	STAGE(wifi, "Wi-Fi (mac80211 and drivers)", .receives = true,
 		.symbols = "ieee80211_* cfg80211_*",
-		.modules = "mac80211 cfg80211 lib80211 mac80211_hwsim ath ath9k* ath10k* ath11k* ath12k* "
-			"iwlwifi iwlmvm iwlmld iwldvm mt76* mt7603* mt7615* mt79* rt2x00* rt2800* "
-			"rtw88* rtw89* rtlwifi rtl_pci rtl_usb rtl8xxxu brcmfmac brcmsmac brcmutil "
-			"mwlwifi mwifiex* b43* carl9170",
-	},
-	[STAGE_USBNET] = {
-		.name = "usbnet", .what = "USB network cards", .receives = true,
+		.modules = "mac80211 cfg80211 lib80211 mac80211_hwsim ath ath9k* ath10k* ath11k* "
+			"ath12k* iwlwifi iwlmvm iwlmld iwldvm mt76* mt7603* mt7615* mt79* rt2x00* "
+			"rt2800* rtw88* rtw89* rtlwifi rtl_pci rtl_usb rtl8xxxu brcmfmac brcmsmac "
+			"brcmutil mwlwifi mwifiex* b43* carl9170"),
+	STAGE(usbnet, "USB network cards", .receives = true,
 		.symbols = "usbnet_*",
-		.modules = "usbnet cdc_ether cdc_eem cdc_subset cdc_ncm cdc_mbim qmi_wwan rndis_host "
-			"r8152 asix ax88179_178a aqc111 smsc75xx smsc95xx lan78xx dm9601 sr9700 "
-			"mcs7830 pegasus rtl8150 hso ipheth u_ether usb_f_ecm usb_f_ncm usb_f_rndis",
-	},
-	[STAGE_PKTGEN] = {
-		.name = "pktgen", .what = "the packet generator",
-		.symbols = "pktgen_*",
-		.modules = "pktgen",
-	},
-	[STAGE_GRO] = {
-		.name = "gro", .what = "joining segments (GRO)", .receives = true,
+		.modules = "usbnet cdc_ether cdc_eem cdc_subset cdc_ncm cdc_mbim qmi_wwan "
+			"rndis_host r8152 asix ax88179_178a aqc111 smsc75xx smsc95xx lan78xx "
+			"dm9601 sr9700 mcs7830 pegasus rtl8150 hso ipheth u_ether usb_f_ecm "
+			"usb_f_ncm usb_f_rndis"),
+	STAGE(pktgen, "the packet generator", .symbols = "pktgen_*", .modules = "pktgen"),
+	STAGE(gro, "joining segments (GRO)", .receives = true,
 		.symbols = "napi_gro_receive gro_receive_skb napi_gro_frags dev_gro_receive "
 			"napi_gro_complete gro_complete napi_gro_flush __gro_flush gro_flush "
-			"napi_complete_done skb_gro_receive skb_gro_receive_list "
-			"inet_gro_receive ipv6_gro_receive tcp4_gro_receive tcp6_gro_receive "
-			"tcp_gro_receive udp4_gro_receive udp6_gro_receive udp_gro_receive "
-			"vlan_gro_receive eth_gro_receive gre_gro_receive vxlan_gro_receive "
-			"inet_gro_complete ipv6_gro_complete tcp4_gro_complete "
-			"tcp6_gro_complete udp4_gro_complete udp6_gro_complete "
-			"gro_cells_receive gro_normal_list gro_normal_one napi_skb_finish "
-			"gro_pull_from_frag0 gro_try_pull_from_frag0",
-	},
-	[STAGE_XDP] = {
-		.name = "xdp", .what = "XDP programs in the driver", .receives = true,
+			"napi_complete_done skb_gro_receive skb_gro_receive_list inet_gro_receive "
+			"ipv6_gro_receive tcp4_gro_receive tcp6_gro_receive tcp_gro_receive "
+			"udp4_gro_receive udp6_gro_receive udp_gro_receive vlan_gro_receive "
+			"eth_gro_receive gre_gro_receive vxlan_gro_receive inet_gro_complete "
+			"ipv6_gro_complete tcp4_gro_complete tcp6_gro_complete udp4_gro_complete "
+			"udp6_gro_complete gro_cells_receive gro_normal_list gro_normal_one "
+			"napi_skb_finish gro_pull_from_frag0 gro_try_pull_from_frag0"),
+	STAGE(xdp, "XDP programs in the driver", .receives = true,
 		.symbols = "bpf_dispatcher_xdp_func bpf_dispatcher_xdp xdp_do_redirect "
 			"xdp_do_redirect_frame xdp_do_flush xdp_do_flush_map __dev_flush "
-			"bq_enqueue bq_xmit_all __cpu_map_flush cpu_map_enqueue "
-			"dev_map_enqueue __xsk_map_redirect __xsk_map_flush xsk_rcv "
-			"veth_xdp_rcv_one veth_xdp_rcv_skb",
-	},
-	[STAGE_XDP_GENERIC] = {
-		.name = "xdp_generic", .what = "generic XDP programs", .receives = true,
+			"bq_enqueue bq_xmit_all __cpu_map_flush cpu_map_enqueue dev_map_enqueue "
+			"__xsk_map_redirect __xsk_map_flush xsk_rcv veth_xdp_rcv_one "
+			"veth_xdp_rcv_skb"),
+	STAGE(xdp_generic, "generic XDP programs", .receives = true,
 		.symbols = "do_xdp_generic netif_receive_generic_xdp bpf_prog_run_generic_xdp "
-			"generic_xdp_tx xdp_do_generic_redirect netif_skb_check_for_xdp",
-	},
-	[STAGE_CORE] = {
-		.name = "core", .what = "the core of reception",
+			"generic_xdp_tx xdp_do_generic_redirect netif_skb_check_for_xdp"),
+	STAGE(core, "the core of reception",
 		.symbols = "__netif_receive_skb_core __netif_receive_skb_one_core "
 			"__netif_receive_skb __netif_receive_skb_list_core "
 			"__netif_receive_skb_list netif_receive_skb netif_receive_skb_core "
 			"netif_receive_skb_list netif_receive_skb_list_internal "
-			"netif_receive_skb_internal deliver_skb skb_vlan_untag",
-	},
-	[STAGE_RPS] = {
-		.name = "rps", .what = "spreading packets (RPS)",
-		.symbols = "get_rps_cpu net_rps_send_ipi set_rps_cpu",
-	},
+			"netif_receive_skb_internal deliver_skb skb_vlan_untag"),
+	STAGE(rps, "spreading packets (RPS)",
+		.symbols = "get_rps_cpu net_rps_send_ipi set_rps_cpu"),
 	/* RPS's where a packet is received: see stage_of_frame() */
-	[STAGE_BACKLOG] = {
-		.name = "backlog", .what = "queueing to the backlog",
-		.symbols = "enqueue_to_backlog netif_rx __netif_rx netif_rx_internal netif_rx_ni",
-	},
-	[STAGE_TC] = {
-		.name = "tc", .what = "traffic control on ingress",
+	STAGE(backlog, "queueing to the backlog",
+		.symbols = "enqueue_to_backlog netif_rx __netif_rx netif_rx_internal netif_rx_ni"),
+	STAGE(tc, "traffic control on ingress",
 		.symbols = "tcf_classify tcf_classify_ingress __tcf_classify tc_run "
-			"cls_bpf_classify fl_classify u32_classify mall_classify "
-			"tcf_action_exec tcf_mirred_act skb_do_redirect sch_handle_ingress "
-			"tcf_* tcx_run* est_timer est_fetch_counters",
-		.modules = "cls_* act_* sch_ingress",
-	},
+			"cls_bpf_classify fl_classify u32_classify mall_classify tcf_action_exec "
+			"tcf_mirred_act skb_do_redirect sch_handle_ingress tcf_* tcx_run* "
+			"est_timer est_fetch_counters",
+		.modules = "cls_* act_* sch_ingress"),
 	/* the same below __dev_queue_xmit() */
-	[STAGE_TC_EGRESS] = {
-		.name = "tc_egress", .what = "traffic control on egress",
-	},
-	[STAGE_NF_INGRESS] = {
-		.name = "nf_ingress", .what = "netfilter's ingress hook", .kind = HOOK,
-		.callers = "__netif_receive_skb_core",
-	},
-	[STAGE_NF_EGRESS] = {
-		.name = "nf_egress", .what = "netfilter's egress hook", .kind = HOOK,
-		.callers = "__dev_queue_xmit",
-	},
-	[STAGE_FLOWTABLE] = {
-		.name = "flowtable", .what = "netfilter's flow table",
+	STAGE(tc_egress, "traffic control on egress"),
+	STAGE(nf_ingress, "netfilter's ingress hook", .kind = HOOK,
+		.callers = "__netif_receive_skb_core"),
+	STAGE(nf_egress, "netfilter's egress hook", .kind = HOOK, .callers = "__dev_queue_xmit"),
+	STAGE(flowtable, "netfilter's flow table",
 		.symbols = "nf_flow_offload_inet_hook nf_flow_offload_ip_hook "
 			"nf_flow_offload_ipv6_hook flow_offload_lookup nf_flow_queue_xmit "
 			"nf_flow_*",
 		.modules = "nf_flow_table nf_flow_table_inet nf_flow_table_ipv4 "
-			"nf_flow_table_ipv6",
-	},
-	[STAGE_VLAN] = {
-		.name = "vlan", .what = "VLAN devices",
-		.symbols = "vlan_do_receive vlan_dev_hard_start_xmit vlan_*",
-		.modules = "8021q",
-	},
-	[STAGE_BOND] = {
-		.name = "bond", .what = "bonding",
-		.symbols = "bond_handle_frame bond_dev_queue_xmit bond_*",
-		.modules = "bonding",
-	},
-	[STAGE_TEAM] = {
-		.name = "team", .what = "team devices",
-		.symbols = "team_handle_frame team_xmit",
-		.modules = "team team_mode_*",
-	},
-	[STAGE_MACVLAN] = {
-		.name = "macvlan", .what = "macvlan devices",
-		.symbols = "macvlan_*",
-		.modules = "macvlan macvtap",
-	},
-	[STAGE_IPVLAN] = {
-		.name = "ipvlan", .what = "ipvlan devices",
-		.symbols = "ipvlan_*",
-		.modules = "ipvlan ipvtap",
-	},
-	[STAGE_NETKIT] = {
-		.name = "netkit", .what = "netkit devices",
-		.symbols = "netkit_*",
-		.modules = "netkit",
-	},
-	[STAGE_DSA] = {
-		.name = "dsa", .what = "switch chips (DSA)",
-		.symbols = "dsa_*",
-		.modules = "dsa_core tag_*",
-	},
-	[STAGE_HSR] = {
-		.name = "hsr", .what = "HSR and PRP devices",
-		.symbols = "hsr_*",
-		.modules = "hsr",
-	},
-	[STAGE_BATADV] = {
-		.name = "batadv", .what = "B.A.T.M.A.N. mesh",
-		.symbols = "batadv_*",
-		.modules = "batman_adv",
-	},
-	[STAGE_MACSEC] = {
-		.name = "macsec", .what = "MACsec encryption",
-		.symbols = "macsec_*",
-		.modules = "macsec",
-	},
-	[STAGE_BRIDGE] = {
-		.name = "bridge", .what = "bridging",
+			"nf_flow_table_ipv6"),
+	STAGE(vlan, "VLAN devices",
+		.symbols = "vlan_do_receive vlan_dev_hard_start_xmit vlan_*", .modules = "8021q"),
+	STAGE(bond, "bonding",
+		.symbols = "bond_handle_frame bond_dev_queue_xmit bond_*", .modules = "bonding"),
+	STAGE(team, "team devices",
+		.symbols = "team_handle_frame team_xmit", .modules = "team team_mode_*"),
+	STAGE(macvlan, "macvlan devices", .symbols = "macvlan_*", .modules = "macvlan macvtap"),
+	STAGE(ipvlan, "ipvlan devices", .symbols = "ipvlan_*", .modules = "ipvlan ipvtap"),
+	STAGE(netkit, "netkit devices", .symbols = "netkit_*", .modules = "netkit"),
+	STAGE(dsa, "switch chips (DSA)", .symbols = "dsa_*", .modules = "dsa_core tag_*"),
+	STAGE(hsr, "HSR and PRP devices", .symbols = "hsr_*", .modules = "hsr"),
+	STAGE(batadv, "B.A.T.M.A.N. mesh", .symbols = "batadv_*", .modules = "batman_adv"),
+	STAGE(macsec, "MACsec encryption", .symbols = "macsec_*", .modules = "macsec"),
+	STAGE(bridge, "bridging",
 		.symbols = "br_handle_frame br_handle_frame_finish br_forward __br_forward "
 			"br_forward_finish br_dev_queue_push_xmit br_pass_frame_up "
 			"br_netif_receive_skb br_flood br_multicast_flood br_dev_xmit br_*",
-		.modules = "bridge",
-	},
-	[STAGE_NF_BRIDGE] = {
-		.name = "nf_bridge", .what = "a bridge's netfilter hooks", .kind = HOOK,
+		.modules = "bridge"),
+	STAGE(nf_bridge, "a bridge's netfilter hooks", .kind = HOOK,
 		.callers = "br_pass_frame_up __br_forward br_forward_finish br_handle_frame "
-			"br_handle_frame_finish br_netif_receive_skb",
-	},
-	[STAGE_BRIDGE_NF] = {
-		.name = "bridge_nf", .what = "br_netfilter",
-		.symbols = "br_nf_*",
-		.modules = "br_netfilter",
-	},
-	[STAGE_OVS] = {
-		.name = "ovs", .what = "Open vSwitch",
-		.symbols = "netdev_frame_hook ovs_*",
-		.modules = "openvswitch",
-	},
-	[STAGE_TUNNEL_RX] = {
-		.name = "tunnel_rx", .what = "tunnels, receiving",
+			"br_handle_frame_finish br_netif_receive_skb"),
+	STAGE(bridge_nf, "br_netfilter", .symbols = "br_nf_*", .modules = "br_netfilter"),
+	STAGE(ovs, "Open vSwitch", .symbols = "netdev_frame_hook ovs_*", .modules = "openvswitch"),
+	STAGE(tunnel_rx, "tunnels, receiving",
 		.symbols = "vxlan_rcv geneve_udp_encap_recv gre_rcv __ipgre_rcv ipgre_rcv "
 			"ip_tunnel_rcv ipip_rcv ipip_tunnel_rcv ipip6_rcv ip6_tnl_rcv "
 			"__ip6_tnl_rcv l2tp_udp_encap_recv pppoe_rcv ppp_input tunnel4_rcv "
 			"udp_tunnel_* gue_* fou_*",
-		.modules = "vxlan geneve ip_gre ip6_gre gre ipip sit ip_tunnel ip6_tunnel "
-			"tunnel4 tunnel6 ip_vti ip6_vti gre6 bareudp amt l2tp_* pppoe ppp_* "
-			"udp_tunnel",
-	},
-	[STAGE_TUNNEL_TX] = {
-		.name = "tunnel_tx", .what = "tunnels, sending",
+		.modules = "vxlan geneve ip_gre ip6_gre gre ipip sit ip_tunnel ip6_tunnel tunnel4 "
+			"tunnel6 ip_vti ip6_vti gre6 bareudp amt l2tp_* pppoe ppp_* udp_tunnel"),
+	STAGE(tunnel_tx, "tunnels, sending",
 		.symbols = "vxlan_xmit vxlan_xmit_one geneve_xmit ipgre_xmit gre_tap_xmit "
 			"__gre_xmit ip_tunnel_xmit iptunnel_xmit ip_md_tunnel_xmit "
 			"ipip_tunnel_xmit sit_tunnel_xmit ip6_tnl_start_xmit ip6_tnl_xmit "
 			"udp_tunnel_xmit_skb udp_tunnel6_xmit_skb ppp_start_xmit pppoe_xmit "
-			"l2tp_xmit_skb",
-	},
-	[STAGE_GTP] = {
-		.name = "gtp", .what = "GTP tunnels",
-		.symbols = "gtp_*",
-		.modules = "gtp",
-	},
-	[STAGE_MPLS] = {
-		.name = "mpls", .what = "MPLS forwarding",
-		.symbols = "mpls_*",
-		.modules = "mpls_router mpls_iptunnel mpls_gso",
-	},
-	[STAGE_VRF] = {
-		.name = "vrf", .what = "VRF devices",
-		.symbols = "vrf_* l3mdev_*",
-		.modules = "vrf",
-	},
-	[STAGE_OVPN] = {
-		.name = "ovpn", .what = "OpenVPN's module",
-		.symbols = "ovpn_*",
-		.modules = "ovpn ovpn_dco*",
-	},
-	[STAGE_WIREGUARD] = {
-		.name = "wireguard", .what = "WireGuard",
-		.symbols = "wg_*",
-		.modules = "wireguard",
-	},
-	[STAGE_XFRM] = {
-		.name = "xfrm", .what = "IPsec",
+			"l2tp_xmit_skb"),
+	STAGE(gtp, "GTP tunnels", .symbols = "gtp_*", .modules = "gtp"),
+	STAGE(mpls, "MPLS forwarding",
+		.symbols = "mpls_*", .modules = "mpls_router mpls_iptunnel mpls_gso"),
+	STAGE(vrf, "VRF devices", .symbols = "vrf_* l3mdev_*", .modules = "vrf"),
+	STAGE(ovpn, "OpenVPN's module", .symbols = "ovpn_*", .modules = "ovpn ovpn_dco*"),
+	STAGE(wireguard, "WireGuard", .symbols = "wg_*", .modules = "wireguard"),
+	STAGE(xfrm, "IPsec",
 		.symbols = "esp_input* esp_output* esp_xmit* esp4_* esp6_* ah_input* ah_output* "
 			"ah6_* xfrm*",
-		.modules = "esp4 esp6 ah4 ah6 xfrm_*",
-	},
+		.modules = "esp4 esp6 ah4 ah6 xfrm_*"),
 	/* through some of these, in assembly, old kernels cannot unwind */
-	[STAGE_CRYPTO] = {
-		.name = "crypto", .what = "encryption", .shared = true,
+	STAGE(crypto, "encryption", .shared = true,
 		.symbols = "chacha_* poly1305_* chacha20poly1305_* curve25519_* blake2s_* "
-			"crypto_aead_encrypt crypto_aead_decrypt",
-	},
-	[STAGE_IP_RX_V4] = {
-		.name = "ip_rx_v4", .what = "IPv4 reception",
+			"crypto_aead_encrypt crypto_aead_decrypt"),
+	STAGE(ip_rx_v4, "IPv4 reception",
 		.symbols = "ip_rcv ip_list_rcv ip_sublist_rcv ip_rcv_core ip_rcv_finish "
 			"ip_rcv_finish_core ip_sublist_rcv_finish ip_list_rcv_finish "
-			"ip_rcv_options",
-	},
-	[STAGE_IP_RX_V6] = {
-		.name = "ip_rx_v6", .what = "IPv6 reception",
+			"ip_rcv_options"),
+	STAGE(ip_rx_v6, "IPv6 reception",
 		.symbols = "ipv6_rcv ipv6_list_rcv ip6_sublist_rcv ip6_rcv_core ip6_rcv_finish "
-			"ip6_rcv_finish_core ip6_sublist_rcv_finish ip6_list_rcv_finish",
-	},
-	[STAGE_NF_PREROUTING_V4] = {
-		.name = "nf_prerouting_v4", .what = "netfilter: prerouting, IPv4", .kind = HOOK,
+			"ip6_rcv_finish_core ip6_sublist_rcv_finish ip6_list_rcv_finish"),
+	STAGE(nf_prerouting_v4, "netfilter: prerouting, IPv4", .kind = HOOK,
 		.callers = "ip_rcv ip_sublist_rcv vrf_l3_rcv vrf_ip_rcv vrf_rcv_nfhook "
-			"xfrm4_transport_finish br_nf_pre_routing",
-	},
-	[STAGE_NF_PREROUTING_V6] = {
-		.name = "nf_prerouting_v6", .what = "netfilter: prerouting, IPv6", .kind = HOOK,
+			"xfrm4_transport_finish br_nf_pre_routing"),
+	STAGE(nf_prerouting_v6, "netfilter: prerouting, IPv6", .kind = HOOK,
 		.callers = "ipv6_rcv ip6_sublist_rcv vrf_ip6_rcv xfrm6_transport_finish "
-			"br_nf_pre_routing_ipv6",
-	},
-	[STAGE_NF_INPUT_V4] = {
-		.name = "nf_input_v4", .what = "netfilter: input, IPv4", .kind = HOOK,
-		.callers = "ip_local_deliver",
-	},
-	[STAGE_NF_INPUT_V6] = {
-		.name = "nf_input_v6", .what = "netfilter: input, IPv6", .kind = HOOK,
-		.callers = "ip6_input ip6_mc_input",
-	},
-	[STAGE_NF_FORWARD_V4] = {
-		.name = "nf_forward_v4", .what = "netfilter: forward, IPv4", .kind = HOOK,
-		.callers = "ip_forward ipmr_queue_xmit ipmr_queue_fwd_xmit br_nf_forward_ip",
-	},
-	[STAGE_NF_FORWARD_V6] = {
-		.name = "nf_forward_v6", .what = "netfilter: forward, IPv6", .kind = HOOK,
-		.callers = "ip6_forward ip6mr_forward2 ip6mr_prepare_xmit",
-	},
-	[STAGE_NF_OUTPUT_V4] = {
-		.name = "nf_output_v4", .what = "netfilter: output, IPv4", .kind = HOOK,
-		.callers = "__ip_local_out raw_sendmsg vrf_ip_local_out ip_vs_nat_xmit ip_vs_dr_xmit "
-			"ip_vs_tunnel_xmit ip_vs_bypass_xmit ip_vs_icmp_xmit",
-	},
-	[STAGE_NF_OUTPUT_V6] = {
-		.name = "nf_output_v6", .what = "netfilter: output, IPv6", .kind = HOOK,
+			"br_nf_pre_routing_ipv6"),
+	STAGE(nf_input_v4, "netfilter: input, IPv4", .kind = HOOK, .callers = "ip_local_deliver"),
+	STAGE(nf_input_v6, "netfilter: input, IPv6", .kind = HOOK,
+		.callers = "ip6_input ip6_mc_input"),
+	STAGE(nf_forward_v4, "netfilter: forward, IPv4", .kind = HOOK,
+		.callers = "ip_forward ipmr_queue_xmit ipmr_queue_fwd_xmit br_nf_forward_ip"),
+	STAGE(nf_forward_v6, "netfilter: forward, IPv6", .kind = HOOK,
+		.callers = "ip6_forward ip6mr_forward2 ip6mr_prepare_xmit"),
+	STAGE(nf_output_v4, "netfilter: output, IPv4", .kind = HOOK,
+		.callers = "__ip_local_out raw_sendmsg vrf_ip_local_out ip_vs_nat_xmit "
+			"ip_vs_dr_xmit ip_vs_tunnel_xmit ip_vs_bypass_xmit ip_vs_icmp_xmit"),
+	STAGE(nf_output_v6, "netfilter: output, IPv6", .kind = HOOK,
 		.callers = "__ip6_local_out ip6_xmit rawv6_sendmsg mld_sendpack igmp6_send "
 			"ndisc_send_skb vrf_ip6_local_out ip_vs_nat_xmit_v6 ip_vs_dr_xmit_v6 "
-			"ip_vs_tunnel_xmit_v6 ip_vs_bypass_xmit_v6 ip_vs_icmp_xmit_v6",
-	},
-	[STAGE_NF_POSTROUTING_V4] = {
-		.name = "nf_postrouting_v4", .what = "netfilter: postrouting, IPv4", .kind = HOOK,
+			"ip_vs_tunnel_xmit_v6 ip_vs_bypass_xmit_v6 ip_vs_icmp_xmit_v6"),
+	STAGE(nf_postrouting_v4, "netfilter: postrouting, IPv4", .kind = HOOK,
 		.callers = "ip_output ip_mc_output xfrm4_output vrf_output vrf_ip_out_direct "
-			"vrf_output_direct br_nf_post_routing",
-	},
-	[STAGE_NF_POSTROUTING_V6] = {
-		.name = "nf_postrouting_v6", .what = "netfilter: postrouting, IPv6", .kind = HOOK,
-		.callers = "ip6_output ip6_finish_output2 xfrm6_output vrf_output6 vrf_ip6_out_direct "
-			"vrf_output6_direct",
-	},
+			"vrf_output_direct br_nf_post_routing"),
+	STAGE(nf_postrouting_v6, "netfilter: postrouting, IPv6", .kind = HOOK,
+		.callers = "ip6_output ip6_finish_output2 xfrm6_output vrf_output6 "
+			"vrf_ip6_out_direct vrf_output6_direct"),
 	/* where the hook's caller is not known, and what netfilter has in between */
-	[STAGE_NETFILTER] = {
-		.name = "netfilter", .what = "netfilter's core",
+	STAGE(netfilter, "netfilter's core",
 		.symbols = "nf_hook_slow nf_hook_slow_list nf_hook NF_HOOK NF_HOOK_LIST nf_log_*",
-		.modules = "nfnetlink_log nf_log_syslog",
-	},
-	[STAGE_NFQUEUE] = {
-		.name = "nfqueue", .what = "to user space (NFQUEUE)",
-		.symbols = "nf_queue __nf_queue nf_reinject nfqnl_*",
-		.modules = "nfnetlink_queue",
-	},
-	[STAGE_CONNTRACK] = {
-		.name = "conntrack", .what = "connection tracking",
+		.modules = "nfnetlink_log nf_log_syslog"),
+	STAGE(nfqueue, "to user space (NFQUEUE)",
+		.symbols = "nf_queue __nf_queue nf_reinject nfqnl_*", .modules = "nfnetlink_queue"),
+	STAGE(conntrack, "connection tracking",
 		.symbols = "nf_conntrack_in ipv4_conntrack_in ipv6_conntrack_in "
 			"ipv4_conntrack_local ipv6_conntrack_local nf_confirm ipv4_confirm "
 			"ipv6_confirm nf_ct_* nf_conntrack_* __nf_conntrack_* __nf_ct_*",
-		.modules = "nf_conntrack nf_conntrack_*",
-	},
-	[STAGE_NAT] = {
-		.name = "nat", .what = "address translation (NAT)",
+		.modules = "nf_conntrack nf_conntrack_*"),
+	STAGE(nat, "address translation (NAT)",
 		.symbols = "nft_nat_do_chain nf_nat_*",
-		.modules = "nf_nat nf_nat_* nft_chain_nat iptable_nat ip6table_nat",
-	},
-	[STAGE_NFT] = {
-		.name = "nft", .what = "nftables rules",
-		.symbols = "nft_do_chain nft_* nf_tables_*",
-		.modules = "nf_tables nft_*",
-	},
-	[STAGE_IPTABLES] = {
-		.name = "iptables", .what = "iptables rules", .kind = POINTER,
+		.modules = "nf_nat nf_nat_* nft_chain_nat iptable_nat ip6table_nat"),
+	STAGE(nft, "nftables rules",
+		.symbols = "nft_do_chain nft_* nf_tables_*", .modules = "nf_tables nft_*"),
+	STAGE(iptables, "iptables rules", .kind = POINTER,
 		.symbols = "ipt_do_table ip6t_do_table ebt_do_table arpt_do_table ip_set_test "
 			"iptable_* ip6table_*",
 		.modules = "x_tables ip_tables ip6_tables iptable_* ip6table_* arp_tables "
 			"arptable_* ebtables ebtable_* xt_* ipt_* ip6t_* ip_set ip_set_*",
 		.callers = "nft_match_eval nft_match_large_eval nft_target_eval_xt "
-			"nft_target_eval_bridge ipt_do_table ip6t_do_table ebt_do_table",
-	},
-	[STAGE_IPVS] = {
-		.name = "ipvs", .what = "load balancing (IPVS)",
-		.symbols = "ip_vs_*",
-		.modules = "ip_vs ip_vs_*",
-	},
-	[STAGE_DEFRAG] = {
-		.name = "defrag", .what = "reassembly of fragments",
+			"nft_target_eval_bridge ipt_do_table ip6t_do_table ebt_do_table"),
+	STAGE(ipvs, "load balancing (IPVS)", .symbols = "ip_vs_*", .modules = "ip_vs ip_vs_*"),
+	STAGE(defrag, "reassembly of fragments",
 		.symbols = "ip_defrag ipv6_frag_rcv nf_ct_frag6_* inet_frag_find "
 			"ipv4_conntrack_defrag ipv6_defrag ip_check_defrag ip_expire "
 			"ip6_frag_expire ip6frag_expire_frag_queue inet_frags_* fqdir_*",
-		.modules = "nf_defrag_ipv4 nf_defrag_ipv6",
-	},
-	[STAGE_EARLY_DEMUX] = {
-		.name = "early_demux", .what = "early socket lookup",
+		.modules = "nf_defrag_ipv4 nf_defrag_ipv6"),
+	STAGE(early_demux, "early socket lookup",
 		.symbols = "tcp_v4_early_demux tcp_v6_early_demux udp_v4_early_demux "
-			"udp_v6_early_demux ip4_early_demux",
-	},
-	[STAGE_ROUTE_V4] = {
-		.name = "route_v4", .what = "IPv4 routing",
+			"udp_v6_early_demux ip4_early_demux"),
+	STAGE(route_v4, "IPv4 routing",
 		.symbols = "ip_route_input_noref ip_route_input_rcu ip_route_input_slow "
 			"ip_route_use_hint fib_table_lookup __fib_lookup fib4_rule_action "
 			"fib_validate_source __fib_validate_source ip_mkroute_input "
@@ -7762,335 +7455,228 @@ static const struct stage stages[STAGES] = {
 			"ip_route_output_key_hash_rcu ip_route_output_* __mkroute_output "
 			"fib_select_path fib_lookup_good_nhc rt_dst_alloc find_exception "
 			"ipv4_dst_check rt_cache_route ipv4_mtu ip_dst_mtu_maybe_forward "
-			"fib_multipath_hash",
-	},
-	[STAGE_ROUTE_V6] = {
-		.name = "route_v6", .what = "IPv6 routing",
+			"fib_multipath_hash"),
+	STAGE(route_v6, "IPv6 routing",
 		.symbols = "ip6_route_input ip6_route_input_lookup ip6_route_output_flags "
 			"ip6_route_output_flags_noref ip6_pol_route ip6_pol_route_input "
 			"ip6_pol_route_output fib6_table_lookup fib6_lookup fib6_rule_lookup "
-			"fib6_rule_action ip6_dst_check ip6_dst_lookup_tail "
-			"ip6_dst_lookup_flow ip6_sk_dst_lookup_flow ip6_dst_lookup "
-			"fib6_select_path fib6_node_lookup rt6_* ip6_rt_* ip6_mtu "
-			"ip6_dst_mtu_maybe_forward ip6_route_* fib6_gc_timer_cb fib6_run_gc",
-	},
-	[STAGE_MULTICAST] = {
-		.name = "multicast", .what = "multicast routing",
-		.symbols = "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward",
-	},
+			"fib6_rule_action ip6_dst_check ip6_dst_lookup_tail ip6_dst_lookup_flow "
+			"ip6_sk_dst_lookup_flow ip6_dst_lookup fib6_select_path fib6_node_lookup "
+			"rt6_* ip6_rt_* ip6_mtu ip6_dst_mtu_maybe_forward ip6_route_* "
+			"fib6_gc_timer_cb fib6_run_gc"),
+	STAGE(multicast, "multicast routing",
+		.symbols = "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward"),
 	/* and where tail calls have deleted these: see walk_stages() */
-	[STAGE_FORWARD_V4] = {
-		.name = "forward_v4", .what = "IPv4 forwarding",
-		.symbols = "ip_forward ip_forward_finish ip_forward_options",
-	},
-	[STAGE_FORWARD_V6] = {
-		.name = "forward_v6", .what = "IPv6 forwarding",
-		.symbols = "ip6_forward ip6_forward_finish",
-	},
-	[STAGE_LOCAL_V4] = {
-		.name = "local_v4", .what = "IPv4 local delivery", .kind = LOCAL,
-		.symbols = "ip_local_deliver ip_local_deliver_finish ip_protocol_deliver_rcu",
-	},
-	[STAGE_LOCAL_V6] = {
-		.name = "local_v6", .what = "IPv6 local delivery", .kind = LOCAL,
-		.symbols = "ip6_input ip6_input_finish ip6_mc_input ip6_protocol_deliver_rcu",
-	},
-	[STAGE_TCP_RX] = {
-		.name = "tcp_rx", .what = "TCP, receiving", .kind = LOCAL,
-		.symbols = "tcp_v4_rcv tcp_v6_rcv tcp_v4_do_rcv tcp_v6_do_rcv "
-			"tcp_rcv_established tcp_rcv_state_process tcp_data_queue tcp_ack "
-			"tcp_add_backlog tcp_check_req tcp_conn_request tcp_child_process "
-			"tcp_v4_syn_recv_sock tcp_v6_syn_recv_sock tcp_v4_conn_request "
-			"tcp_v6_conn_request tcp_clean_rtx_queue tcp_data_ready "
-			"tcp_try_coalesce tcp_queue_rcv tcp_validate_incoming tcp_fin "
-			"tcp_time_wait tcp_timewait_state_process __release_sock "
-			"tcp_ack_update_rtt tcp_filter tcp_inbound_*",
-	},
-	[STAGE_UDP_RX] = {
-		.name = "udp_rx", .what = "UDP, receiving", .kind = LOCAL,
+	STAGE(forward_v4, "IPv4 forwarding",
+		.symbols = "ip_forward ip_forward_finish ip_forward_options"),
+	STAGE(forward_v6, "IPv6 forwarding", .symbols = "ip6_forward ip6_forward_finish"),
+	STAGE(local_v4, "IPv4 local delivery", .kind = LOCAL,
+		.symbols = "ip_local_deliver ip_local_deliver_finish ip_protocol_deliver_rcu"),
+	STAGE(local_v6, "IPv6 local delivery", .kind = LOCAL,
+		.symbols = "ip6_input ip6_input_finish ip6_mc_input ip6_protocol_deliver_rcu"),
+	STAGE(tcp_rx, "TCP, receiving", .kind = LOCAL,
+		.symbols = "tcp_v4_rcv tcp_v6_rcv tcp_v4_do_rcv tcp_v6_do_rcv tcp_rcv_established "
+			"tcp_rcv_state_process tcp_data_queue tcp_ack tcp_add_backlog "
+			"tcp_check_req tcp_conn_request tcp_child_process tcp_v4_syn_recv_sock "
+			"tcp_v6_syn_recv_sock tcp_v4_conn_request tcp_v6_conn_request "
+			"tcp_clean_rtx_queue tcp_data_ready tcp_try_coalesce tcp_queue_rcv "
+			"tcp_validate_incoming tcp_fin tcp_time_wait tcp_timewait_state_process "
+			"__release_sock tcp_ack_update_rtt tcp_filter tcp_inbound_*"),
+	STAGE(udp_rx, "UDP, receiving", .kind = LOCAL,
 		.symbols = "udp_rcv __udp4_lib_rcv udpv6_rcv __udp6_lib_rcv udp_queue_rcv_skb "
-			"udp_queue_rcv_one_skb udp_unicast_rcv_skb "
-			"__udp_enqueue_schedule_skb udpv6_queue_rcv_skb "
-			"udpv6_queue_rcv_one_skb udp6_unicast_rcv_skb "
-			"__udp4_lib_mcast_deliver udp4_csum_init udp6_csum_init udp4_rcv "
-			"udp6_rcv",
-	},
-	[STAGE_SOCKET_LOOKUP] = {
-		.name = "socket_lookup", .what = "finding the socket",
+			"udp_queue_rcv_one_skb udp_unicast_rcv_skb __udp_enqueue_schedule_skb "
+			"udpv6_queue_rcv_skb udpv6_queue_rcv_one_skb udp6_unicast_rcv_skb "
+			"__udp4_lib_mcast_deliver udp4_csum_init udp6_csum_init udp4_rcv udp6_rcv"),
+	STAGE(socket_lookup, "finding the socket",
 		.symbols = "__inet_lookup_established __inet6_lookup_established "
 			"__inet_lookup_listener inet6_lookup_listener __udp4_lib_lookup "
 			"__udp6_lib_lookup udp4_lib_lookup2 udp6_lib_lookup2 udp4_lib_lookup "
 			"udp6_lib_lookup inet_lhash2_lookup inet6_lhash2_lookup "
 			"inet_lookup_reuseport inet6_lookup_reuseport reuseport_select_sock "
 			"udp_ehashfn inet_ehashfn inet6_ehashfn compute_score __inet6_lookup "
-			"__inet_lookup",
-	},
-	[STAGE_ICMP] = {
-		.name = "icmp", .what = "ICMP", .kind = LOCAL,
-		.symbols = "icmp_rcv icmpv6_rcv __icmp_send icmp_reply icmp_echo "
-			"icmp_push_reply icmp_unreach icmpv6_echo_reply icmp6_send ndisc_rcv "
-			"igmp_rcv igmp6_event_query ping_rcv nf_send_reset nf_send_reset6 "
-			"nf_send_unreach nf_send_unreach6 nf_reject_* ndisc_recv_* "
-			"ndisc_send_* ndisc_router_discovery ndisc_redirect_rcv igmp_* igmpv3_* "
-			"mld_*",
-	},
-	[STAGE_ARP] = {
-		.name = "arp", .what = "ARP", .kind = LOCAL,
+			"__inet_lookup"),
+	STAGE(icmp, "ICMP", .kind = LOCAL,
+		.symbols = "icmp_rcv icmpv6_rcv __icmp_send icmp_reply icmp_echo icmp_push_reply "
+			"icmp_unreach icmpv6_echo_reply icmp6_send ndisc_rcv igmp_rcv "
+			"igmp6_event_query ping_rcv nf_send_reset nf_send_reset6 nf_send_unreach "
+			"nf_send_unreach6 nf_reject_* ndisc_recv_* ndisc_send_* "
+			"ndisc_router_discovery ndisc_redirect_rcv igmp_* igmpv3_* mld_*"),
+	STAGE(arp, "ARP", .kind = LOCAL,
 		.symbols = "arp_rcv arp_process arp_xmit arp_send arp_send_dst arp_create "
-			"arp_fwd_proxy arp_ignore",
-	},
-	[STAGE_RAW] = {
-		.name = "raw", .what = "raw sockets", .kind = LOCAL,
+			"arp_fwd_proxy arp_ignore"),
+	STAGE(raw, "raw sockets", .kind = LOCAL,
 		.symbols = "raw_local_deliver raw_rcv raw_sendmsg raw_recvmsg rawv6_rcv "
-			"rawv6_sendmsg rawv6_recvmsg raw6_local_deliver raw_v4_input",
-	},
-	[STAGE_TAP] = {
-		.name = "tap", .what = "packet sockets (tcpdump)",
+			"rawv6_sendmsg rawv6_recvmsg raw6_local_deliver raw_v4_input"),
+	STAGE(tap, "packet sockets (tcpdump)",
 		.symbols = "packet_rcv tpacket_rcv dev_queue_xmit_nit packet_rcv_spkt "
-			"packet_rcv_fanout packet_sendmsg packet_recvmsg packet_snd "
-			"tpacket_snd run_filter",
-		.modules = "af_packet",
-	},
+			"packet_rcv_fanout packet_sendmsg packet_recvmsg packet_snd tpacket_snd "
+			"run_filter",
+		.modules = "af_packet"),
 	/* the socket layer above the protocols */
-	[STAGE_SOCKET] = {
-		.name = "socket", .what = "the socket layer", .shared = true, .kind = GENERIC,
+	STAGE(socket, "the socket layer", .shared = true, .kind = GENERIC,
 		.symbols = "inet_sendmsg inet6_sendmsg inet_recvmsg inet6_recvmsg inet_sendpage "
-			"sock_common_recvmsg inet_stream_connect inet_dgram_connect "
-			"inet_accept inet_shutdown inet_release inet6_release "
-			"__inet_stream_connect __inet_accept sock_sendmsg __sock_sendmsg "
-			"sock_recvmsg __sys_sendto __sys_recvfrom ____sys_sendmsg "
-			"____sys_recvmsg sock_write_iter sock_read_iter sock_close "
-			"__sock_release splice_to_socket inet_autobind inet_send_prepare",
-	},
-	[STAGE_MPTCP] = {
-		.name = "mptcp", .what = "Multipath TCP",
-		.symbols = "mptcp_* __mptcp_* subflow_*",
-	},
-	[STAGE_SCTP] = {
-		.name = "sctp", .what = "SCTP", .kind = LOCAL,
-		.symbols = "sctp_*",
-		.modules = "sctp",
-	},
-	[STAGE_TLS] = {
-		.name = "tls", .what = "TLS in the kernel",
-		.symbols = "tls_*",
-		.modules = "tls",
-	},
-	[STAGE_SOCKMAP] = {
-		.name = "sockmap", .what = "sockets joined by eBPF",
-		.symbols = "tcp_bpf_* udp_bpf_* sk_psock_* sock_map_* sock_hash_*",
-	},
-	[STAGE_TCP_RECV] = {
-		.name = "tcp_recv", .what = "TCP reads by programs",
+			"sock_common_recvmsg inet_stream_connect inet_dgram_connect inet_accept "
+			"inet_shutdown inet_release inet6_release __inet_stream_connect "
+			"__inet_accept sock_sendmsg __sock_sendmsg sock_recvmsg __sys_sendto "
+			"__sys_recvfrom ____sys_sendmsg ____sys_recvmsg sock_write_iter "
+			"sock_read_iter sock_close __sock_release splice_to_socket inet_autobind "
+			"inet_send_prepare"),
+	STAGE(mptcp, "Multipath TCP", .symbols = "mptcp_* __mptcp_* subflow_*"),
+	STAGE(sctp, "SCTP", .kind = LOCAL, .symbols = "sctp_*", .modules = "sctp"),
+	STAGE(tls, "TLS in the kernel", .symbols = "tls_*", .modules = "tls"),
+	STAGE(sockmap, "sockets joined by eBPF",
+		.symbols = "tcp_bpf_* udp_bpf_* sk_psock_* sock_map_* sock_hash_*"),
+	STAGE(tcp_recv, "TCP reads by programs",
 		.symbols = "tcp_recvmsg tcp_recvmsg_locked tcp_cleanup_rbuf __tcp_cleanup_rbuf "
 			"tcp_splice_read tcp_read_sock sk_wait_data tcp_eat_recv_skb "
-			"tcp_rcv_space_adjust tcp_zerocopy_receive tcp_update_recv_tstamps",
-	},
-	[STAGE_UDP_RECV] = {
-		.name = "udp_recv", .what = "UDP reads by programs",
+			"tcp_rcv_space_adjust tcp_zerocopy_receive tcp_update_recv_tstamps"),
+	STAGE(udp_recv, "UDP reads by programs",
 		.symbols = "udp_recvmsg udpv6_recvmsg __skb_recv_udp skb_consume_udp "
-			"udp_skb_destructor __udp_recv_*",
-	},
-	[STAGE_CONNECTION] = {
-		.name = "connection", .what = "connecting, binding, closing",
-		.symbols = "raw_close raw_destroy udp_disconnect __udp_disconnect "
-			"udp_lib_get_port udp_lib_unhash inet_csk_get_port tcp_v4_connect "
-			"tcp_v6_connect tcp_connect tcp_close __tcp_close tcp_shutdown "
-			"tcp_disconnect inet_csk_accept inet_hash_connect "
-			"__inet_hash_connect inet_csk_destroy_sock inet_csk_listen_stop "
-			"tcp_send_fin tcp_v4_destroy_sock udp_destroy_sock "
-			"udpv6_destroy_sock udp_lib_close sk_common_release "
-			"inet_sock_destruct inet6_sock_destruct __sk_destruct sk_destruct "
-			"__sk_free ip4_datagram_connect __ip4_datagram_connect "
-			"ip6_datagram_connect __ip6_datagram_connect udp_connect "
-			"udpv6_connect inet_csk_complete_hashdance inet_csk_wait_for_connect "
-			"inet_csk_clone_lock reqsk_timer_handler tw_timer_handler inet_twsk_kill",
-	},
-	[STAGE_TCP_TX] = {
-		.name = "tcp_tx", .what = "TCP, sending",
+			"udp_skb_destructor __udp_recv_*"),
+	STAGE(connection, "connecting, binding, closing",
+		.symbols = "raw_close raw_destroy udp_disconnect __udp_disconnect udp_lib_get_port "
+			"udp_lib_unhash inet_csk_get_port tcp_v4_connect tcp_v6_connect "
+			"tcp_connect tcp_close __tcp_close tcp_shutdown tcp_disconnect "
+			"inet_csk_accept inet_hash_connect __inet_hash_connect "
+			"inet_csk_destroy_sock inet_csk_listen_stop tcp_send_fin "
+			"tcp_v4_destroy_sock udp_destroy_sock udpv6_destroy_sock udp_lib_close "
+			"sk_common_release inet_sock_destruct inet6_sock_destruct __sk_destruct "
+			"sk_destruct __sk_free ip4_datagram_connect __ip4_datagram_connect "
+			"ip6_datagram_connect __ip6_datagram_connect udp_connect udpv6_connect "
+			"inet_csk_complete_hashdance inet_csk_wait_for_connect inet_csk_clone_lock "
+			"reqsk_timer_handler tw_timer_handler inet_twsk_kill"),
+	STAGE(tcp_tx, "TCP, sending",
 		.symbols = "tcp_sendmsg tcp_sendmsg_locked tcp_push tcp_write_xmit "
-			"__tcp_push_pending_frames __tcp_transmit_skb __tcp_send_ack "
-			"tcp_send_ack tcp_tsq_handler tcp_tasklet_func tcp_tsq_workfn "
-			"tcp_stream_alloc_skb sk_stream_alloc_skb tcp_wmem_schedule "
-			"sk_stream_wait_memory tcp_sendpage tcp_sendpage_locked "
-			"do_tcp_sendpages tcp_push_one tcp_release_cb tcp_retransmit_skb "
-			"__tcp_retransmit_skb tcp_xmit_retransmit_queue tcp_send_mss "
-			"tcp_current_mss tcp_established_options tcp_options_write "
-			"tcp_v4_send_check tcp_write_timer tcp_delack_timer "
-			"tcp_keepalive_timer tcp_v4_send_synack tcp_v6_send_synack "
-			"tcp_v6_send_response tcp_make_synack tcp_event_new_data_sent "
-			"tcp_schedule_loss_probe tcp_mtu_probe tcp_send_active_reset "
-			"tcp_v4_send_reset tcp_v4_send_ack",
-	},
-	[STAGE_UDP_TX] = {
-		.name = "udp_tx", .what = "UDP, sending",
+			"__tcp_push_pending_frames __tcp_transmit_skb __tcp_send_ack tcp_send_ack "
+			"tcp_tsq_handler tcp_tasklet_func tcp_tsq_workfn tcp_stream_alloc_skb "
+			"sk_stream_alloc_skb tcp_wmem_schedule sk_stream_wait_memory tcp_sendpage "
+			"tcp_sendpage_locked do_tcp_sendpages tcp_push_one tcp_release_cb "
+			"tcp_retransmit_skb __tcp_retransmit_skb tcp_xmit_retransmit_queue "
+			"tcp_send_mss tcp_current_mss tcp_established_options tcp_options_write "
+			"tcp_v4_send_check tcp_write_timer tcp_delack_timer tcp_keepalive_timer "
+			"tcp_v4_send_synack tcp_v6_send_synack tcp_v6_send_response "
+			"tcp_make_synack tcp_event_new_data_sent tcp_schedule_loss_probe "
+			"tcp_mtu_probe tcp_send_active_reset tcp_v4_send_reset tcp_v4_send_ack"),
+	STAGE(udp_tx, "UDP, sending",
 		.symbols = "udp_sendmsg udpv6_sendmsg udp_send_skb udp_v6_send_skb udp_sendpage "
-			"udp_push_pending_frames",
-	},
-	[STAGE_OUTPUT_V4] = {
-		.name = "output_v4", .what = "IPv4 output",
+			"udp_push_pending_frames"),
+	STAGE(output_v4, "IPv4 output",
 		.symbols = "ip_local_out __ip_local_out ip_queue_xmit __ip_queue_xmit ip_output "
-			"ip_finish_output __ip_finish_output ip_finish_output2 "
-			"ip_do_fragment ip_fragment ip_send_skb ip_mc_output "
-			"ip_send_unicast_reply ip_build_and_send_pkt ip_push_pending_frames",
-	},
-	[STAGE_OUTPUT_V6] = {
-		.name = "output_v6", .what = "IPv6 output",
+			"ip_finish_output __ip_finish_output ip_finish_output2 ip_do_fragment "
+			"ip_fragment ip_send_skb ip_mc_output ip_send_unicast_reply "
+			"ip_build_and_send_pkt ip_push_pending_frames"),
+	STAGE(output_v6, "IPv6 output",
 		.symbols = "ip6_xmit ip6_output ip6_finish_output __ip6_finish_output "
 			"ip6_finish_output2 ip6_fragment ip6_local_out __ip6_local_out "
-			"ip6_send_skb inet6_csk_xmit ip6_push_pending_frames",
-	},
-	[STAGE_NEIGHBOUR] = {
-		.name = "neighbour", .what = "neighbours (ARP, NDP tables)",
+			"ip6_send_skb inet6_csk_xmit ip6_push_pending_frames"),
+	STAGE(neighbour, "neighbours (ARP, NDP tables)",
 		.symbols = "neigh_resolve_output neigh_connected_output neigh_direct_output "
 			"neigh_hh_output __neigh_event_send neigh_timer_handler neigh_lookup "
-			"__neigh_create arp_solicit ndisc_solicit neigh_update "
-			"__neigh_update ___neigh_create ip_neigh_* neigh_*",
-	},
-	[STAGE_QDISC] = {
-		.name = "qdisc", .what = "queueing disciplines",
+			"__neigh_create arp_solicit ndisc_solicit neigh_update __neigh_update "
+			"___neigh_create ip_neigh_* neigh_*"),
+	STAGE(qdisc, "queueing disciplines",
 		.symbols = "__dev_queue_xmit dev_queue_xmit dev_qdisc_enqueue __qdisc_run "
 			"qdisc_run_end sch_direct_xmit pfifo_fast_enqueue pfifo_fast_dequeue "
 			"fq_codel_enqueue fq_codel_dequeue fq_enqueue fq_dequeue "
 			"qdisc_dequeue_head netdev_core_pick_tx netdev_pick_tx dequeue_skb "
 			"qdisc_restart noqueue_enqueue qdisc_watchdog* dev_watchdog",
-		.modules = "sch_*",
-	},
-	[STAGE_GSO] = {
-		.name = "gso", .what = "segmentation (GSO)",
+		.modules = "sch_*"),
+	STAGE(gso, "segmentation (GSO)",
 		.symbols = "validate_xmit_skb validate_xmit_skb_list __skb_gso_segment "
 			"skb_gso_segment skb_segment tcp_gso_segment skb_mac_gso_segment "
 			"inet_gso_segment ipv6_gso_segment tcp4_gso_segment tcp6_gso_segment "
-			"udp4_ufo_fragment __udp_gso_segment netif_skb_features "
-			"skb_checksum_help skb_csum_hwoffload_help tcp_gso_tstamp",
-	},
-	[STAGE_DRIVER_TX] = {
-		.name = "driver_tx", .what = "sending in a card's driver", .kind = POINTER,
+			"udp4_ufo_fragment __udp_gso_segment netif_skb_features skb_checksum_help "
+			"skb_csum_hwoffload_help tcp_gso_tstamp"),
+	STAGE(driver_tx, "sending in a card's driver", .kind = POINTER,
 		.symbols = "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit "
 			"packet_xmit loopback_xmit veth_xmit netpoll_*",
 		.callers = "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit "
-			"bq_xmit_all netpoll_start_xmit",
-	},
+			"bq_xmit_all netpoll_start_xmit"),
 	/* programs of others that are no stage's own */
-	[STAGE_BPF] = {
-		.name = "bpf", .what = "others' eBPF programs", .kind = POINTER,
+	STAGE(bpf, "others' eBPF programs", .kind = POINTER,
 		.symbols = "__cgroup_bpf_run_filter_skb __cgroup_bpf_run_filter_sk "
 			"__cgroup_bpf_run_filter_sock_addr __cgroup_bpf_run_filter_sock_ops "
-			"__bpf_prog_run_save_cb bpf_prog_run_save_cb bpf_run_sk_reuseport run_lwt_bpf "
-			"bpf_lwt_xmit bpf_input bpf_output bpf_xmit",
+			"__bpf_prog_run_save_cb bpf_prog_run_save_cb bpf_run_sk_reuseport "
+			"run_lwt_bpf bpf_lwt_xmit bpf_input bpf_output bpf_xmit",
 		.callers = "__cgroup_bpf_run_filter_skb __cgroup_bpf_run_filter_sk "
 			"__cgroup_bpf_run_filter_sock_addr __cgroup_bpf_run_filter_sock_ops "
 			"__bpf_prog_run_save_cb bpf_prog_run_save_cb sk_filter_trim_cap "
-			"bpf_run_sk_reuseport reuseport_select_sock run_lwt_bpf bpf_input bpf_output "
-			"bpf_xmit netkit_xmit sk_psock_msg_verdict sk_psock_verdict_recv "
-			"sk_psock_strp_read sk_psock_strp_parse",
-	},
+			"bpf_run_sk_reuseport reuseport_select_sock run_lwt_bpf bpf_input "
+			"bpf_output bpf_xmit netkit_xmit sk_psock_msg_verdict "
+			"sk_psock_verdict_recv sk_psock_strp_read sk_psock_strp_parse"),
 	/* devices and network namespaces come, go and change */
-	[STAGE_DEVICE] = {
-		.name = "device", .what = "devices that come and go",
+	STAGE(device, "devices that come and go",
 		.symbols = "cleanup_net linkwatch_* netdev_run_todo unregister_netdevice_* "
-			"register_netdevice __dev_open __dev_close_many dev_deactivate_many",
-	},
-	[STAGE_LSM] = {
-		.name = "lsm", .what = "security modules", .shared = true,
-		.symbols = "security_* selinux_* apparmor_* aa_* smack_* bpf_lsm_* tomoyo_*",
-	},
+			"register_netdevice __dev_open __dev_close_many dev_deactivate_many"),
+	STAGE(lsm, "security modules", .shared = true,
+		.symbols = "security_* selinux_* apparmor_* aa_* smack_* bpf_lsm_* tomoyo_*"),
 	/* top halves */
-	[STAGE_INTERRUPT] = {
-		.name = "interrupt", .what = "interrupt handlers", .shared = true,
-		.symbols = "asm_common_interrupt common_interrupt __common_interrupt "
-			"asm_sysvec_* sysvec_* handle_irq_event handle_edge_irq "
-			"handle_fasteoi_irq el1_interrupt el1h_64_irq* el1t_64_irq* "
-			"el0_interrupt gic_handle_irq do_IRQ",
-	},
+	STAGE(interrupt, "interrupt handlers", .shared = true,
+		.symbols = "asm_common_interrupt common_interrupt __common_interrupt asm_sysvec_* "
+			"sysvec_* handle_irq_event handle_edge_irq handle_fasteoi_irq "
+			"el1_interrupt el1h_64_irq* el1t_64_irq* el0_interrupt gic_handle_irq "
+			"do_IRQ"),
 	/* netto's own programs, and what the kernel does to run them: see resolve_frames() */
-	[STAGE_TRACING] = {
-		.name = "tracing", .what = "tracing, netto's and others'", .shared = true,
+	STAGE(tracing, "tracing, netto's and others'", .shared = true,
 		.symbols = "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* "
 			"__bpf_trace_* __traceiter_* ___bpf_prog_run __bpf_prog_run* "
 			"trace_call_bpf kprobe_* kretprobe_* __kretprobe_* rethook_* "
-			"arch_rethook_* trampoline_handler trampoline_probe_handler "
-			"__bpf_tramp_* ftrace_trampoline ftrace_call* ftrace_regs_* "
-			"ftrace_ops_* arch_ftrace_ops_list_func fprobe_* "
-			"function_graph_enter* ftrace_graph_func aggr_pre_handler "
-			"opt_pre_handler brk_handler call_break_hook do_debug_exception "
-			"el1_dbg",
-		.callers = "ktime_get_mono_fast_ns",
-	},
-	[STAGE_UNKNOWN] = {
-		.name = "unknown", .what = "no known function", .shared = true,
-	},
+			"arch_rethook_* trampoline_handler trampoline_probe_handler __bpf_tramp_* "
+			"ftrace_trampoline ftrace_call* ftrace_regs_* ftrace_ops_* "
+			"arch_ftrace_ops_list_func fprobe_* function_graph_enter* "
+			"ftrace_graph_func aggr_pre_handler opt_pre_handler brk_handler "
+			"call_break_hook do_debug_exception el1_dbg",
+		.callers = "ktime_get_mono_fast_ns"),
+	STAGE(unknown, "no known function", .shared = true),
 };
 
 /* What the leaf of a stack does, whatever the stage. */
 static const struct kind activities[ACTIVITIES] = {
-	[ACTIVITY_SKB_ALLOC] = {
-		.name = "skb_alloc",
-		.symbols = "__alloc_skb napi_alloc_skb __napi_alloc_skb __netdev_alloc_skb "
-			"build_skb napi_build_skb __build_skb __build_skb_around "
-			"kmalloc_reserve page_pool_alloc_* sock_alloc_send_pskb "
-			"alloc_skb_with_frags skb_clone pskb_expand_head skb_copy "
-			"__pskb_copy_fclone skb_page_frag_refill sk_page_frag_refill "
-			"sock_alloc_send_skb sock_wmalloc napi_get_frags",
-	},
-	[ACTIVITY_SKB_FREE] = {
-		.name = "skb_free",
-		.symbols = "kfree_skb nf_conntrack_put __kfree_skb_flush kfree_skb_reason "
-			"sk_skb_reason_drop consume_skb napi_consume_skb __kfree_skb "
-			"skb_release_data skb_release_head_state skb_release_all "
-			"__kfree_skb_defer __napi_kfree_skb napi_skb_cache_put "
-			"skb_defer_free_flush skb_attempt_defer_free page_pool_put_* "
-			"__xdp_return tcp_wfree sock_wfree sock_rfree skb_free_head "
-			"kfree_skbmem kfree_skb_list_reason __consume_stateless_skb "
-			"kfree_skb_list kfree_skb_partial skb_free_datagram "
-			"__dev_kfree_skb_any dev_kfree_skb_any_reason __sk_defer_free_flush "
-			"sk_defer_free_flush tcp_eat_skb napi_skb_free_stolen_head",
-	},
-	[ACTIVITY_COPY] = {
-		.name = "copy",
-		.symbols = "_copy_to_iter _copy_from_iter copy_from_user copy_to_user "
-			"skb_copy_datagram_iter __skb_datagram_iter skb_copy_bits "
-			"skb_copy_datagram_from_iter copyin copyout _copy_from_iter_full "
-			"copy_user_generic* copy_user_enhanced_fast_string "
-			"rep_movs_alternative skb_copy_and_csum_* csum_and_copy_* "
-			"skb_zerocopy_iter_* __copy_skb_header copy_page_to_iter "
-			"copy_page_from_iter simple_copy_to_iter __arch_copy_* "
-			"_copy_from_user _copy_to_user",
-	},
-	[ACTIVITY_WAKE_UP] = {
-		.name = "wake_up",
-		.symbols = "sock_def_readable sk_stream_write_space sock_def_write_space "
-			"__wake_up_sync_key __wake_up __wake_up_common __wake_up_common_lock "
-			"ep_poll_callback try_to_wake_up default_wake_function "
-			"autoremove_wake_function receiver_wake_function pollwake "
-			"sock_def_wakeup wake_up_process ttwu_*",
-	},
-	[ACTIVITY_CHECKSUM] = {
-		.name = "checksum",
-		.symbols = "csum_partial __skb_checksum skb_checksum __skb_checksum_complete "
-			"__skb_checksum_complete_head csum_partial_copy_nocheck "
-			"nf_ip_checksum nf_ip6_checksum nf_checksum inet_proto_csum_replace* "
-			"do_csum ip_fast_csum ip_compute_csum",
-	},
+	[ACTIVITY_SKB_ALLOC] = { "skb_alloc",
+		"__alloc_skb napi_alloc_skb __napi_alloc_skb __netdev_alloc_skb build_skb "
+		"napi_build_skb __build_skb __build_skb_around kmalloc_reserve page_pool_alloc_* "
+		"sock_alloc_send_pskb alloc_skb_with_frags skb_clone pskb_expand_head skb_copy "
+		"__pskb_copy_fclone skb_page_frag_refill sk_page_frag_refill sock_alloc_send_skb "
+		"sock_wmalloc napi_get_frags" },
+	[ACTIVITY_SKB_FREE] = { "skb_free",
+		"kfree_skb nf_conntrack_put __kfree_skb_flush kfree_skb_reason sk_skb_reason_drop "
+		"consume_skb napi_consume_skb __kfree_skb skb_release_data skb_release_head_state "
+		"skb_release_all __kfree_skb_defer __napi_kfree_skb napi_skb_cache_put "
+		"skb_defer_free_flush skb_attempt_defer_free page_pool_put_* __xdp_return "
+		"tcp_wfree sock_wfree sock_rfree skb_free_head kfree_skbmem kfree_skb_list_reason "
+		"__consume_stateless_skb kfree_skb_list kfree_skb_partial skb_free_datagram "
+		"__dev_kfree_skb_any dev_kfree_skb_any_reason __sk_defer_free_flush "
+		"sk_defer_free_flush tcp_eat_skb napi_skb_free_stolen_head" },
+	[ACTIVITY_COPY] = { "copy",
+		"_copy_to_iter _copy_from_iter copy_from_user copy_to_user skb_copy_datagram_iter "
+		"__skb_datagram_iter skb_copy_bits skb_copy_datagram_from_iter copyin copyout "
+		"_copy_from_iter_full copy_user_generic* copy_user_enhanced_fast_string "
+		"rep_movs_alternative skb_copy_and_csum_* csum_and_copy_* skb_zerocopy_iter_* "
+		"__copy_skb_header copy_page_to_iter copy_page_from_iter simple_copy_to_iter "
+		"__arch_copy_* _copy_from_user _copy_to_user" },
+	[ACTIVITY_WAKE_UP] = { "wake_up",
+		"sock_def_readable sk_stream_write_space sock_def_write_space __wake_up_sync_key "
+		"__wake_up __wake_up_common __wake_up_common_lock ep_poll_callback try_to_wake_up "
+		"default_wake_function autoremove_wake_function receiver_wake_function pollwake "
+		"sock_def_wakeup wake_up_process ttwu_*" },
+	[ACTIVITY_CHECKSUM] = { "checksum",
+		"csum_partial __skb_checksum skb_checksum __skb_checksum_complete "
+		"__skb_checksum_complete_head csum_partial_copy_nocheck nf_ip_checksum "
+		"nf_ip6_checksum nf_checksum inet_proto_csum_replace* do_csum ip_fast_csum "
+		"ip_compute_csum" },
 	/* not the unlocking, where the samples of cpu-clock gather that were due while interrupts
 	   were off */
-	[ACTIVITY_LOCK] = {
-		.name = "lock",
-		.symbols = "_raw_spin_lock _raw_spin_lock_bh _raw_spin_lock_irqsave "
-			"_raw_spin_lock_irq _raw_read_lock _raw_read_lock_bh "
-			"_raw_write_lock_bh queued_spin_lock_slowpath "
-			"native_queued_spin_lock_slowpath __pv_queued_spin_lock_slowpath "
-			"queued_read_lock_slowpath queued_write_lock_slowpath rt_spin_lock "
-			"lock_sock_nested __lock_sock __lock_sock_fast mutex_lock "
-			"__mutex_lock rtlock_slowlock* rt_mutex_*",
-	},
-	[ACTIVITY_SCHEDULE] = {
-		.name = "schedule",
-		.symbols = "schedule irqentry_exit irqentry_exit_cond_resched "
-			"arm64_preempt_schedule_irq __schedule schedule_timeout "
-			"preempt_schedule preempt_schedule_common preempt_schedule_irq "
-			"preempt_schedule_notrace __cond_resched finish_task_switch "
-			"wait_woken schedule_rtlock",
-	},
+	[ACTIVITY_LOCK] = { "lock",
+		"_raw_spin_lock _raw_spin_lock_bh _raw_spin_lock_irqsave _raw_spin_lock_irq "
+		"_raw_read_lock _raw_read_lock_bh _raw_write_lock_bh queued_spin_lock_slowpath "
+		"native_queued_spin_lock_slowpath __pv_queued_spin_lock_slowpath "
+		"queued_read_lock_slowpath queued_write_lock_slowpath rt_spin_lock "
+		"lock_sock_nested __lock_sock __lock_sock_fast mutex_lock __mutex_lock "
+		"rtlock_slowlock* rt_mutex_*" },
+	[ACTIVITY_SCHEDULE] = { "schedule",
+		"schedule irqentry_exit irqentry_exit_cond_resched arm64_preempt_schedule_irq "
+		"__schedule schedule_timeout preempt_schedule preempt_schedule_common "
+		"preempt_schedule_irq preempt_schedule_notrace __cond_resched finish_task_switch "
+		"wait_woken schedule_rtlock" },
 };
 /* clang-format on */
