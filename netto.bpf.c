@@ -64,12 +64,12 @@
  *
  * Samples. A perf event on each CPU runs netto_sample, which takes the kernel stack if a network
  * event owns the CPU, and counts it: each CPU has a table of its own, an array that user space maps
- * and reads once after the interval. While `window` is not 0, samples are taken, for the interval
- * that has that number; two halves of the table take turns. User space changes `window` and then
- * marks all CPUs: when a CPU's mark is made, no sample of the old interval is under way there any
- * more (neither an NMI nor the timer's interrupt is interrupted by an IPI), and its half is at
- * rest. netto_sample alone writes the table, on its own CPU, and is never interrupted by itself: so
- * no atomics.
+ * and reads once after the interval. While `interval_id` is not 0, samples are taken, for the
+ * interval that has that number; two buffers of each CPU take turns. User space changes
+ * `interval_id` and then marks all CPUs: when a CPU's mark is made, no sample of the old interval
+ * is under way there any more (neither an NMI nor the timer's interrupt is interrupted by an IPI),
+ * and its buffer is at rest. netto_sample alone writes the table, on its own CPU, and is never
+ * interrupted by itself: so no atomics.
  *
  * Details. The time of NET_RX is given to the NAPI instances (queues of devices) that it polls. As
  * long as a CPU polls one alone, all of it is that one's, and no poll reads a clock; while several
@@ -129,9 +129,9 @@ enum {
 enum { SOFT, HARD };
 
 /* Configuration, written by user space before loading. */
-const volatile __u8 rt;	      /* PREEMPT_RT: softirqs belong to tasks */
-const volatile __u8 switches; /* sched_switch is hooked, and so softirqs are */
-const volatile __u8 fields;   /* by a program that reads those of the tasks */
+const volatile __u8 rt;		       /* PREEMPT_RT: softirqs belong to tasks */
+const volatile __u8 hooks_switch;      /* sched_switch is hooked, and so softirqs are */
+const volatile __u8 reads_task_fields; /* by a program that reads those of the tasks */
 const volatile enum {
 	PARK_NOWHERE, /* there are no hooks that set a slot of the task level */
 	PARK_STORAGE, /* in task storage */
@@ -140,10 +140,10 @@ const volatile enum {
 const volatile __u64 addresses = ~0ull; /* the bits of an address */
 const volatile __u8 tasks;		/* their operations are counted one by one */
 const volatile __u32 sample_part = 20;	/* of a CPU's time are for samples, 1 in so many; 0: all */
-const volatile __u8 scan;    /* a stack that cannot be unwound is searched for its caller */
-const volatile __u32 halves; /* of each CPU's table of stacks: 2, or 1 for a single interval */
-const volatile __u32 slots;  /* of a half; a power of two */
-const volatile __u32 words;  /* for the stacks of a half */
+const volatile __u8 scan;	  /* a stack that cannot be unwound is searched for its caller */
+const volatile __u32 nr_bufs;	  /* of each CPU's table of stacks: 2, or 1 for a single interval */
+const volatile __u32 hash_slots;  /* of a buffer; a power of two */
+const volatile __u32 stack_words; /* for the stacks of a buffer */
 
 /*
  * The events, in the order of the report: the one definition. `net`: is a part of `net`. The
@@ -265,7 +265,8 @@ const volatile struct {
 	char program[15];
 	char target[48]; /* tracepoint, or [MODULE:]FUNCTION */
 	__u8 event;
-	__u8 spare; /* only where the one before it in the table is not to be had */
+	__u8 only_if_previous_absent; /* only where the one before it in the table is not to be had
+				       */
 	/* a function is measured by netto_enter_HOW() and netto_leave_HOW(); those of `hot` run for
 	   each packet, those of `waiting` are where many tasks sleep at once: see kinds_of();
 	   of `result` it is what the function returns that is looked at */
@@ -330,8 +331,8 @@ struct {
 	__u64 lost;	     /* operations that could not be parked: their rest is `other` */
 	__u64 mark_wall;     /* at the last mark: time since start, without unseen */
 	__u64 mark_unseen;   /* at the last mark: unseen with what was still open */
-	__u64 missed;	     /* operations that were still open when their task began another */
-	__u64 missed_ns;     /* what these were charged at most: all that their tasks ran since */
+	__u64 unreturned;    /* operations that were still open when their task began another */
+	__u64 unreturned_ns; /* what these were charged at most: all that their tasks ran since */
 	__u64 ns[16];	     /* exclusive time */
 	__u64 count[16];     /* entries; of idle and of whole threads: switches to them */
 	__u64 longest[16];   /* of softirqs and top halves: longest stretch since the last mark */
@@ -368,7 +369,7 @@ __u64 idle_tasks[MAX_CPUS];
 __u64 preparing[MAX_CPUS];
 
 /* The interval for which samples are taken; 0: none are. Written by user space alone. */
-__u32 window;
+__u32 interval_id;
 
 /* One in so many samples is taken, on all CPUs; 0: each. */
 __u32 every;
@@ -379,21 +380,21 @@ __u32 samples;
 __u64 sample_ns;
 
 /*
- * The stacks of an interval on a CPU: half `window % halves` of the CPU's table. Slots hash the
- * stacks, which lie one after the other: a word that tells event | depth << 8 | slot << 32, then
- * the addresses, leaf first. What is of an older interval is void. Written by netto_sample on that
- * CPU alone; read by user space when it is at rest. Of this variable only the type is used, here
- * and in user space: a half has `slots` slots. Behind them are its stacks: `words` words, and room
- * for one more stack, which is as long as stack_layout.
+ * The stacks of an interval on a CPU: buffer `interval_id % nr_bufs` of the CPU. Slots hash
+ * the stacks, which lie one after the other: a word that tells event | depth << 8 | slot << 32,
+ * then the addresses, leaf first. What is of an older interval is void. Written by netto_sample on
+ * that CPU alone; read by user space when it is at rest. Of this variable only the type is used,
+ * here and in user space: a buffer has `hash_slots` slots. Behind them are its stacks:
+ * `stack_words` words, and room for one more stack, which is as long as stack_layout.
  */
 struct {
-	__u64 window; /* the interval that this is of */
-	__u64 used;   /* words of stacks */
-	__u64 full;   /* samples lost since there was no room for their stack */
-	__u64 failed; /* samples lost since there was no stack */
+	__u64 interval_id; /* the interval that this is of */
+	__u64 used;	   /* words of stacks */
+	__u64 full;	   /* samples lost since there was no room for their stack */
+	__u64 failed;	   /* samples lost since there was no stack */
 	struct {
 		__u64 hash; /* of the event and the addresses */
-		__u32 window;
+		__u32 interval_id;
 		__u32 count;
 	} slots[];
 } layout;
@@ -452,7 +453,7 @@ struct {
 /* Operations and their time, ns, of processes for which there was no room in netto_tasks. */
 __u64 tasks_lost, tasks_lost_ns;
 
-/* Key: cpu * halves + half. Mapped by user space, which gives it its real sizes. */
+/* Key: cpu * nr_bufs + half. Mapped by user space, which gives it its real sizes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -593,7 +594,7 @@ static __always_inline int is_of_tasks(__u64 event)
  */
 static __always_inline void get_name(char name[16])
 {
-	if (fields && parking == PARK_STORAGE) {
+	if (reads_task_fields && parking == PARK_STORAGE) {
 		struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
 
 		((__u64 *)name)[0] = ((__u64 *)leader->comm)[0];
@@ -688,8 +689,8 @@ static __always_inline __u64 operated(cpu_t *c, __u64 word)
 /* An operation began while another one was still open. */
 static __always_inline void miss_return(cpu_t *c, __u64 word)
 {
-	add(&c->missed, 1);
-	add(&c->missed_ns, operated(c, word) << 10);
+	add(&c->unreturned, 1);
+	add(&c->unreturned_ns, operated(c, word) << 10);
 }
 
 /* Puts `event` into a slot of the task level, whatever is set there. */
@@ -1505,7 +1506,7 @@ static __always_inline __u64 current_event(cpu_t *c)
 {
 	__u64 event;
 
-	if (!switches)
+	if (!hooks_switch)
 		return (__u32)bpf_get_current_pid_tgid() ? EV_OTHER : EV_IDLE;
 	if (c->irq[HARD].event == EV_HARDIRQ)
 		return EV_HARDIRQ;
@@ -1533,20 +1534,20 @@ static __always_inline void count_stack(half_t *h, __u64 *stack, __u32 depth, __
 	}
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < SLOT_TRIES; i++) {
-		__u32 slot = (hash + i) & (slots - 1);
+		__u32 slot = (hash + i) & (hash_slots - 1);
 
-		if (h->slots[slot].window == now && h->slots[slot].hash == hash) {
+		if (h->slots[slot].interval_id == now && h->slots[slot].hash == hash) {
 			h->slots[slot].count++;
 			return;
 		}
-		if (h->slots[slot].window == now)
+		if (h->slots[slot].interval_id == now)
 			continue;
-		if (h->used + 1 + depth > words)
+		if (h->used + 1 + depth > stack_words)
 			break;
 		stack[0] = event | depth << 8 | (__u64)slot << 32;
 		h->used += 1 + depth;
 		h->slots[slot].hash = hash;
-		h->slots[slot].window = now;
+		h->slots[slot].interval_id = now;
 		h->slots[slot].count = 1;
 		return;
 	}
@@ -1606,30 +1607,30 @@ SEC("perf_event")
 int netto_sample(struct bpf_perf_event_data *ctx)
 {
 	cpu_t *c = this_cpu();
-	__u32 now = READ_ONCE(window), key;
+	__u32 now = READ_ONCE(interval_id), key;
 	__u64 began = bpf_ktime_get_ns(), event = current_event(c), used, *stack;
 	half_t *h;
 	long size;
 
 	if (!now || event == EV_NONE)
 		return 0;
-	if (event == EV_IDLE && switches)
+	if (event == EV_IDLE && hooks_switch)
 		return 0; /* it is traced */
 	if (++c->skipped < every)
 		return 0;
 	c->skipped = 0;
-	key = bpf_get_smp_processor_id() * halves + (now & (halves - 1));
+	key = bpf_get_smp_processor_id() * nr_bufs + (now & (nr_bufs - 1));
 	h = bpf_map_lookup_elem(&netto_stacks, &key);
 	if (!h)
 		return 0;
-	if (h->window != now) {
-		h->window = now;
+	if (h->interval_id != now) {
+		h->interval_id = now;
 		h->used = h->full = h->failed = 0;
 	}
 	used = h->used;
-	if (used > words) /* never: for the verifier */
+	if (used > stack_words) /* never: for the verifier */
 		return 0;
-	stack = (__u64 *)&h->slots[slots] + used;
+	stack = (__u64 *)&h->slots[hash_slots] + used;
 	size = bpf_get_stack(ctx, stack + 1, MAX_DEPTH * sizeof(__u64), 0);
 	if (size < 0 || (size == 0 && event < EV_OTHER)) /* 0: user space was interrupted */
 		h->failed++;
@@ -1646,9 +1647,9 @@ static __always_inline __u64 first_base(void)
 {
 	char name[16] = {};
 
-	if (switches && !(__u32)bpf_get_current_pid_tgid())
+	if (hooks_switch && !(__u32)bpf_get_current_pid_tgid())
 		return EV_IDLE;
-	if (!fields || bpf_get_current_comm(name, sizeof(name)))
+	if (!reads_task_fields || bpf_get_current_comm(name, sizeof(name)))
 		return EV_OTHER;
 	return thread_event(*(__u64 *)name);
 }
@@ -1676,7 +1677,7 @@ int netto_mark(void *ctx)
 		c->part = c->base == EV_IDLE ? PART_IDLE : 0;
 		c->task = c->resumed | c->base;
 	}
-	if (switches)
+	if (hooks_switch)
 		find_idle_task(c);
 	for (int i = 0; i < 16; i++) {
 		c->mark_ns[i] = c->ns[i];
@@ -1699,7 +1700,7 @@ int netto_mark(void *ctx)
 	}
 	open = span(c->task, (now - c->above - open) << SLOT_BITS);
 	c->mark_unseen = c->unseen;
-	if (switches && unseen(c, task))
+	if (hooks_switch && unseen(c, task))
 		c->mark_unseen += open;
 	else
 		c->mark_ns[owner(c->task)] += open;

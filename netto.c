@@ -124,7 +124,7 @@ enum { EXIT_NOT_RUN = 126, EXIT_NOT_FOUND = 127 };
 
 /* Types of the kernel side */
 typedef typeof(((struct netto__bss *)0)->cpus[0]) cpu_t;
-typedef typeof(((struct netto__bss *)0)->layout) half_t;
+typedef typeof(((struct netto__bss *)0)->layout) stack_buf_t;
 typedef typeof(((struct netto__bss *)0)->polled_layout) polled_t;
 typedef typeof(((struct netto__bss *)0)->task_layout) task_t;
 
@@ -401,7 +401,7 @@ static int read_cpus(const char *name, bool *cpus)
  * For tests alone: true if the word is in NETTO_WITHOUT, as if this host lacked it; test/lib.sh
  * says which.
  */
-static bool without(const char *word)
+static bool pretends_missing(const char *word)
 {
 	const char *list = getenv("NETTO_WITHOUT"), *end;
 	size_t length = strlen(word);
@@ -1119,7 +1119,7 @@ static void cut_at_root(struct classified *out)
 }
 
 /* What the frames rootward of the one looked at tell. */
-struct context {
+struct walk {
 	int stage;	/* the innermost so far */
 	bool core;	/* received */
 	bool local;	/* and delivered to this host */
@@ -1151,7 +1151,7 @@ static bool is_preempted(const struct classified *s, int i)
 }
 
 /* The stage of frame `i`, or STAGE_NONE: it belongs to what called it. */
-static int stage_of_frame(const struct classified *s, int i, const struct context *c)
+static int stage_of_frame(const struct classified *s, int i, const struct walk *c)
 {
 	const struct symbol *frame = s->frames[i];
 	int stage = frame->traits.stage, hook;
@@ -1185,13 +1185,13 @@ static int stage_of_frame(const struct classified *s, int i, const struct contex
 	return stage;
 }
 
-static void enter_stage(struct classified *s, struct context *c, int stage)
+static void enter_stage(struct classified *s, struct walk *c, int stage)
 {
 	if (stage != c->stage)
 		s->path[s->path_length++] = stage;
 	c->stage = stage;
 	if (stage == STAGE_core)
-		*c = (struct context) { .stage = stage, .core = true };
+		*c = (struct walk) { .stage = stage, .core = true };
 	c->output |= stage == STAGE_qdisc;
 	c->local |= stages[stage].kind == LOCAL;
 	c->forwarded |= stage == STAGE_forward_v4 || stage == STAGE_forward_v6;
@@ -1199,7 +1199,7 @@ static void enter_stage(struct classified *s, struct context *c, int stage)
 }
 
 /* Whether an L3 output sends on what was received; some that do so fragment packets by it. */
-static bool is_forwarding(const struct context *c)
+static bool is_forwarding(const struct walk *c)
 {
 	return c->core && !c->local && !c->output && !c->forwarded && c->stage != STAGE_ovs &&
 	       c->stage != STAGE_tc && c->stage != STAGE_bridge_nf;
@@ -1212,7 +1212,7 @@ static bool is_forwarding(const struct context *c)
  */
 static void walk_stages(struct classified *s)
 {
-	struct context c = {};
+	struct walk c = {};
 	int known = s->depth; /* the innermost frame of which a stage is known */
 	bool unknown = false; /* a function below it that is not any stage's helper */
 
@@ -1430,11 +1430,11 @@ struct probe {
 	uint64_t address; /* of the function; 0: not known */
 	char module[16];  /* that it may be in; or empty */
 	int event, how;	  /* as in netto.bpf.c */
-	bool spare;	  /* likewise */
-	bool function;	  /* each of these may be missing; the others are the core */
-	bool exists;	  /* by kallsyms */
-	bool absent;	  /* it is not: so it is not called */
-	int kind;	  /* the best that is not refused */
+	bool only_if_previous_absent; /* likewise */
+	bool function;		      /* each of these may be missing; the others are the base */
+	bool exists;		      /* by kallsyms */
+	bool absent;		      /* it is not: so it is not called */
+	int kind;		      /* the best that is not refused */
 	bool attached;
 	char why_not[KINDS][64];
 };
@@ -1446,20 +1446,20 @@ struct sampler {
 	char why_not[128];
 	bool scan;	      /* stacks that cannot be unwound: not where the kernel forbids it */
 	int max_depth;	      /* frames that the kernel takes: more are cut off at the root */
-	unsigned most_stacks; /* that a half has room for; 0: as many as it should */
-	unsigned halves, slots, words;	  /* as in netto.bpf.c */
-	int cpus;			  /* ids of the CPUs that have a table are below */
-	size_t half_size;		  /* bytes */
-	char *tables;			  /* mapped: halves of CPU 0, of CPU 1, ... */
-	struct bpf_link *links[MAX_CPUS]; /* each holds its perf event */
+	unsigned most_stacks; /* that a buffer has room for; 0: as many as it should */
+	unsigned nr_bufs, hash_slots, stack_words; /* as in netto.bpf.c */
+	int cpus;				   /* ids of the CPUs that have a table are below */
+	size_t buf_size;			   /* bytes */
+	char *tables;				   /* mapped: the buffers of CPU 0, of CPU 1, ... */
+	struct bpf_link *links[MAX_CPUS];	   /* each holds its perf event */
 	/* without eBPF: each holds its perf event, and this process fills the tables */
 	struct perf_event_mmap_page *rings[MAX_CPUS];
-	bool dead[MAX_CPUS]; /* not there at some time: its perf event takes no more samples */
-	bool told[MAX_CPUS]; /* and that was said */
-	uint64_t period_ns;  /* after which the rings must be read; 0: there are none */
-	uint64_t started_ns; /* the first interval's start; samples before it count for nothing */
-	int64_t offset_ns;   /* of CLOCK_MONOTONIC in our time namespace, to that of the kernel */
-	int kallsyms;	     /* file descriptor, opened while it may be */
+	bool dead[MAX_CPUS];   /* not there at some time: its perf event takes no more samples */
+	bool warned[MAX_CPUS]; /* and that was said */
+	uint64_t period_ns;    /* after which the rings must be read; 0: there are none */
+	uint64_t started_ns;   /* the first interval's start; samples before it count for nothing */
+	int64_t offset_ns;     /* of CLOCK_MONOTONIC in our time namespace, to that of the kernel */
+	int kallsyms;	       /* file descriptor, opened while it may be */
 	struct own_code own;
 };
 
@@ -1515,7 +1515,7 @@ struct session {
 
 static bool has_btf(void)
 {
-	return !without("btf") && !access("/sys/kernel/btf/vmlinux", R_OK);
+	return !pretends_missing("btf") && !access("/sys/kernel/btf/vmlinux", R_OK);
 }
 
 /* Threads that are an event as a whole are known by what netto_switch reads of them. */
@@ -1634,7 +1634,8 @@ static void find_lacks(struct session *s)
 	for (int kind = NO_HOOK + 1; kind < KINDS; kind++) {
 		const char *why = NULL;
 
-		if (without(hook_names[kind]) || (kind == MULTI && without(hook_names[KPROBE])))
+		if (pretends_missing(hook_names[kind]) ||
+		    (kind == MULTI && pretends_missing(hook_names[KPROBE])))
 			why = "left out by NETTO_WITHOUT";
 		else if (opt.mode == SAMPLE)
 			why = "not wanted in sample mode";
@@ -1659,7 +1660,7 @@ static const char *lacking(const struct session *s, const struct probe *p, int k
 		return p->why_not[kind];
 	if (s->lacks[kind][0])
 		return s->lacks[kind];
-	if (without(p->target))
+	if (pretends_missing(p->target))
 		return "left out by NETTO_WITHOUT";
 	if (kind == RAW_TP && is_of_threads(p))
 		return "it reads no field of a task";
@@ -1700,30 +1701,30 @@ static void refuse_kind(struct session *s, int kind, const char *why)
 			refuse(s, &s->probes[i], why);
 }
 
-/* The kind of the core, softirqs and sched_switch, which have the same. */
-static int core_kind(const struct session *s)
+/* The kind of the base, softirqs and sched_switch, which have the same. */
+static int base_kind(const struct session *s)
 {
 	return s->probes[MAX_PROBES - 1].kind;
 }
 
 /* Without sched_switch tasks cannot be followed, and without its fields threads cannot. */
-static void follow_core(struct session *s)
+static void follow_base(struct session *s)
 {
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
-		int core = core_kind(s);
+		int base = base_kind(s);
 
-		while (p->kind && (!core || (is_of_threads(p) && core != TP_BTF)))
+		while (p->kind && (!base || (is_of_threads(p) && base != TP_BTF)))
 			refuse(s, p, "sched_switch cannot be traced");
 	}
 }
 
-static void refuse_core(struct session *s, const char *why)
+static void refuse_base(struct session *s, const char *why)
 {
 	for (int i = 0; i < MAX_PROBES; i++)
 		if (!s->probes[i].function)
 			refuse(s, &s->probes[i], why);
-	follow_core(s);
+	follow_base(s);
 }
 
 /*
@@ -1834,7 +1835,7 @@ static int note_function(void *session, const char *start, const char *end)
  */
 static bool look_up_functions(struct session *s)
 {
-	int fd = without("lookup") ? -EPERM : load_lookup();
+	int fd = pretends_missing("lookup") ? -EPERM : load_lookup();
 	bool all = fd >= 0;
 
 	for (int i = 0; i < MAX_PROBES && all; i++) {
@@ -1859,8 +1860,8 @@ static bool look_up_functions(struct session *s)
 		char path[40];
 
 		FORMAT(path, "/sys/module/%s", p->module);
-		all = !p->function || p->exists || (p->spare && p[-1].exists) ||
-		      (i + 1 < MAX_PROBES && p[1].spare && p[1].exists) ||
+		all = !p->function || p->exists || (p->only_if_previous_absent && p[-1].exists) ||
+		      (i + 1 < MAX_PROBES && p[1].only_if_previous_absent && p[1].exists) ||
 		      (p->module[0] && access(path, F_OK)) ||
 		      !strncmp(p->target, "inet_",
 			       5); /* not of one file alone: it keeps its name */
@@ -1912,11 +1913,11 @@ static void take_programs(struct session *s, struct probe *p, const char *name)
 	char own[32], common[32], word[80];
 
 	p->entry = p->exit = NULL;
-	if (p->spare && p[-1].kind)
+	if (p->only_if_previous_absent && p[-1].kind)
 		return;
 	FORMAT(word, "%s@btf", p->target);
 	if (p->kind == FENTRY &&
-	    (without(word) || bpf_program__set_attach_target(program, 0, p->target)))
+	    (pretends_missing(word) || bpf_program__set_attach_target(program, 0, p->target)))
 		refuse(s, p, "not in BTF");
 	if (!p->kind)
 		return;
@@ -1953,7 +1954,7 @@ static int open_probes(struct session *s, int only)
 	bpf_object__for_each_program(program, s->skel->obj)
 		bpf_program__set_autoload(program, program == s->skel->progs.netto_mark);
 	s->has_ends =
-		core_kind(s) == TP_BTF && !without("ends") &&
+		base_kind(s) == TP_BTF && !pretends_missing("ends") &&
 		!bpf_program__set_attach_target(s->skel->progs.netto_sent, 0, "sock_send_length") &&
 		!bpf_program__set_attach_target(s->skel->progs.netto_received, 0,
 						"sock_recv_length");
@@ -1987,7 +1988,7 @@ static int list_probes(struct session *s)
 		const char *colon = strchr(target, ':');
 
 		p->event = skel->rodata->probes[i].event;
-		p->spare = skel->rodata->probes[i].spare;
+		p->only_if_previous_absent = skel->rodata->probes[i].only_if_previous_absent;
 		p->how = skel->rodata->probes[i].how;
 		p->function = p->how != HOW_tracepoint;
 		if (colon)
@@ -2000,7 +2001,7 @@ static int list_probes(struct session *s)
 	}
 	netto__destroy(skel);
 	find_functions(s);
-	follow_core(s);
+	follow_base(s);
 	return 0;
 }
 
@@ -2027,26 +2028,26 @@ enum { FRAMES = 32 }; /* of a stack for which there is to be room */
  */
 static void size_table(struct sampler *s, double seconds)
 {
-	enum { STACK_BYTES = 2 * sizeof(((half_t *)0)->slots[0]) + 8 * FRAMES };
+	enum { STACK_BYTES = 2 * sizeof(((stack_buf_t *)0)->slots[0]) + 8 * FRAMES };
 	double limit = s->hz <= 1000 ? 1 << 20 : s->hz < 3900 ? 1048.576 * s->hz : 3.9 * (1 << 20);
 	double memory = (double)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 16 / s->cpus;
 	double stacks = s->hz * seconds + 2;
 
 	if (memory < limit)
 		limit = memory;
-	limit /= s->halves;
+	limit /= s->nr_bufs;
 	if (stacks > limit / STACK_BYTES)
 		stacks = limit / STACK_BYTES;
-	if (without("room"))
+	if (pretends_missing("room"))
 		stacks = 4;
 	if (s->most_stacks && stacks > s->most_stacks)
 		stacks = s->most_stacks;
-	s->slots = 16;
-	while (s->slots < stacks)
-		s->slots *= 2;
-	s->words = fmax(stacks * FRAMES, 2 * (1 + MAX_DEPTH));
-	s->half_size = sizeof(half_t) + s->slots * sizeof(((half_t *)0)->slots[0]) +
-		       (s->words + 1 + MAX_DEPTH) * sizeof(__u64);
+	s->hash_slots = 16;
+	while (s->hash_slots < stacks)
+		s->hash_slots *= 2;
+	s->stack_words = fmax(stacks * FRAMES, 2 * (1 + MAX_DEPTH));
+	s->buf_size = sizeof(stack_buf_t) + s->hash_slots * sizeof(((stack_buf_t *)0)->slots[0]) +
+		      (s->stack_words + 1 + MAX_DEPTH) * sizeof(__u64);
 }
 
 /* There was no memory: half of the room, and in the end none. False if there was none already. */
@@ -2054,7 +2055,7 @@ static bool shrink_table(struct sampler *s)
 {
 	if (!s->hz)
 		return false;
-	s->most_stacks = s->words / FRAMES / 2;
+	s->most_stacks = s->stack_words / FRAMES / 2;
 	if (s->most_stacks < 16)
 		refuse_samples(s, "no memory for the table of stacks");
 	else
@@ -2106,8 +2107,8 @@ static void plan_samples(struct sampler *s)
 	char text[32];
 
 	s->hz = opt.freq;
-	s->halves = opt.count == 1 ? 1 : 2;
-	s->scan = !without("scan");
+	s->nr_bufs = opt.count == 1 ? 1 : 2;
+	s->scan = !pretends_missing("scan");
 	s->kallsyms = -1;
 	if (!s->hz) {
 		refuse_samples(s, "not wanted");
@@ -2134,13 +2135,13 @@ static void configure_samples(const struct sampler *s, struct netto *skel)
 	if (!s->hz)
 		return;
 	skel->rodata->scan = s->scan;
-	if (without("limit"))
+	if (pretends_missing("limit"))
 		skel->rodata->sample_part = 0;
-	skel->rodata->halves = s->halves;
-	skel->rodata->slots = s->slots;
-	skel->rodata->words = s->words;
-	bpf_map__set_value_size(skel->maps.netto_stacks, s->half_size);
-	bpf_map__set_max_entries(skel->maps.netto_stacks, s->cpus * s->halves);
+	skel->rodata->nr_bufs = s->nr_bufs;
+	skel->rodata->hash_slots = s->hash_slots;
+	skel->rodata->stack_words = s->stack_words;
+	bpf_map__set_value_size(skel->maps.netto_stacks, s->buf_size);
+	bpf_map__set_max_entries(skel->maps.netto_stacks, s->cpus * s->nr_bufs);
 }
 
 /*
@@ -2190,9 +2191,10 @@ static uint64_t cycles_per_second(void)
 	struct perf_event_attr attr = { .type = PERF_TYPE_HARDWARE,
 					.size = sizeof(attr),
 					.config = PERF_COUNT_HW_CPU_CYCLES };
-	int fd = without("cycles") || without("perf") ? -1
-						      : (int)syscall(SYS_perf_event_open, &attr, 0,
-								     -1, -1, PERF_FLAG_FD_CLOEXEC);
+	int fd =
+		pretends_missing("cycles") || pretends_missing("perf")
+			? -1
+			: (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
 	uint64_t began_ns = now_ns(CLOCK_MONOTONIC), passed_ns = 0, count = 0;
 
 	if (fd < 0)
@@ -2236,7 +2238,7 @@ static int sample_all(struct sampler *s, struct bpf_program *program, uint64_t c
 {
 	struct perf_event_attr attr = sample_attr(cycles);
 
-	if (without("perf"))
+	if (pretends_missing("perf"))
 		return -ENOSYS;
 	if (program) {
 		attr.disabled = 1; /* until it has its program */
@@ -2309,7 +2311,7 @@ static uint64_t sample_cost(struct netto *skel, uint64_t cycles)
 	fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
 	if (fd < 0)
 		return 0;
-	skel->bss->window = UINT32_MAX; /* of no interval */
+	skel->bss->interval_id = UINT32_MAX; /* of no interval */
 	link = bpf_program__attach_perf_event(skel->progs.netto_sample, fd);
 	for (int i = 0; link && i < READS && *samples < SAMPLES; i++) {
 		read_small_file("/proc/self/stat", text, sizeof(text));
@@ -2329,7 +2331,7 @@ static uint64_t sample_cost(struct netto *skel, uint64_t cycles)
 				interrupt_ns = gap;
 		}
 	}
-	skel->bss->window = 0;
+	skel->bss->interval_id = 0;
 	if (!link)
 		close(fd);
 	bpf_link__destroy(link);
@@ -2345,10 +2347,10 @@ static uint64_t sample_cost(struct netto *skel, uint64_t cycles)
  */
 static void limit_samples(struct sampler *s, struct netto *skel, uint64_t cycles)
 {
-	uint64_t cost_ns = skel && !without("limit") ? sample_cost(skel, cycles) : 0;
-	double most = cost_ns			 ? 0.03 * NSEC_PER_SEC / cost_ns
-		      : skel || without("limit") ? MAX_HZ
-						 : MAX_RING_HZ;
+	uint64_t cost_ns = skel && !pretends_missing("limit") ? sample_cost(skel, cycles) : 0;
+	double most = cost_ns				  ? 0.03 * NSEC_PER_SEC / cost_ns
+		      : skel || pretends_missing("limit") ? MAX_HZ
+							  : MAX_RING_HZ;
 
 	if (opt.verbose && cost_ns)
 		message("a sample takes %.1f us at least", cost_ns / 1e3);
@@ -2376,7 +2378,7 @@ static int64_t clock_offset(void)
  */
 static void start_samples(struct sampler *s, struct netto *skel)
 {
-	size_t page = sysconf(_SC_PAGESIZE), size = s->half_size * s->halves * s->cpus;
+	size_t page = sysconf(_SC_PAGESIZE), size = s->buf_size * s->nr_bufs * s->cpus;
 	struct bpf_program *program = skel ? skel->progs.netto_sample : NULL;
 	char text[32];
 	uint64_t cycles;
@@ -2471,50 +2473,50 @@ static bool has_new_code(void)
 	return changed;
 }
 
-/* The half of a CPU's table that is for an interval, when its turn comes. */
-static half_t *half_at(const struct sampler *s, int cpu, uint32_t window)
+/* The buffer of a CPU that is for an interval, when its turn comes. */
+static stack_buf_t *buf_at(const struct sampler *s, int cpu, uint32_t interval_id)
 {
-	size_t half = cpu * s->halves + (window & (s->halves - 1));
+	size_t buf = cpu * s->nr_bufs + (interval_id & (s->nr_bufs - 1));
 
-	return (half_t *)(s->tables + half * s->half_size);
+	return (stack_buf_t *)(s->tables + buf * s->buf_size);
 }
 
 /* ==== 10. Samples without eBPF: what netto_sample does ==== */
 
-/* The half for an interval, empty if it has been for an older one. */
-static half_t *half_for(struct sampler *s, int cpu, uint32_t window)
+/* Likewise, empty if it has been for an older one. */
+static stack_buf_t *buf_for(struct sampler *s, int cpu, uint32_t interval_id)
 {
-	half_t *h = half_at(s, cpu, window);
+	stack_buf_t *h = buf_at(s, cpu, interval_id);
 
-	if (h->window != window) {
-		h->window = window;
+	if (h->interval_id != interval_id) {
+		h->interval_id = interval_id;
 		h->used = h->full = h->failed = 0;
 	}
 	return h;
 }
 
 /* Counts a stack of `depth` addresses; sizes and hash as in netto.bpf.c. */
-static void count_stack(struct sampler *s, half_t *h, const uint64_t *stack, unsigned depth)
+static void count_stack(struct sampler *s, stack_buf_t *h, const uint64_t *stack, unsigned depth)
 {
-	uint64_t hash = EV_OTHER, *words = (uint64_t *)&h->slots[s->slots] + h->used;
+	uint64_t hash = EV_OTHER, *words = (uint64_t *)&h->slots[s->hash_slots] + h->used;
 	uint32_t at;
 
 	for (unsigned i = 0; i < depth; i++)
 		hash = add_to_hash(hash, stack[i]);
-	at = hash & (s->slots - 1);
-	for (unsigned i = 0; i < s->slots && h->slots[at].window == h->window; i++) {
+	at = hash & (s->hash_slots - 1);
+	for (unsigned i = 0; i < s->hash_slots && h->slots[at].interval_id == h->interval_id; i++) {
 		if (h->slots[at].hash == hash) {
 			h->slots[at].count++;
 			return;
 		}
-		at = (at + 1) & (s->slots - 1);
+		at = (at + 1) & (s->hash_slots - 1);
 	}
-	if (h->slots[at].window == h->window || h->used + 1 + depth > s->words) {
+	if (h->slots[at].interval_id == h->interval_id || h->used + 1 + depth > s->stack_words) {
 		h->full++;
 		return;
 	}
 	h->slots[at].hash = hash;
-	h->slots[at].window = h->window;
+	h->slots[at].interval_id = h->interval_id;
 	h->slots[at].count = 1;
 	words[0] = EV_OTHER | depth << 8 | (uint64_t)at << 32;
 	memcpy(words + 1, stack, depth * sizeof(*stack));
@@ -2522,7 +2524,7 @@ static void count_stack(struct sampler *s, half_t *h, const uint64_t *stack, uns
 }
 
 /* Counts a sample, of which the kernel's part of the stack is of interest. */
-static void count_record(struct sampler *s, half_t *h, const struct record *record)
+static void count_record(struct sampler *s, stack_buf_t *h, const struct record *record)
 {
 	uint64_t stack[MAX_DEPTH];
 	unsigned depth = 0;
@@ -2543,7 +2545,7 @@ static unsigned long ring_head(struct perf_event_mmap_page *page)
 	return head;
 }
 
-static void read_ring(struct sampler *s, int cpu, uint32_t window, uint64_t end_ns)
+static void read_ring(struct sampler *s, int cpu, uint32_t interval_id, uint64_t end_ns)
 {
 	struct perf_event_mmap_page *page = s->rings[cpu];
 	const char *ring = (const char *)page + sysconf(_SC_PAGESIZE);
@@ -2558,7 +2560,7 @@ static void read_ring(struct sampler *s, int cpu, uint32_t window, uint64_t end_
 
 		if (header->size < sizeof(*header) || header->size % 8 ||
 		    header->size > head - at) {
-			half_for(s, cpu, window)->full++; /* no record: nor is what follows */
+			buf_for(s, cpu, interval_id)->full++; /* no record: nor is what follows */
 			at = head;
 			break;
 		}
@@ -2568,14 +2570,14 @@ static void read_ring(struct sampler *s, int cpu, uint32_t window, uint64_t end_
 		memcpy((char *)&record + first, ring, size - first);
 		at += header->size;
 		if (record.header.type == PERF_RECORD_LOST) /* its id, then how many */
-			half_for(s, cpu, window)->full += record.count;
+			buf_for(s, cpu, interval_id)->full += record.count;
 		record.time_ns += s->offset_ns;
 		if (record.header.type != PERF_RECORD_SAMPLE || record.time_ns < s->started_ns)
 			continue;
 		if (record.time_ns < end_ns)
-			count_record(s, half_for(s, cpu, window), &record);
-		else if (s->halves > 1)
-			count_record(s, half_for(s, cpu, window + 1), &record);
+			count_record(s, buf_for(s, cpu, interval_id), &record);
+		else if (s->nr_bufs > 1)
+			count_record(s, buf_for(s, cpu, interval_id + 1), &record);
 	}
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	*(volatile __u64 *)&page->data_tail = at;
@@ -2590,14 +2592,14 @@ static void clear_rings(struct sampler *s)
 }
 
 /*
- * Counts what is in the rings: for the interval `window`, and what came from `end_ns` on, for the
- * next one.
+ * Counts what is in the rings: for the interval `interval_id`, and what came from `end_ns` on, for
+ * the next one.
  */
-static void read_rings(struct sampler *s, uint32_t window, uint64_t end_ns)
+static void read_rings(struct sampler *s, uint32_t interval_id, uint64_t end_ns)
 {
 	for (int cpu = 0; cpu < s->cpus; cpu++)
 		if (s->rings[cpu])
-			read_ring(s, cpu, window, end_ns);
+			read_ring(s, cpu, interval_id, end_ns);
 }
 
 /* ==== 11. Probes: loading, attaching and explaining them ==== */
@@ -2621,7 +2623,7 @@ static bool is_traced(const struct session *s, int event)
 /* Which devices are polled is told by a program that reads their names. */
 static bool wants_devices(const struct session *s)
 {
-	return !s->devices.why_not[0] && core_kind(s) == TP_BTF;
+	return !s->devices.why_not[0] && base_kind(s) == TP_BTF;
 }
 
 static void refuse_devices(struct session *s, const char *why)
@@ -2635,37 +2637,37 @@ static void refuse_devices(struct session *s, const char *why)
  */
 static int try_load(struct session *s, int only)
 {
-	int functions = open_probes(s, only), core = core_kind(s), err;
-	bool parking = s->rt ? core != NO_HOOK : functions > 0;
-	bool storage = s->storage && core == TP_BTF && functions > 0;
+	int functions = open_probes(s, only), base = base_kind(s), err;
+	bool parking = s->rt ? base != NO_HOOK : functions > 0;
+	bool storage = s->storage && base == TP_BTF && functions > 0;
 
 	if (functions < 0)
 		return functions;
 	s->skel->rodata->rt = s->rt;
 	if (s->is_32_bit)
 		s->skel->rodata->addresses = UINT32_MAX;
-	s->skel->rodata->switches = core != NO_HOOK;
-	s->skel->rodata->fields = core == TP_BTF;
+	s->skel->rodata->hooks_switch = base != NO_HOOK;
+	s->skel->rodata->reads_task_fields = base == TP_BTF;
 	s->skel->rodata->parking = storage ? PARK_STORAGE : parking ? PARK_HASH : PARK_NOWHERE;
 	bpf_program__set_autoload(s->skel->progs.netto_free, parking && !storage);
 	bpf_map__set_autocreate(s->skel->maps.netto_storage, storage);
 	bpf_map__set_autocreate(s->skel->maps.netto_saved, parking && !storage);
-	if (without("room")) {
+	if (pretends_missing("room")) {
 		bpf_map__set_max_entries(s->skel->maps.netto_saved, 8);
 		bpf_map__set_max_entries(s->skel->maps.netto_tasks, 8);
 	}
-	s->skel->rodata->tasks = opt.tasks && core != NO_HOOK;
+	s->skel->rodata->tasks = opt.tasks && base != NO_HOOK;
 	bpf_map__set_autocreate(s->skel->maps.netto_tasks, s->skel->rodata->tasks);
 	bpf_program__set_autoload(s->skel->progs.netto_poll, wants_devices(s));
 	bpf_map__set_autocreate(s->skel->maps.netto_polled, wants_devices(s));
 	bpf_map__set_max_entries(s->skel->maps.netto_polled, s->cpus);
 	configure_samples(&s->sampler, s->skel);
 	err = netto__load(s->skel);
-	if (!err && without("bpf"))
+	if (!err && pretends_missing("bpf"))
 		err = -EPERM;
-	if (!err && without("memory") && s->sampler.hz && s->sampler.slots > 64)
+	if (!err && pretends_missing("memory") && s->sampler.hz && s->sampler.hash_slots > 64)
 		err = -ENOMEM;
-	if (!err && (!s->skel->bss || without("test_run") || !can_run_on_cpu()))
+	if (!err && (!s->skel->bss || pretends_missing("test_run") || !can_run_on_cpu()))
 		err = -EOPNOTSUPP; /* before 5.5 the memory of programs cannot be mapped either */
 	if (err) {
 		netto__destroy(s->skel);
@@ -2703,8 +2705,8 @@ static bool refuse_part(struct session *s, int load_err)
 		found = true;
 		err = try_alone(s, NO_HOOK);
 	}
-	if (err && core_kind(s)) {
-		refuse_core(s, error_text(err));
+	if (err && base_kind(s)) {
+		refuse_base(s, error_text(err));
 		found = true;
 	}
 	for (int kind = FENTRY; !err && !found && kind < KINDS; kind++) {
@@ -2823,7 +2825,7 @@ static int attach_probes(struct session *s)
 		err = s->free_link ? 0 : -errno;
 	}
 	if (err && !is_exhausted(err)) {
-		refuse_core(s, error_text(err));
+		refuse_base(s, error_text(err));
 		return -EAGAIN;
 	}
 	for (int i = 0; i < MAX_PROBES && !is_exhausted(err); i++) {
@@ -2840,7 +2842,7 @@ static int attach_probes(struct session *s)
 		if (is_exhausted(err))
 			break;
 		if (err && !p->function) {
-			refuse_core(s, error_text(err));
+			refuse_base(s, error_text(err));
 			return -EAGAIN;
 		}
 		if (err == -ENOTSUPP && p->kind == FENTRY) { /* of no function: arm64 before 6.4 */
@@ -2999,8 +3001,9 @@ static bool is_left_out(const struct session *s, int i)
 {
 	const struct probe *p = &s->probes[i];
 
-	return p->function && !p->kind && !p->absent && is_traced(s, p->event) && !p->spare &&
-	       !(i + 1 < MAX_PROBES && p[1].spare) && !is_of_threads(p);
+	return p->function && !p->kind && !p->absent && is_traced(s, p->event) &&
+	       !p->only_if_previous_absent &&
+	       !(i + 1 < MAX_PROBES && p[1].only_if_previous_absent) && !is_of_threads(p);
 }
 
 /* Whether samples have to tell a part of an event that is traced. */
@@ -3084,12 +3087,12 @@ static void explain_probes(const struct session *s)
 				     : "this kernel has no task storage");
 	if (s->no_bpf[0])
 		message("no eBPF: %s", s->no_bpf);
-	if (s->rt && core_kind(s))
+	if (s->rt && base_kind(s))
 		message("PREEMPT_RT: softirqs belong to the tasks that run them");
 	if (s->sampler.hz)
 		message("samples: %s at %u Hz; room for %u stacks of 30 frames on each CPU, %zu kB on %d CPUs",
-			s->sampler.clock, s->sampler.hz, s->sampler.words / 31,
-			s->sampler.half_size * s->sampler.halves * s->sampler.cpus / 1024,
+			s->sampler.clock, s->sampler.hz, s->sampler.stack_words / 31,
+			s->sampler.buf_size * s->sampler.nr_bufs * s->sampler.cpus / 1024,
 			s->sampler.cpus);
 	else
 		message("samples: none: %s", s->sampler.why_not);
@@ -3108,7 +3111,7 @@ static void explain_probes(const struct session *s)
 		if (!is_traced(s, e))
 			message("%s: %s", (const char *)s->skel->rodata->events[e].name,
 				!is_sampled(s, e)		? "not measured"
-				: e == EV_IDLE && !core_kind(s) ? "from /proc/stat"
+				: e == EV_IDLE && !base_kind(s) ? "from /proc/stat"
 								: "from samples");
 }
 
@@ -3227,7 +3230,7 @@ static int start_probes(struct session *s)
 	uname(&uts);
 	s->rt = strstr(uts.version, "PREEMPT_RT");
 	s->is_32_bit = !strstr(uts.machine, "64"); /* x86_64, aarch64, riscv64, mips64 */
-	s->storage = !s->rt && !without("storage") &&
+	s->storage = !s->rt && !pretends_missing("storage") &&
 		     libbpf_probe_bpf_map_type(BPF_MAP_TYPE_TASK_STORAGE, NULL) == 1;
 	plan_samples(&s->sampler);
 	status = start_bpf(s);
@@ -3239,11 +3242,11 @@ static int start_probes(struct session *s)
 		start_samples(&s->sampler, s->skel);
 	if (!status && !s->no_bpf[0] && s->sampler.hz)
 		find_own_code(&s->sampler.own, s->skel);
-	if (!status && !s->sampler.hz && !core_kind(s) && !s->accounted)
+	if (!status && !s->sampler.hz && !base_kind(s) && !s->accounted)
 		status = use_accounts(s);
 	if (status)
 		return status;
-	if (!s->sampler.hz && core_kind(s) && opt.freq && (!opt.verbose || opt.folded))
+	if (!s->sampler.hz && base_kind(s) && opt.freq && (!opt.verbose || opt.folded))
 		message("no samples, and so no stages: %s", s->sampler.why_not);
 	if (opt.tasks && !s->skel->rodata->tasks)
 		message("no tasks: nothing is traced here");
@@ -3269,12 +3272,12 @@ struct times {
 	uint64_t longest_ns[EV_MAX]; /* the longest stretch; only of those that has_longest() names
 				      */
 	uint64_t count[EV_MAX];
-	uint64_t lost;	    /* operations that could not be parked */
-	uint64_t missed;    /* ends of operations */
-	uint64_t missed_ns; /* what these operations were charged at most */
-	uint64_t unseen_ns; /* not in wall_ns: what it did is not known */
+	uint64_t lost;		/* operations that could not be parked */
+	uint64_t unreturned;	/* ends of operations */
+	uint64_t unreturned_ns; /* what these operations were charged at most */
+	uint64_t unseen_ns;	/* not in wall_ns: what it did is not known */
 	/* /proc/stat: idle time, UINT64_MAX: not known; softirqs of all kinds; all its columns */
-	uint64_t quiet_ns, soft_ns, accounted_ns;
+	uint64_t proc_idle_ns, soft_ns, accounted_ns;
 	/* of events that samples tell, or take something from, and of net: 95 % intervals */
 	uint64_t low_ns[EV_MAX], high_ns[EV_MAX], net_low_ns, net_high_ns;
 };
@@ -3371,10 +3374,10 @@ static bool is_lost(struct session *s, int cpu, bool online)
 		return false;
 	if (online == had)
 		return !had;
-	if (!p->told[cpu])
+	if (!p->warned[cpu])
 		message("CPU %d was %s meanwhile: it is not sampled, and has no row", cpu,
 			had ? "unplugged" : "plugged in");
-	p->told[cpu] = true;
+	p->warned[cpu] = true;
 	p->dead[cpu] = true;
 	return true;
 }
@@ -3450,8 +3453,8 @@ static int mark_cpu(struct session *s, int cpu, struct times *t)
 	for (int i = 0; i < PARTS; i++)
 		t->parts_ns[i] = parts[i];
 	t->lost = c->lost;
-	t->missed = c->missed;
-	t->missed_ns = c->missed_ns;
+	t->unreturned = c->unreturned;
+	t->unreturned_ns = c->unreturned_ns;
 	t->unseen_ns = err ? c->unseen : c->mark_unseen;
 	return 0;
 }
@@ -3511,7 +3514,7 @@ static void read_stat(struct marks *m)
 			m->stolen_ns = column[STEAL];
 			m->irq_ns = column[IRQ];
 		} else if (cpu < MAX_CPUS) {
-			m->cpu[cpu].quiet_ns = column[IDLE] + column[WAIT];
+			m->cpu[cpu].proc_idle_ns = column[IDLE] + column[WAIT];
 			m->cpu[cpu].soft_ns = column[SOFT];
 			m->cpu[cpu].accounted_ns = sum;
 		}
@@ -3849,7 +3852,7 @@ static int mark_all(struct session *s, struct marks *m)
 	int err = 0;
 
 	for (int cpu = 0; !err && cpu < s->cpus; cpu++)
-		err = core_kind(s) ? mark_cpu(s, cpu, &m->cpu[cpu])
+		err = base_kind(s) ? mark_cpu(s, cpu, &m->cpu[cpu])
 				   : mark_by_clock(s, cpu, m->online[cpu], &m->cpu[cpu]);
 	read_polled(s, m);
 	read_processes(s, m);
@@ -4016,10 +4019,10 @@ static bool has_ended(void)
 }
 
 /*
- * Sleeps until `deadline_ns` of CLOCK_MONOTONIC, the end of the interval `window`, but for what is
- * to be done meanwhile. True if a signal, or the command, ends the measurement first.
+ * Sleeps until `deadline_ns` of CLOCK_MONOTONIC, the end of the interval `interval_id`, but for
+ * what is to be done meanwhile. True if a signal, or the command, ends the measurement first.
  */
-static bool wait_until(struct session *s, uint64_t deadline_ns, uint32_t window)
+static bool wait_until(struct session *s, uint64_t deadline_ns, uint32_t interval_id)
 {
 	const bool shown = !opt.command && opt.seconds > SHORT_SECONDS && isatty(STDERR_FILENO);
 	const uint64_t period_ns = s->sampler.period_ns;
@@ -4033,7 +4036,7 @@ static bool wait_until(struct session *s, uint64_t deadline_ns, uint32_t window)
 		struct timespec timeout;
 
 		if (now >= read_ns) {
-			read_rings(&s->sampler, window, UINT64_MAX);
+			read_rings(&s->sampler, interval_id, UINT64_MAX);
 			read_ns = now + period_ns;
 			continue;
 		}
@@ -4074,8 +4077,8 @@ static const int pools[POOLS] = { EV_OTHER, EV_SOFTIRQ };
 /* Samples of a CPU, or of all. */
 struct shares {
 	uint64_t samples[EV_MAX];
-	uint64_t told[POOLS][EV_MAX]; /* of those in a pool: what they are */
-	uint64_t receiving[EV_MAX];   /* in which packets are received: see is_receiving() */
+	uint64_t claimed[POOLS][EV_MAX]; /* of those in a pool: what they are */
+	uint64_t receiving[EV_MAX];	 /* in which packets are received: see is_receiving() */
 	struct share {
 		uint64_t self;	/* with this stage as the innermost */
 		uint64_t total; /* with this stage anywhere */
@@ -4103,12 +4106,12 @@ struct stack {
 struct profile {
 	unsigned hz; /* 0: there are no samples */
 	const char *clock;
-	bool told[EV_MAX];    /* events that only samples tell */
-	uint64_t samples;     /* that were taken */
-	uint64_t net_samples; /* in network events */
-	uint64_t lost;	      /* for want of room in the table, or of a stack */
-	uint64_t missed;      /* fewer than the traced time gives at this frequency */
-	bool has_missed;      /* that can be told: by cycles there are fewer when a CPU is slower */
+	bool from_samples[EV_MAX]; /* events that only samples tell */
+	uint64_t samples;	   /* that were taken */
+	uint64_t net_samples;	   /* in network events */
+	uint64_t lost;		   /* for want of room in the table, or of a stack */
+	uint64_t not_taken;	   /* fewer than the traced time gives at this frequency */
+	bool knows_not_taken; /* that can be told: by cycles there are fewer when a CPU is slower */
 	uint64_t unknown;     /* of those taken: no rule knows their stage */
 	uint64_t cut;	/* of those taken: too deep for the kernel, and the root is not seen */
 	int max_depth;	/* frames that the kernel takes */
@@ -4154,11 +4157,11 @@ static int told_event(const struct profile *p, const struct raw *raw, const stru
 
 	if (owner < EV_SOFTIRQ)
 		return owner;
-	if (p->told[s->event] && s->event != EV_OTHER && s->event != EV_SOFTIRQ)
+	if (p->from_samples[s->event] && s->event != EV_OTHER && s->event != EV_SOFTIRQ)
 		return s->event;
 	if (is_network(s))
 		return EV_NET_OTHER;
-	if (owner == EV_SOFTIRQ || (s->event == EV_SOFTIRQ && p->told[EV_SOFTIRQ]))
+	if (owner == EV_SOFTIRQ || (s->event == EV_SOFTIRQ && p->from_samples[EV_SOFTIRQ]))
 		return EV_SOFTIRQ;
 	if ((s->event && s->event != EV_IDLE) ||
 	    memchr(s->path, STAGE_interrupt, s->path_length)) /* a top half */
@@ -4167,36 +4170,36 @@ static int told_event(const struct profile *p, const struct raw *raw, const stru
 }
 
 /* Finds the stacks that the kernel side has counted on a CPU in the interval. False: no memory. */
-static bool read_half(struct profile *p, const half_t *half, const struct sampler *s, int cpu)
+static bool read_buf(struct profile *p, const stack_buf_t *buf, const struct sampler *s, int cpu)
 {
-	const uint64_t *words = (const uint64_t *)&half->slots[s->slots];
+	const uint64_t *words = (const uint64_t *)&buf->slots[s->hash_slots];
 	size_t before = p->raw_count;
 
-	p->lost += half->full + half->failed;
-	for (uint64_t i = 0; i < half->used;) {
+	p->lost += buf->full + buf->failed;
+	for (uint64_t i = 0; i < buf->used;) {
 		struct raw raw = { .words = words + i, .cpu = cpu };
 
-		raw.count = half->slots[words[i] >> 32 & (s->slots - 1)].count;
+		raw.count = buf->slots[words[i] >> 32 & (s->hash_slots - 1)].count;
 		if (!grow((void **)&p->raws, &p->raw_room, p->raw_count, sizeof(raw)))
 			return false;
 		p->raws[p->raw_count++] = raw;
 		i += 1 + raw_depth(&raw);
 	}
-	p->fullest = fmax(p->fullest, fmax((double)half->used / s->words,
-					   (double)(p->raw_count - before) / s->slots));
+	p->fullest = fmax(p->fullest, fmax((double)buf->used / s->stack_words,
+					   (double)(p->raw_count - before) / s->hash_slots));
 	return true;
 }
 
 /* Finds all stacks of an interval. False: no memory. */
-static bool read_tables(struct profile *p, const struct sampler *s, uint32_t window)
+static bool read_tables(struct profile *p, const struct sampler *s, uint32_t interval_id)
 {
 	p->raw_count = 1; /* 0 ends the lists */
 	if (!grow((void **)&p->raws, &p->raw_room, 0, sizeof(*p->raws)))
 		return false;
 	for (int cpu = 0; cpu < s->cpus; cpu++) {
-		const half_t *h = half_at(s, cpu, window);
+		const stack_buf_t *h = buf_at(s, cpu, interval_id);
 
-		if (h->window == window && !read_half(p, h, s, cpu))
+		if (h->interval_id == interval_id && !read_buf(p, h, s, cpu))
 			return false;
 	}
 	return true;
@@ -4213,7 +4216,7 @@ static void count_event(struct shares *to, int owner, int event, uint64_t count)
 	to->samples[event] += count;
 	for (int i = 0; i < POOLS; i++)
 		if (pools[i] == owner)
-			to->told[i][event] += count;
+			to->claimed[i][event] += count;
 }
 
 /* One of a network event. */
@@ -4327,7 +4330,7 @@ static void clear_profile(struct profile *p)
 	free(p->stacks);
 	p->stacks = NULL;
 	p->stack_count = 0;
-	p->samples = p->net_samples = p->lost = p->missed = p->unknown = p->cut = 0;
+	p->samples = p->net_samples = p->lost = p->not_taken = p->unknown = p->cut = 0;
 	p->fullest = 0;
 	memset(&p->all, 0, sizeof(p->all));
 	for (size_t i = 1; i < p->raw_count; i++)
@@ -4338,7 +4341,7 @@ static void clear_profile(struct profile *p)
 }
 
 /* The samples of an interval that is over. Returns 0, or -1 after a message. */
-static int make_profile(struct profile *p, struct sampler *s, uint32_t window)
+static int make_profile(struct profile *p, struct sampler *s, uint32_t interval_id)
 {
 	uint64_t began_ns = now_ns(CLOCK_MONOTONIC);
 	int err;
@@ -4357,17 +4360,17 @@ static int make_profile(struct profile *p, struct sampler *s, uint32_t window)
 			return -1;
 		}
 	}
-	if (!read_tables(p, s, window) || !classify_raws(p)) {
+	if (!read_tables(p, s, interval_id) || !classify_raws(p)) {
 		message("cannot sort the stacks: %s", strerror(ENOMEM));
 		clear_profile(p);
 		p->hz = 0;
 		return -1;
 	}
-	if (p->cut && p->max_depth < MAX_DEPTH && window == 1)
+	if (p->cut && p->max_depth < MAX_DEPTH && interval_id == 1)
 		message("kernel.perf_event_max_stack is %d: %" PRIu64
 			" stacks were cut off, and count as other: set it to %d",
 			p->max_depth, p->cut, MAX_DEPTH);
-	p->has_missed = !strcmp(p->clock, "cpu-clock");
+	p->knows_not_taken = !strcmp(p->clock, "cpu-clock");
 	if (opt.verbose)
 		message("%zu different stacks, %zu by address, sorted in %.3f s; %.0f %% of the room for them is used on a CPU",
 			p->stack_count, p->raw_count - 1,
@@ -4491,7 +4494,7 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 		else if (s->accounted && (e == EV_OTHER || e == EV_IDLE))
 			events[e].source = COUNTED;
 		else if (is_sampled(s, e))
-			events[e].source = e == EV_IDLE && !core_kind(s) ? COUNTED : SAMPLED;
+			events[e].source = e == EV_IDLE && !base_kind(s) ? COUNTED : SAMPLED;
 		if (!events[e].hook[0])
 			FORMAT(events[e].hook, "%s%s",
 			       events[e].source == TRACED    ? "absent:"
@@ -4508,9 +4511,9 @@ static void add_times(struct times *into, const struct times *t)
 {
 	into->wall_ns += t->wall_ns;
 	into->lost += t->lost;
-	into->missed += t->missed;
-	into->missed_ns += t->missed_ns;
-	into->quiet_ns += t->quiet_ns;
+	into->unreturned += t->unreturned;
+	into->unreturned_ns += t->unreturned_ns;
+	into->proc_idle_ns += t->proc_idle_ns;
 	into->soft_ns += t->soft_ns;
 	into->accounted_ns += t->accounted_ns;
 	for (int i = 0; i < PARTS; i++)
@@ -4550,9 +4553,10 @@ static void subtract_times(struct times *t, const struct times *b, const struct 
 	*t = *b;
 	t->wall_ns -= a->wall_ns;
 	t->lost = subtract(b->lost, a->lost);
-	t->missed = subtract(b->missed, a->missed);
-	t->missed_ns = subtract(b->missed_ns, a->missed_ns);
-	t->quiet_ns = b->quiet_ns < a->quiet_ns ? UINT64_MAX : b->quiet_ns - a->quiet_ns;
+	t->unreturned = subtract(b->unreturned, a->unreturned);
+	t->unreturned_ns = subtract(b->unreturned_ns, a->unreturned_ns);
+	t->proc_idle_ns =
+		b->proc_idle_ns < a->proc_idle_ns ? UINT64_MAX : b->proc_idle_ns - a->proc_idle_ns;
 	t->soft_ns = subtract(b->soft_ns, a->soft_ns);
 	t->accounted_ns = subtract(b->accounted_ns, a->accounted_ns);
 	for (int i = 0; i < PARTS; i++)
@@ -4904,7 +4908,7 @@ static uint64_t pool_samples(const struct result *r, const struct shares *s, int
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
 		if (r->events[e].source != COUNTED)
-			samples += s->told[pool][e];
+			samples += s->claimed[pool][e];
 	return samples;
 }
 
@@ -4921,8 +4925,8 @@ static void add_spread(struct spread *s, int event, uint64_t ns, uint64_t low_ns
 }
 
 /* The ends of an interval: each part of the time was sampled by itself. */
-static void widen(uint64_t *low_ns, uint64_t *high_ns, const struct spread *s, int event,
-		  uint64_t ns)
+static void bounds_from_spread(uint64_t *low_ns, uint64_t *high_ns, const struct spread *s,
+			       int event, uint64_t ns)
 {
 	*low_ns = ns - fmin(sqrt(s->below[event]), ns);
 	*high_ns = ns + sqrt(s->above[event]);
@@ -4939,10 +4943,10 @@ static void share_out_pool(const struct result *r, struct times *t, const struct
 	for (int i = EV_NONE + 1; i < EV_MAX; i++) {
 		if (r->events[i].source == COUNTED)
 			continue;
-		e = estimate(whole_ns, s->told[pool][i], samples);
+		e = estimate(whole_ns, s->claimed[pool][i], samples);
 		if (r->events[i].source == SAMPLED || i == pools[pool])
 			add_spread(spread, i, e.ns, e.low_ns, e.high_ns);
-		net += r->events[i].net ? s->told[pool][i] : 0;
+		net += r->events[i].net ? s->claimed[pool][i] : 0;
 		if (i == pools[pool])
 			continue;
 		if (e.ns > left_ns)
@@ -4963,8 +4967,8 @@ static void share_out_cpu(const struct result *r, struct times *t, const struct 
 		if (r->events[pools[i]].source == TRACED || pools[i] == EV_OTHER)
 			share_out_pool(r, t, s, i, &spread);
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		widen(&t->low_ns[e], &t->high_ns[e], &spread, e, t->ns[e]);
-	widen(&t->net_low_ns, &t->net_high_ns, &spread, EV_NONE, sum_net(r, t->ns));
+		bounds_from_spread(&t->low_ns[e], &t->high_ns[e], &spread, e, t->ns[e]);
+	bounds_from_spread(&t->net_low_ns, &t->net_high_ns, &spread, EV_NONE, sum_net(r, t->ns));
 }
 
 /* Of the time of a CPU in sample mode: where the kernel does not tell, as much as of its samples.
@@ -4973,8 +4977,8 @@ static uint64_t idle_time(const struct result *r, const struct times *t, const s
 {
 	uint64_t idle = s->samples[EV_IDLE];
 
-	if (t->quiet_ns != UINT64_MAX)
-		return fmin(t->quiet_ns, t->ns[EV_OTHER]);
+	if (t->proc_idle_ns != UINT64_MAX)
+		return fmin(t->proc_idle_ns, t->ns[EV_OTHER]);
 	return estimate(t->ns[EV_OTHER], idle, idle + pool_samples(r, s, 0)).ns;
 }
 
@@ -5007,8 +5011,9 @@ static void share_out(struct result *r)
 		add_spread(&spread, EV_NONE, sum_net(r, t->ns), t->net_low_ns, t->net_high_ns);
 	}
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		widen(&r->all.low_ns[e], &r->all.high_ns[e], &spread, e, r->all.ns[e]);
-	widen(&r->all.net_low_ns, &r->all.net_high_ns, &spread, EV_NONE, sum_net(r, r->all.ns));
+		bounds_from_spread(&r->all.low_ns[e], &r->all.high_ns[e], &spread, e, r->all.ns[e]);
+	bounds_from_spread(&r->all.net_low_ns, &r->all.net_high_ns, &spread, EV_NONE,
+			   sum_net(r, r->all.ns));
 }
 
 /* Adds time to the queue of that name and CPU: here it stands for a function. */
@@ -5116,7 +5121,7 @@ static void account(struct result *r)
 		const uint64_t parts_ns[EV_MAX] = {
 			[EV_RX_SOFTIRQ] = t->soft_ns,
 			[EV_NAPI_THREAD] = threads_ns[cpu],
-			[EV_IDLE] = t->quiet_ns == UINT64_MAX ? 0 : t->quiet_ns,
+			[EV_IDLE] = t->proc_idle_ns == UINT64_MAX ? 0 : t->proc_idle_ns,
 		};
 
 		if (!t->wall_ns)
@@ -5149,7 +5154,7 @@ static void count_missed(struct result *r)
 			if (r->events[e].source && e != EV_IDLE)
 				due += (double)r->cpu[cpu].ns[e] /
 				       sample_period(NSEC_PER_SEC / p->hz, cpu);
-	p->missed = fdim(due, p->samples - p->all.samples[EV_IDLE] + p->lost);
+	p->not_taken = fdim(due, p->samples - p->all.samples[EV_IDLE] + p->lost);
 }
 
 /* The CPU with the largest share of `net`, and what it says of all. */
@@ -5798,13 +5803,13 @@ static void print_table(FILE *f, const struct result *r)
 	fprintf(f,
 		"residual %" PRIu64 " ns; lost: %.3f s unseen, %" PRIu64 " operations, %" PRIu64
 		" returns",
-		r->residual_ns, r->all.unseen_ns / 1e9, r->all.lost, r->all.missed);
-	if (r->all.missed)
-		fprintf(f, " (of %.3f s at most)", r->all.missed_ns / 1e9);
+		r->residual_ns, r->all.unseen_ns / 1e9, r->all.lost, r->all.unreturned);
+	if (r->all.unreturned)
+		fprintf(f, " (of %.3f s at most)", r->all.unreturned_ns / 1e9);
 	if (r->profile.hz)
 		fprintf(f, ", %" PRIu64 " samples (", r->profile.lost);
-	if (r->profile.hz && r->profile.has_missed)
-		fprintf(f, "%" PRIu64 " missed, ", r->profile.missed);
+	if (r->profile.hz && r->profile.knows_not_taken)
+		fprintf(f, "%" PRIu64 " missed, ", r->profile.not_taken);
 	if (r->profile.hz)
 		fprintf(f, "%" PRIu64 " unknown, %" PRIu64 " cut)", r->profile.unknown,
 			r->profile.cut);
@@ -6277,7 +6282,7 @@ static void note_losses(FILE *f, const struct result *r)
 	const struct profile *p = &r->profile;
 	uint64_t net_ns = sum_net(r, r->all.ns),
 		 calls = r->all.count[EV_RECV] + r->all.count[EV_SEND] + r->all.count[EV_CONN];
-	const uint64_t due = p->samples + p->lost + (p->has_missed ? p->missed : 0);
+	const uint64_t due = p->samples + p->lost + (p->knows_not_taken ? p->not_taken : 0);
 
 	if (p->hz && (due - p->samples) * 100 > due)
 		print_wrapped(
@@ -6292,11 +6297,11 @@ static void note_losses(FILE *f, const struct result *r)
 			f, "note: ", 6,
 			"%.0f %% of the socket operations were lost while their task slept: recv, send and conn are too low, and other too high.",
 			percent(r->all.lost, calls));
-	if (r->all.missed_ns * 100 > net_ns && r->all.missed)
+	if (r->all.unreturned_ns * 100 > net_ns && r->all.unreturned)
 		print_wrapped(
 			f, "note: ", 6,
 			"%.1f %% of net, at most, is of operations whose end was missed: recv, send and conn are too high by it.",
-			percent(r->all.missed_ns, net_ns));
+			percent(r->all.unreturned_ns, net_ns));
 	if (r->all.unseen_ns * 100 > r->all.wall_ns)
 		print_wrapped(
 			f, "note: ", 6,
@@ -6709,10 +6714,10 @@ static void print_csv_run(FILE *f, const struct result *r)
 		{ !r->accounted, { .name = { "residual" }, .ns = &r->residual_ns, .wall_ns = wall_ns } },
 		{ !r->accounted, { .name = { "unseen" }, .ns = &r->all.unseen_ns } },
 		{ !r->accounted, { .name = { "operations_lost" }, .count = &r->all.lost } },
-		{ !r->accounted, { .name = { "returns_missed" }, .ns = &r->all.missed_ns, .count = &r->all.missed, .wall_ns = wall_ns } },
+		{ !r->accounted, { .name = { "returns_missed" }, .ns = &r->all.unreturned_ns, .count = &r->all.unreturned, .wall_ns = wall_ns } },
 		{ p->hz, { .name = { "samples" }, .count = &p->samples } },
 		{ p->hz, { .name = { "samples_lost" }, .count = &p->lost } },
-		{ p->hz && p->has_missed, { .name = { "samples_missed" }, .count = &p->missed } },
+		{ p->hz && p->knows_not_taken, { .name = { "samples_missed" }, .count = &p->not_taken } },
 		{ p->hz, { .name = { "samples_unknown" }, .count = &p->unknown } },
 		{ p->hz, { .name = { "samples_cut" }, .count = &p->cut } },
 		{ true, { .name = { "steal" }, .ns = &r->stolen_ns, .wall_ns = wall_ns } },
@@ -7128,7 +7133,7 @@ static int run_intervals(struct session *s)
 	uname(&r.host);
 	describe_events(s, r.events);
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		r.profile.told[e] = r.events[e].source == SAMPLED;
+		r.profile.from_samples[e] = r.events[e].source == SAMPLED;
 	symbols.own = &s->sampler.own;
 	r.profile.symbols = &symbols;
 	rules.has_kprobes = is_kprobe_used(s);
@@ -7139,12 +7144,12 @@ static int run_intervals(struct session *s)
 	r.no_bpf = s->no_bpf[0];
 	r.accounted = s->accounted;
 	r.has_devices = s->devices.link;
-	r.has_parts = core_kind(s) == TP_BTF && !s->rt;
+	r.has_parts = base_kind(s) == TP_BTF && !s->rt;
 	r.has_tasks = s->skel->rodata->tasks;
 	r.has_energy = s->energy.packages && !s->accounted;
 	if (read_counters(s, &marks[0]))
 		return EXIT_FAILED;
-	s->skel->bss->window = 1;
+	s->skel->bss->interval_id = 1;
 	if (mark_all(s, &marks[0]))
 		return EXIT_FAILED;
 	clear_rings(&s->sampler);
@@ -7162,7 +7167,7 @@ static int run_intervals(struct session *s)
 		ended = wait_until(s, deadline_ns, i + 1) || i + 1 == opt.count;
 		if (read_counters(s, &marks[(i + 1) % 2]))
 			return EXIT_FAILED;
-		s->skel->bss->window = ended ? 0 : i + 2;
+		s->skel->bss->interval_id = ended ? 0 : i + 2;
 		if (mark_all(s, &marks[(i + 1) % 2]))
 			return EXIT_FAILED;
 		read_rings(&s->sampler, i + 1, now_ns(CLOCK_MONOTONIC));

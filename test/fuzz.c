@@ -148,7 +148,7 @@ static void fuzz_words(void)
 	setenv("NETTO_WITHOUT", words, true);
 	if (asprintf(&spaced, " %s ", words) < 0)
 		abort();
-	EXPECT(without("bpf") == !!strstr(spaced, " bpf "));
+	EXPECT(pretends_missing("bpf") == !!strstr(spaced, " bpf "));
 	unsetenv("NETTO_WITHOUT");
 	free(spaced);
 	free(words);
@@ -203,8 +203,8 @@ static int fuzz_kallsyms(void)
 /* The next stack: as many frames as the first byte says; in two more, which symbol, how far in. */
 static void count_next_stack(struct sampler *s)
 {
-	half_t *h = half_for(s, 0, 1);
-	uint64_t stack[MAX_DEPTH], *words = (uint64_t *)&h->slots[s->slots] + h->used;
+	stack_buf_t *h = buf_for(s, 0, 1);
+	uint64_t stack[MAX_DEPTH], *words = (uint64_t *)&h->slots[s->hash_slots] + h->used;
 	uint8_t first = *input++;
 	unsigned depth = 0;
 
@@ -221,16 +221,16 @@ static void count_next_stack(struct sampler *s)
 /* Stacks, sorted and printed: each sample is counted once. Parts: kallsyms; stacks. */
 static void fuzz_stacks(void)
 {
-	static struct sampler s = { .cpus = 1, .halves = 1, .hz = 997 };
+	static struct sampler s = { .cpus = 1, .nr_bufs = 1, .hz = 997 };
 	static struct result r = { .profile = { .symbols = &symbols, .rules = &rules } };
 	struct profile *p = &r.profile;
 	uint64_t taken = 0, sum = 0, self = 0;
 
 	size_table(&s, 0.01);
-	s.tables = calloc(1, s.half_size);
+	s.tables = calloc(1, s.buf_size);
 	p->max_depth = MAX_DEPTH;
 	for (int e = 0; e < EV_MAX; e++) {
-		p->told[e] = true;
+		p->from_samples[e] = true;
 		r.events[e].name = "event";
 	}
 	for (int err = fuzz_kallsyms(); !err && input && input < input_end; taken++)
@@ -299,16 +299,16 @@ static void fuzz_stat(void)
 	read_stat(&marks);
 	put_input(printed, "cpu  0 0 0 0 0 0 0 %" PRIu64 "\n", marks.stolen_ns / tick_ns);
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
-		if (marks.cpu[cpu].quiet_ns)
+		if (marks.cpu[cpu].proc_idle_ns)
 			put_input(printed, "cpu%d 0 0 0 %" PRIu64 " 0 0\n", cpu,
-				  marks.cpu[cpu].quiet_ns / tick_ns);
+				  marks.cpu[cpu].proc_idle_ns / tick_ns);
 	read_stat(&marks_again);
 	EXPECT(marks.stolen_ns / tick_ns == marks_again.stolen_ns / tick_ns);
 	marks.stolen_ns = marks_again.stolen_ns = 0;
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
-		EXPECT(marks.cpu[cpu].quiet_ns / tick_ns ==
-		       marks_again.cpu[cpu].quiet_ns / tick_ns);
-		marks.cpu[cpu].quiet_ns = marks_again.cpu[cpu].quiet_ns = 0;
+		EXPECT(marks.cpu[cpu].proc_idle_ns / tick_ns ==
+		       marks_again.cpu[cpu].proc_idle_ns / tick_ns);
+		marks.cpu[cpu].proc_idle_ns = marks_again.cpu[cpu].proc_idle_ns = 0;
 	}
 }
 
@@ -342,7 +342,7 @@ static void fuzz_energy(void)
 static void fuzz_ring(void)
 {
 	static char memory[4096 + RING_BYTES] __attribute__((aligned(4096)));
-	static struct sampler s = { .cpus = 1, .hz = 997, .halves = 2, .started_ns = 256 };
+	static struct sampler s = { .cpus = 1, .hz = 997, .nr_bufs = 2, .started_ns = 256 };
 	struct perf_event_mmap_page *page = (void *)memory;
 	uint64_t counted = 0;
 
@@ -354,15 +354,15 @@ static void fuzz_ring(void)
 		memory[4096 + page->data_head++ % RING_BYTES] = *input;
 	size_table(&s, 0.01);
 	s.rings[0] = page;
-	s.tables = calloc(2, s.half_size);
+	s.tables = calloc(2, s.buf_size);
 	counted = (page->data_head - page->data_tail) / sizeof(struct perf_event_header);
 	read_rings(&s, 1, 65536);
 	EXPECT(page->data_tail == page->data_head);
-	for (int window = 1; window <= 2; window++) {
-		const half_t *h = half_at(&s, 0, window);
+	for (int interval_id = 1; interval_id <= 2; interval_id++) {
+		const stack_buf_t *h = buf_at(&s, 0, interval_id);
 
-		EXPECT(h->used <= s.words);
-		for (unsigned i = 0; i < s.slots; i++)
+		EXPECT(h->used <= s.stack_words);
+		for (unsigned i = 0; i < s.hash_slots; i++)
 			EXPECT(h->slots[i].count <= counted);
 	}
 	free(s.tables);

@@ -312,8 +312,8 @@ static char *place_name(void *address)
 		FIELD(count),
 		FIELD(longest),
 		FIELD(parts),
-		FIELD(missed),
-		FIELD(missed_ns),
+		FIELD(unreturned),
+		FIELD(unreturned_ns),
 		FIELD(operated),
 		FIELD(polled),
 	};
@@ -1756,7 +1756,7 @@ static void check_cpu(void)
 	struct truth *t = &truths[cpu];
 	__u64 ns = 0, polls = 0, packets = 0, count[16] = {};
 	half_t *h = (half_t *)stacks[cpu];
-	__u64 *stack = (__u64 *)&h->slots[slots];
+	__u64 *stack = (__u64 *)&h->slots[hash_slots];
 
 	for (int i = 1; i < EV_MAX; i++) {
 		if (c->count[i] != t->count[i])
@@ -1765,8 +1765,8 @@ static void check_cpu(void)
 	}
 	if (c->lost < t->lost || c->lost > t->lost + t->refused)
 		fail("cpu %d: lost %llu, but %llu were", cpu, c->lost, t->lost);
-	if (c->missed < t->missed || c->missed > t->missed + t->odd)
-		fail("cpu %d: missed %llu, but %llu were", cpu, c->missed, t->missed);
+	if (c->unreturned < t->missed || c->unreturned > t->missed + t->odd)
+		fail("cpu %d: missed %llu, but %llu were", cpu, c->unreturned, t->missed);
 	for (int i = 0; i <= POLLED_PLACES; i++) {
 		if (polled[cpu].places[i].ns > now - first_now)
 			fail("cpu %d: a device has %lld ns", cpu, polled[cpu].places[i].ns);
@@ -1857,12 +1857,12 @@ static void set_up(char *script)
 	memset(machines, 0, sizeof(machines));
 	tasks_lost = tasks_lost_ns = 0;
 	rt = config->preempt == PREEMPT_RT;
-	switches = window = halves = 1;
-	fields = config->fields;
+	hooks_switch = interval_id = nr_bufs = 1;
+	reads_task_fields = config->fields;
 	parking = config->parking;
 	tasks = config->tasks;
-	slots = SLOTS;
-	words = WORDS;
+	hash_slots = SLOTS;
+	stack_words = WORDS;
 	for (int i = 0; i < PEOPLE; i++)
 		make_task(i, 0);
 	for (int i = 0; i < CPUS; i++) {

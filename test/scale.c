@@ -50,25 +50,25 @@ static size_t make_tables(unsigned stacks)
 	unsigned each = (stacks + sampler.cpus - 1) / sampler.cpus;
 	char *tables;
 
-	sampler.halves = 1;
-	for (sampler.slots = 16; sampler.slots < each; sampler.slots *= 2)
+	sampler.nr_bufs = 1;
+	for (sampler.hash_slots = 16; sampler.hash_slots < each; sampler.hash_slots *= 2)
 		;
-	sampler.words = each * (1 + DEPTH);
-	sampler.half_size = sizeof(half_t) + sampler.slots * sizeof(((half_t *)0)->slots[0]) +
-			    (sampler.words + 1 + MAX_DEPTH) * sizeof(uint64_t);
-	sampler.tables = tables = calloc(sampler.cpus, sampler.half_size);
+	sampler.stack_words = each * (1 + DEPTH);
+	sampler.buf_size = sizeof(stack_buf_t) + sampler.hash_slots * sizeof(((stack_buf_t *)0)->slots[0]) +
+			    (sampler.stack_words + 1 + MAX_DEPTH) * sizeof(uint64_t);
+	sampler.tables = tables = calloc(sampler.cpus, sampler.buf_size);
 	for (int cpu = 0; tables && cpu < sampler.cpus; cpu++) {
-		half_t *h = (half_t *)(tables + cpu * sampler.half_size);
+		stack_buf_t *h = (stack_buf_t *)(tables + cpu * sampler.buf_size);
 
-		h->window = 1;
+		h->interval_id = 1;
 		for (unsigned i = 0; i < each; i++) {
-			h->slots[i].window = 1;
+			h->slots[i].interval_id = 1;
 			h->slots[i].count = 1 + i % 3;
-			make_stack((uint64_t *)&h->slots[sampler.slots] + h->used, i);
+			make_stack((uint64_t *)&h->slots[sampler.hash_slots] + h->used, i);
 			h->used += 1 + DEPTH;
 		}
 	}
-	return tables ? sampler.cpus * sampler.half_size : 0;
+	return tables ? sampler.cpus * sampler.buf_size : 0;
 }
 
 /* Each CPU was all the time in NET_RX. */

@@ -490,13 +490,13 @@ static void make_up_profile(struct profile *p)
 	p->clock = "cpu-clock";
 	p->max_depth = MAX_DEPTH;
 	p->lost = 2;
-	p->missed = 4;
+	p->not_taken = 4;
 	p->raws = calloc(1 + ARRAY_SIZE(samples), sizeof(*p->raws));
 	p->raw_count = 1;
 	for (unsigned i = 0; i < ARRAY_SIZE(samples); i++) {
 		int depth = make_up_stack(samples[i].frames, words[i] + 1);
 
-		words[i][0] = (p->told[EV_OTHER] ? EV_OTHER : samples[i].event) | depth << 8;
+		words[i][0] = (p->from_samples[EV_OTHER] ? EV_OTHER : samples[i].event) | depth << 8;
 		p->raws[p->raw_count++] = (struct raw) { .words = words[i],
 							 .count = samples[i].count,
 							 .cpu = samples[i].cpu };
@@ -623,8 +623,8 @@ static const struct result *made_up_result(bool operations)
 		b.cpu[cpu].count[e] = times[i].count;
 	}
 	b.cpu[0].lost = 3;
-	b.cpu[0].missed = operations ? 2 : 0;
-	b.cpu[0].missed_ns = operations ? 7000000 : 0;
+	b.cpu[0].unreturned = operations ? 2 : 0;
+	b.cpu[0].unreturned_ns = operations ? 7000000 : 0;
 	b.cpu[1].unseen_ns = 2500000000;
 	b.user_ns = 1000000;
 	b.kernel_ns = 2345678;
@@ -665,7 +665,7 @@ static const struct result *made_up_result(bool operations)
 	}
 	if (operations)
 		set_event(&r, EV_NET_OTHER, SAMPLED, "perf_event:cpu-clock");
-	r.profile.told[EV_NET_OTHER] = operations;
+	r.profile.from_samples[EV_NET_OTHER] = operations;
 	strcpy(r.host.sysname, "Linux");
 	strcpy(r.host.release, "6.12.107");
 	strcpy(r.host.machine, "x86_64");
@@ -696,14 +696,14 @@ static void make_up_threads(struct marks *m, int mark)
 /* Sample mode on two CPUs: 0 as above and a third of it idle, 3 busy with something else. */
 static const struct result *made_up_sampled(void)
 {
-	static const uint64_t quiet_ns[4] = { 3300000000, 0, 0, 20000000000 };
+	static const uint64_t proc_idle_ns[4] = { 3300000000, 0, 0, 20000000000 };
 	static struct marks a, b;
 	static struct result r;
 
 	begin_result(&a, &b, &r);
 	for (int cpu = 0; cpu < 4; cpu += 3) {
-		a.cpu[cpu].quiet_ns = 1000;
-		b.cpu[cpu].quiet_ns = 1000 + quiet_ns[cpu];
+		a.cpu[cpu].proc_idle_ns = 1000;
+		b.cpu[cpu].proc_idle_ns = 1000 + proc_idle_ns[cpu];
 		b.cpu[cpu].wall_ns = b.cpu[cpu].ns[EV_OTHER] = 10000000000;
 		a.online[cpu] = b.online[cpu] = true;
 	}
@@ -715,7 +715,7 @@ static const struct result *made_up_sampled(void)
 			  : e == EV_HARDIRQ ? UNMEASURED
 					    : SAMPLED,
 			  "perf_event:cpu-clock");
-		r.profile.told[e] = r.events[e].source == SAMPLED;
+		r.profile.from_samples[e] = r.events[e].source == SAMPLED;
 	}
 	subtract_marks(&b, &a, &r);
 	make_up_profile(&r.profile);
@@ -731,10 +731,10 @@ static const struct result *made_up_accounted(void)
 
 	begin_result(&a, &b, &r);
 	for (int cpu = 0; cpu < 2; cpu++) {
-		a.cpu[cpu].accounted_ns = a.cpu[cpu].soft_ns = a.cpu[cpu].quiet_ns = 5000000000;
+		a.cpu[cpu].accounted_ns = a.cpu[cpu].soft_ns = a.cpu[cpu].proc_idle_ns = 5000000000;
 		b.cpu[cpu].accounted_ns = 14990000000;
 		b.cpu[cpu].soft_ns = cpu ? 5020000000 : 9000000000;
-		b.cpu[cpu].quiet_ns = cpu ? 14970000000 : 5500000000;
+		b.cpu[cpu].proc_idle_ns = cpu ? 14970000000 : 5500000000;
 		b.cpu[cpu].wall_ns = b.cpu[cpu].ns[EV_OTHER] = 10000000000;
 		for (int i = 0; i < COUNTS; i++) {
 			a.counted[i] = b.counted[i] = i != DROPPED;
@@ -787,8 +787,8 @@ static const struct result *made_up_router(int cpus, int devices, bool trouble)
 	b.counts[0][DROPPED] = trouble ? 1234567 : 0;
 	b.counts[0][SQUEEZED] = trouble ? 1204 : 0;
 	b.stolen_ns = trouble ? 500000000ull * cpus : 0;
-	b.cpu[0].missed = trouble;
-	b.cpu[0].missed_ns = trouble ? 500000000ull * cpus : 0;
+	b.cpu[0].unreturned = trouble;
+	b.cpu[0].unreturned_ns = trouble ? 500000000ull * cpus : 0;
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
 		set_event(&r, e, e == EV_NET_OTHER ? SAMPLED : TRACED, "tp_btf:made_up");
 	r.has_parts = r.has_devices = true;
@@ -1070,7 +1070,7 @@ static void test_stepping_back(void)
 	struct times *before = &a.cpu[0];
 
 	b.cpu[0].wall_ns = b.cpu[0].ns[EV_IDLE] = 1000;
-	before->lost = before->missed = before->missed_ns = before->unseen_ns = before->quiet_ns = 7;
+	before->lost = before->unreturned = before->unreturned_ns = before->unseen_ns = before->proc_idle_ns = 7;
 	for (int i = 0; i < PARTS; i++)
 		before->parts_ns[i] = 7;
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
@@ -1084,8 +1084,8 @@ static void test_stepping_back(void)
 	a.tasks_lost = a.tasks_lost_ns = a.stolen_ns = a.user_ns = a.kernel_ns = a.recursion_misses = 7;
 	r.has_tasks = true;
 	subtract_marks(&b, &a, &r);
-	SAME(r.cpu[0].quiet_ns, UINT64_MAX);
-	SAME(r.all.lost + r.all.missed + r.all.missed_ns + r.all.unseen_ns + r.residual_ns, 0);
+	SAME(r.cpu[0].proc_idle_ns, UINT64_MAX);
+	SAME(r.all.lost + r.all.unreturned + r.all.unreturned_ns + r.all.unseen_ns + r.residual_ns, 0);
 	SAME(r.tasks_lost + r.tasks_lost_ns + r.stolen_ns + r.user_ns + r.kernel_ns + r.recursion_misses, 0);
 	for (int i = 0; i < PARTS; i++)
 		SAME(r.all.parts_ns[i], 0);
@@ -1295,11 +1295,11 @@ static void test_count_missed(void)
 	r.cpu[0].ns[EV_RX_SOFTIRQ] = r.cpu[1].ns[EV_RX_SOFTIRQ] = NSEC_PER_SEC;
 	r.cpu[1].ns[EV_IDLE] = NSEC_PER_SEC;
 	count_missed(&r);
-	SAME(r.profile.missed, 83); /* 1000 + 993.86 - 1910 */
+	SAME(r.profile.not_taken, 83); /* 1000 + 993.86 - 1910 */
 	r.profile.samples += 500;
 	r.profile.all.samples[EV_IDLE] += 500;
 	count_missed(&r);
-	SAME(r.profile.missed, 83); /* the samples of an idle CPU do not count */
+	SAME(r.profile.not_taken, 83); /* the samples of an idle CPU do not count */
 }
 
 /* The table never takes more than is said, and a short and slow measurement has room too. */
@@ -1313,17 +1313,17 @@ static void test_size_table(void)
 	for (unsigned i = 0; i < ARRAY_SIZE(rates) * ARRAY_SIZE(seconds) * 8; i++) {
 		struct sampler s = { .hz = rates[i / 8 / ARRAY_SIZE(seconds)],
 				     .cpus = cpus[i / 2 % 4],
-				     .halves = 1 + i % 2 };
+				     .nr_bufs = 1 + i % 2 };
 		double size, limit = s.hz <= 1000 ? 1 << 20 : 4 << 20;
 		double time = seconds[i / 8 % ARRAY_SIZE(seconds)];
 
 		size_table(&s, time);
-		size = (double)s.half_size * s.halves;
+		size = (double)s.buf_size * s.nr_bufs;
 		CHECK(size <= limit + 4096 && size * s.cpus <= memory / 16 + 4096.0 * s.cpus,
 		      "%u Hz, %f s, %d CPUs: %.0f bytes on each", s.hz, time, s.cpus, size);
-		CHECK(s.slots >= 16 && !(s.slots & (s.slots - 1)) && s.words >= 1 + MAX_DEPTH,
-		      "%u Hz, %f s, %d CPUs: %u slots, %u words", s.hz, time, s.cpus, s.slots,
-		      s.words);
+		CHECK(s.hash_slots >= 16 && !(s.hash_slots & (s.hash_slots - 1)) && s.stack_words >= 1 + MAX_DEPTH,
+		      "%u Hz, %f s, %d CPUs: %u slots, %u words", s.hz, time, s.cpus, s.hash_slots,
+		      s.stack_words);
 	}
 }
 
@@ -1350,11 +1350,11 @@ static const uint64_t ring_stacks[2][3] = {
 };
 
 /* Checks what was counted in an interval of test_rings(). */
-static void check_interval(struct profile *p, const struct sampler *s, uint32_t window)
+static void check_interval(struct profile *p, const struct sampler *s, uint32_t interval_id)
 {
 	uint64_t empty = 0, counts[2] = {};
 
-	read_tables(p, s, window);
+	read_tables(p, s, interval_id);
 	SAME(p->raw_count, 1 + 3);
 	for (uint32_t i = 1; i < p->raw_count; i++) {
 		const struct raw *raw = &p->raws[i];
@@ -1378,12 +1378,12 @@ static void check_interval(struct profile *p, const struct sampler *s, uint32_t 
 static void test_rings(void)
 {
 	static uint64_t memory[(RING_BYTES + 65536) / 8] __attribute__((aligned(65536)));
-	struct sampler s = { .cpus = 1, .hz = 997, .halves = 2, .started_ns = 100 };
+	struct sampler s = { .cpus = 1, .hz = 997, .nr_bufs = 2, .started_ns = 100 };
 	static struct profile p;
 
 	s.rings[0] = (void *)memory;
 	size_table(&s, 10);
-	s.tables = calloc(2, s.half_size);
+	s.tables = calloc(2, s.buf_size);
 	for (uint64_t i = 0; i < 3000000; i++) {
 		/* of each three: of before the start; one of 40 out of user space; for the next */
 		uint64_t time_ns = i % 3 == 0 ? 99 : i % 3 == 1 ? 100 : 200;
@@ -1401,16 +1401,16 @@ static void test_rings(void)
 	check_interval(&p, &s, 7);
 	SAME(p.lost, 15);
 	/* the half of interval 6 is empty for interval 8 */
-	SAME(half_for(&s, 0, 8)->used, 0);
-	SAME(half_for(&s, 0, 8)->full, 0);
+	SAME(buf_for(&s, 0, 8)->used, 0);
+	SAME(buf_for(&s, 0, 8)->full, 0);
 	/* a table that is full */
-	memset(s.tables, 0, 2 * s.half_size);
+	memset(s.tables, 0, 2 * s.buf_size);
 	p.lost = 0;
 	for (uint64_t i = 0; i < 100000; i++)
-		count_stack(&s, half_for(&s, 0, 6), &i, 1);
+		count_stack(&s, buf_for(&s, 0, 6), &i, 1);
 	read_tables(&p, &s, 6);
-	SAME(p.raw_count, s.slots + 1);
-	SAME(p.lost, 100000 - s.slots);
+	SAME(p.raw_count, s.hash_slots + 1);
+	SAME(p.lost, 100000 - s.hash_slots);
 	free(p.raws);
 	free(s.tables);
 }
@@ -1977,17 +1977,17 @@ static int record(double seconds)
 	if (status || !s.sampler.hz)
 		return status ? status : EXIT_FAILED;
 	end_ns = now_ns(CLOCK_MONOTONIC) + seconds * NSEC_PER_SEC;
-	s.skel->bss->window = 1;
+	s.skel->bss->interval_id = 1;
 	status = read_counters(&s, &marks) || mark_all(&s, &marks);
 	fputs("recording\n", stderr);
-	for (uint32_t window = 1; !status && !ended; window++) {
+	for (uint32_t interval_id = 1; !status && !ended; interval_id++) {
 		next_ns = now_ns(CLOCK_MONOTONIC) + opt.seconds * NSEC_PER_SEC;
-		ended = wait_until(&s, fmin(next_ns, end_ns), window) || next_ns >= end_ns;
-		s.skel->bss->window = ended ? 0 : window + 1;
+		ended = wait_until(&s, fmin(next_ns, end_ns), interval_id) || next_ns >= end_ns;
+		s.skel->bss->interval_id = ended ? 0 : interval_id + 1;
 		free_symbols(&symbols);
 		memset(&rules, 0, sizeof(rules));
 		status = read_counters(&s, &marks) || mark_all(&s, &marks) ||
-			 make_profile(&p, &s.sampler, window);
+			 make_profile(&p, &s.sampler, interval_id);
 		choose_stacks(&p);
 		samples += p.samples;
 		lost += p.lost;
