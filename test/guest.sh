@@ -687,12 +687,14 @@ group_fallbacks() {
 	fallback "tp_btf storage" raw_tp fentry
 }
 
-# Many tasks that sleep in one function, more than kprobe.multi has room for until 6.14.
+# Many tasks that sleep in one function, more than kprobe.multi has room for until 6.14: fentry has it. A task that is preempted
+# in the program at its end keeps others on that CPU from it (from 7.0 on everywhere), which the kernel counts.
 group_sleepers() {
 	measure sh -c "$LOAD accepts 600 0.5 0"
-	check "600 tasks wait in accept: no return is missed, and conn is no more than what they ran" \
-		"$(count all conn) >= $(load_value connects) && $(ns all conn) <= $(load_value cpu_ns) && $(run_row returns_missed 8) == 0" \
-		"$(cat "$T/load"; grep -e event,all -e returns_missed "$T/csv")"
+	check "600 tasks wait in accept: no return is missed but what the kernel skipped, and conn is no more than what they ran" \
+		"$(count all conn) >= $(load_value connects) && $(ns all conn) <= $(load_value cpu_ns) &&
+		 $(run_row returns_missed 8) <= $(run_row recursion_misses 8) && $(grep -c 'conn: fentry:.* inet_accept' "$T/err") == 1" \
+		"$(cat "$T/load"; grep -e event,all -e _misse "$T/csv"; grep 'conn: ' "$T/err")"
 }
 
 # Where fentry is refused: all functions by one link; also of what is no operation.
@@ -876,8 +878,7 @@ note() {
 }
 
 case $#,$kernel,${ALL-} in
-0,6.1, | 0,7, | 0,*-rt,) ;; # icount-6.1 has it
-0,*)
+0,5.10, | 0,6.12, | 0,*,1 | 0,*-arm, | 0,*-mipsel,)
 	note limits
 	group_limits
 	;;
