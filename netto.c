@@ -154,6 +154,62 @@ enum {
 #define MAX_TASKS      1e9
 #define SHORT_SECONDS  2.0 /* so long none needs to be told how much is left */
 
+/* What an event is, beside its row in netto.bpf.c. */
+enum {
+	RECEIVES = 1,	  /* all of its time goes to packets that are received */
+	HAS_CONTEXTS = 2, /* samples tell what it ran in */
+	HAS_LONGEST = 4,  /* hooks tell its longest stretch */
+	BY_FUNCTIONS = 8, /* its functions are hooked */
+	OF_THREADS = 16,  /* threads as a whole, known by what netto_switch reads of them */
+};
+
+/* clang-format off */
+/* The columns of the text after net. */
+enum {
+	COLUMN_RX, COLUMN_TX, COLUMN_RECV, COLUMN_SEND, COLUMN_CONN, COLUMN_WORK, COLUMN_IRQ,
+	COLUMN_OTHER, COLUMN_IDLE, TABLE_COLUMNS
+};
+static const char *const column_names[TABLE_COLUMNS] = {
+	"rx", "tx", "recv", "send", "conn", "work", "irq", "other", "idle"
+};
+
+static const struct {
+	int column;
+	unsigned is;
+	const char *words; /* for operators */
+} event_kinds[EV_MAX] = {
+	[EV_RX_SOFTIRQ] = { COLUMN_RX, RECEIVES | HAS_CONTEXTS | HAS_LONGEST,
+		"reception of packets in the NET_RX softirq, wherever it runs" },
+	[EV_TX_SOFTIRQ] = { COLUMN_TX, HAS_CONTEXTS | HAS_LONGEST, "the NET_TX softirq" },
+	[EV_RECV] = { COLUMN_RECV, BY_FUNCTIONS, "programs that read from sockets" },
+	[EV_SEND] = { COLUMN_SEND, BY_FUNCTIONS, "programs that write to sockets" },
+	[EV_CONN] = { COLUMN_CONN, BY_FUNCTIONS,
+		"connect, bind, listen, accept, shutdown and close" },
+	[EV_NAPI_THREAD] = { COLUMN_WORK, RECEIVES | OF_THREADS,
+		"threads that poll devices, the backlog or a cpumap" },
+	[EV_BUSY_POLL] = { COLUMN_WORK, BY_FUNCTIONS, "busy polling, in a read or in epoll" },
+	[EV_TCP_WORK] = { COLUMN_WORK, BY_FUNCTIONS, "TCP's small queues and timers" },
+	[EV_NET_WORKER] = { COLUMN_WORK, BY_FUNCTIONS,
+		"WireGuard, IPsec, kTLS, vhost-net, tun, NFQUEUE and their kind" },
+	[EV_HARDIRQ] = { COLUMN_IRQ, RECEIVES | HAS_LONGEST,
+		"interrupt handlers that scheduled a poll of a device" },
+	[EV_NET_OTHER] = { COLUMN_WORK, 0,
+		"network code that samples find in what no other event owns" },
+	[EV_IO_WORKER] = { COLUMN_OTHER, OF_THREADS,
+		"io_uring's workers outside of socket operations" },
+	[EV_SOFTIRQ] = { COLUMN_OTHER, HAS_LONGEST,
+		"softirqs of all other kinds: timers, tasklets, RCU, the scheduler's" },
+	[EV_OTHER] = { COLUMN_OTHER, 0,
+		"the rest of the busy time: user space and other system calls" },
+	[EV_IDLE] = { COLUMN_IDLE, 0, "the idle task, and nothing that interrupts it" },
+};
+/* clang-format on */
+
+static bool event_is(int event, unsigned what)
+{
+	return event_kinds[event].is & what;
+}
+
 /* ==== 2. Options ==== */
 
 /* Options; written by parse_options() alone */
@@ -1028,13 +1084,6 @@ static int prepare_classifying(struct symbols *s, struct rules *r, int kallsyms)
 	return 0;
 }
 
-/* Whether an event is measured by its functions. */
-static bool is_of_functions(int event)
-{
-	return event == EV_RECV || event == EV_SEND || event == EV_CONN || event == EV_BUSY_POLL ||
-	       event == EV_TCP_WORK || event == EV_NET_WORKER;
-}
-
 /* A stack, sorted. */
 struct classified {
 	int event;				/* that its root tells; EV_NONE: it has none */
@@ -1068,9 +1117,10 @@ static void resolve_frames(struct symbols *symbols, struct rules *rules, const u
 	for (int i = 0; i < depth; i++) {
 		/* a return address is behind the call */
 		const struct symbol *s = find_symbol(symbols, rules, addresses[i] - !exact);
-		bool is_tracing = s->traits.stage == STAGE_tracing ||
-				  (!i && rules->has_kprobes && is_of_functions(s->traits.root) &&
-				   addresses[0] - s->address <= BREAKPOINT_BYTES);
+		bool is_tracing =
+			s->traits.stage == STAGE_tracing ||
+			(!i && rules->has_kprobes && event_is(s->traits.root, BY_FUNCTIONS) &&
+			 addresses[0] - s->address <= BREAKPOINT_BYTES);
 
 		exact = s->traits.stage == STAGE_interrupt;
 		if (!addresses[i]) {
@@ -1518,12 +1568,6 @@ static bool has_btf(void)
 	return !pretends_missing("btf") && !access("/sys/kernel/btf/vmlinux", R_OK);
 }
 
-/* Threads that are an event as a whole are known by what netto_switch reads of them. */
-static bool is_of_threads(const struct probe *p)
-{
-	return p->event == EV_NAPI_THREAD || p->event == EV_IO_WORKER;
-}
-
 /*
  * Loads a program that does nothing, for what this host refuses, which is known before it looks at
  * the code. Returns its descriptor or -errno.
@@ -1662,9 +1706,9 @@ static const char *lacking(const struct session *s, const struct probe *p, int k
 		return s->lacks[kind];
 	if (pretends_missing(p->target))
 		return "left out by NETTO_WITHOUT";
-	if (kind == RAW_TP && is_of_threads(p))
+	if (kind == RAW_TP && event_is(p->event, OF_THREADS))
 		return "it reads no field of a task";
-	if (kind == KPROBE && is_of_threads(p))
+	if (kind == KPROBE && event_is(p->event, OF_THREADS))
 		return "a thread's function does not return";
 	if (kind == MULTI && p->how == HOW_result)
 		return "it tells not what a function returns";
@@ -1714,7 +1758,7 @@ static void follow_base(struct session *s)
 		struct probe *p = &s->probes[i];
 		int base = base_kind(s);
 
-		while (p->kind && (!base || (is_of_threads(p) && base != TP_BTF)))
+		while (p->kind && (!base || (event_is(p->event, OF_THREADS) && base != TP_BTF)))
 			refuse(s, p, "sched_switch cannot be traced");
 	}
 }
@@ -3003,7 +3047,8 @@ static bool is_left_out(const struct session *s, int i)
 
 	return p->function && !p->kind && !p->absent && is_traced(s, p->event) &&
 	       !p->only_if_previous_absent &&
-	       !(i + 1 < MAX_PROBES && p[1].only_if_previous_absent) && !is_of_threads(p);
+	       !(i + 1 < MAX_PROBES && p[1].only_if_previous_absent) &&
+	       !event_is(p->event, OF_THREADS);
 }
 
 /* Whether samples have to tell a part of an event that is traced. */
@@ -3269,7 +3314,7 @@ struct times {
 	uint64_t wall_ns; /* 0: this CPU was not there */
 	uint64_t ns[EV_MAX];
 	uint64_t parts_ns[PARTS];    /* of rx_softirq, if they are traced */
-	uint64_t longest_ns[EV_MAX]; /* the longest stretch; only of those that has_longest() names
+	uint64_t longest_ns[EV_MAX]; /* the longest stretch; only of those of HAS_LONGEST
 				      */
 	uint64_t count[EV_MAX];
 	uint64_t lost;		/* operations that could not be parked */
@@ -3331,18 +3376,11 @@ struct marks {
 	double time;		   /* Unix seconds */
 };
 
-/* Whether the longest stretch of an event is known, where it is traced. */
-static bool has_longest(int event)
-{
-	return event == EV_RX_SOFTIRQ || event == EV_TX_SOFTIRQ || event == EV_SOFTIRQ ||
-	       event == EV_HARDIRQ;
-}
-
 /* Takes the larger ones. */
 static void merge_longest(uint64_t into[EV_MAX], const __u64 longest[EV_MAX])
 {
 	for (int e = 0; e < EV_MAX; e++)
-		if (has_longest(e) && longest[e] > into[e])
+		if (event_is(e, HAS_LONGEST) && longest[e] > into[e])
 			into[e] = longest[e];
 }
 
@@ -4205,11 +4243,6 @@ static bool read_tables(struct profile *p, const struct sampler *s, uint32_t int
 	return true;
 }
 
-static bool has_contexts(int event)
-{
-	return event == EV_RX_SOFTIRQ || event == EV_TX_SOFTIRQ;
-}
-
 /* A sample, of whatever event; `owner` is what owned the CPU. */
 static void count_event(struct shares *to, int owner, int event, uint64_t count)
 {
@@ -4226,7 +4259,7 @@ static void count_shares(struct shares *to, const struct classified *s, int even
 
 	to->receiving[event] += is_receiving(s) ? count : 0;
 	to->activities[event][s->activity] += count;
-	if (has_contexts(event))
+	if (event_is(event, HAS_CONTEXTS))
 		to->contexts[event][s->context] += count;
 	to->stages[event][s->stage].self += count;
 	for (int i = 0; i < s->path_length; i++) {
@@ -5222,12 +5255,6 @@ static struct estimate estimate_part(const struct result *r, int cpu, int event,
 	return e;
 }
 
-/* The events whose time all goes to packets that are received. */
-static bool is_of_receiving(int event)
-{
-	return event == EV_RX_SOFTIRQ || event == EV_NAPI_THREAD || event == EV_HARDIRQ;
-}
-
 /*
  * The time in which packets are received, to be shared among them: of network workers (tun's
  * writers) and of what has no event, as much as their samples tell. *sampled_ns: what of it only
@@ -5248,11 +5275,11 @@ static struct estimate estimate_receiving(const struct result *r, int cpu, uint6
 			continue;
 		if (e == EV_NET_WORKER || e == EV_NET_OTHER)
 			part = estimate_part(r, cpu, e, s->receiving[e]);
-		else if (!is_of_receiving(e))
+		else if (!event_is(e, RECEIVES))
 			continue;
 		else if (!traced)
 			part = (struct estimate) { t->ns[e], t->low_ns[e], t->high_ns[e] };
-		if (!traced || !is_of_receiving(e))
+		if (!traced || !event_is(e, RECEIVES))
 			*sampled_ns += part.ns;
 		sum.ns += part.ns;
 		sum.low_ns += part.low_ns;
@@ -5305,25 +5332,6 @@ static unsigned stacks_wanted(void)
 	return opt.stacks != UINT_MAX ? opt.stacks : opt.csv || opt.full ? 10 : 3;
 }
 
-/*
- * Columns of the text after net: the events that each one sums up, 0-terminated. None measured:
- * `-`.
- */
-static const struct {
-	const char *header;
-	int events[6];
-} columns[] = {
-	{ "rx", { EV_RX_SOFTIRQ } },
-	{ "tx", { EV_TX_SOFTIRQ } },
-	{ "recv", { EV_RECV } },
-	{ "send", { EV_SEND } },
-	{ "conn", { EV_CONN } },
-	{ "work", { EV_NAPI_THREAD, EV_BUSY_POLL, EV_TCP_WORK, EV_NET_WORKER, EV_NET_OTHER } },
-	{ "irq", { EV_HARDIRQ } },
-	{ "other", { EV_IO_WORKER, EV_SOFTIRQ, EV_OTHER } },
-	{ "idle", { EV_IDLE } },
-};
-
 /* Whether what hooks could measure is told from samples. */
 static bool is_net_sampled(const struct result *r)
 {
@@ -5370,8 +5378,8 @@ static void print_percent(FILE *f, bool measured, bool sampled, double percent, 
 static void print_table_header(FILE *f)
 {
 	fprintf(f, "%4s %6s", "CPU", "net");
-	for (unsigned i = 0; i < ARRAY_SIZE(columns); i++)
-		fprintf(f, " %6s", columns[i].header);
+	for (int i = 0; i < TABLE_COLUMNS; i++)
+		fprintf(f, " %6s", column_names[i]);
 	fputc('\n', f);
 }
 
@@ -5390,19 +5398,19 @@ static void print_table_row(FILE *f, const struct result *r, int cpu, int decima
 
 	print_cpu(f, 4, cpu);
 	print_percent(f, true, net_mark(r, t)[0], percent(sum_net(r, t->ns), t->wall_ns), decimals);
-	for (unsigned i = 0; i < ARRAY_SIZE(columns); i++) {
+	for (int i = 0; i < TABLE_COLUMNS; i++) {
 		uint64_t ns = 0, sampled_ns = 0;
 		bool measured = false, traced = false;
 
-		for (const int *e = columns[i].events; *e; e++) {
-			if (!r->events[*e].source)
+		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+			if (event_kinds[e].column != i || !r->events[e].source)
 				continue;
 			measured = true;
-			traced |= r->events[*e].source != SAMPLED;
-			ns += t->ns[*e];
-			if (r->events[*e].source == SAMPLED)
-				sampled_ns += t->ns[*e];
-			else if (*e == EV_OTHER)
+			traced |= r->events[e].source != SAMPLED;
+			ns += t->ns[e];
+			if (r->events[e].source == SAMPLED)
+				sampled_ns += t->ns[e];
+			else if (e == EV_OTHER)
 				sampled_ns += sampled_net_ns(r, t);
 		}
 		print_percent(f, measured, !traced || is_marked(sampled_ns, t->wall_ns),
@@ -5473,7 +5481,7 @@ static void print_stage(FILE *f, const struct result *r, int event, const int pa
 
 	fprintf(f, "%7.2f %6.2f %6.2f", 100.0 * self / samples, 100.0 * total / samples,
 		(e.high_ns - e.low_ns) / 2e7);
-	if (is_of_receiving(event) && packets)
+	if (event_is(event, RECEIVES) && packets)
 		fprintf(f, " %9.1f", (double)r->all.ns[event] * self / samples / packets);
 	fprintf(f, "  %*s%s\n", 2 * depth, "", stages[stage].name);
 	for (;;) {
@@ -5531,12 +5539,12 @@ static void print_stages(FILE *f, const struct result *r)
 			r->events[e].name, percent(r->all.ns[e], r->all.wall_ns),
 			p->all.samples[e]);
 		fprintf(f, "%7s %6s %6s%s  stage\n", "self", "total", "+/-",
-			is_of_receiving(e) && r->all_counts[PROCESSED] ? " ns/packet" : "");
+			event_is(e, RECEIVES) && r->all_counts[PROCESSED] ? " ns/packet" : "");
 		find_parents(p, e, parents);
 		for (int i = STAGE_NONE + 1; i < STAGES; i++)
 			if (parents[i] == STAGE_NONE && p->all.stages[e][i].total)
 				print_stage(f, r, e, parents, i, 0);
-		if (has_contexts(e))
+		if (event_is(e, HAS_CONTEXTS))
 			print_contexts(f, r, e);
 		print_parts(f, "  activity", &activities[1], &p->all.activities[e][1],
 			    ACTIVITIES - 1, p->all.samples[e]);
@@ -5990,7 +5998,7 @@ static void print_busiest_parts(FILE *f, const struct result *r, int event)
 	size_t length;
 	bool taken[STAGES] = {};
 
-	if (!s || r->cpus < 2 || s->samples[event] < MIN_SAMPLES || !has_contexts(event))
+	if (!s || r->cpus < 2 || s->samples[event] < MIN_SAMPLES || !event_is(event, HAS_CONTEXTS))
 		return;
 	length = FORMAT(text, "  on CPU %d:", b.cpu);
 	for (int i = 0; i < CONTEXTS; i++) {
@@ -6025,7 +6033,7 @@ static void print_short_stages(FILE *f, const struct result *r, int event, int r
 	const struct profile *p = &r->profile;
 	const struct share *shares = p->all.stages[event];
 	uint64_t samples = p->all.samples[event], left = samples;
-	double packets = is_of_receiving(event) ? r->all_counts[PROCESSED] : 0;
+	double packets = event_is(event, RECEIVES) ? r->all_counts[PROCESSED] : 0;
 	bool taken[STAGES] = {};
 	char number[32], each[32];
 	int others = 0;
@@ -6489,8 +6497,9 @@ static void print_csv_events(FILE *f, const struct result *r, int cpu)
 				.range = has_range ? &range : NULL, .wall_ns = t->wall_ns,
 				.count = source == TRACED && e != EV_OTHER ? &t->count[e] : NULL,
 				.source = sources[pool && took ? SAMPLED : source],
-				.max_ns = source == TRACED && has_longest(e) ? &t->longest_ns[e]
-									     : NULL);
+				.max_ns = source == TRACED && event_is(e, HAS_LONGEST)
+						  ? &t->longest_ns[e]
+						  : NULL);
 	}
 	CSV_ROW(f, r, "event", cpu, .name = { "net" }, .ns = &net.ns,
 		.range = by_ticks || has_samples ? &net : NULL, .wall_ns = t->wall_ns,
@@ -6550,7 +6559,7 @@ static void print_csv_packets(FILE *f, const struct result *r)
 		CSV_ROW(f, r, "packet", ALL_CPUS, .name = { "cards" }, .count = &r->card_packets);
 	print_csv_per_packet(f, r, ALL_CPUS, "ns_per_card_packet", r->card_packets);
 	for (int e = EV_NONE + 1; e < EV_MAX && packets; e++) {
-		for (int i = 0; i < STAGES && is_of_receiving(e); i++) {
+		for (int i = 0; i < STAGES && event_is(e, RECEIVES); i++) {
 			const struct share *share = &s->stages[e][i];
 			struct estimate self, total;
 
@@ -6598,7 +6607,7 @@ static void print_csv_shares(FILE *f, const struct result *r, int cpu)
 				.range = &part, .wall_ns = t->wall_ns, .count = samples,
 				.source = sources[SAMPLED]);
 		}
-		for (int i = 0; i < CONTEXTS && has_contexts(e); i++) {
+		for (int i = 0; i < CONTEXTS && event_is(e, HAS_CONTEXTS); i++) {
 			const uint64_t *traced = traced_context(r, cpu, e, i),
 				       *samples = &s->contexts[e][i];
 
@@ -6860,25 +6869,6 @@ static void print_usage(FILE *f)
 	      f);
 }
 
-/* In plain words, for operators. */
-static const char *const event_words[EV_MAX] = {
-	[EV_RX_SOFTIRQ] = "reception of packets in the NET_RX softirq, wherever it runs",
-	[EV_TX_SOFTIRQ] = "the NET_TX softirq",
-	[EV_RECV] = "programs that read from sockets",
-	[EV_SEND] = "programs that write to sockets",
-	[EV_CONN] = "connect, bind, listen, accept, shutdown and close",
-	[EV_NAPI_THREAD] = "threads that poll devices, the backlog or a cpumap",
-	[EV_BUSY_POLL] = "busy polling, in a read or in epoll",
-	[EV_TCP_WORK] = "TCP's small queues and timers",
-	[EV_NET_WORKER] = "WireGuard, IPsec, kTLS, vhost-net, tun, NFQUEUE and their kind",
-	[EV_HARDIRQ] = "interrupt handlers that scheduled a poll of a device",
-	[EV_NET_OTHER] = "network code that samples find in what no other event owns",
-	[EV_IO_WORKER] = "io_uring's workers outside of socket operations",
-	[EV_SOFTIRQ] = "softirqs of all other kinds: timers, tasklets, RCU, the scheduler's",
-	[EV_OTHER] = "the rest of the busy time: user space and other system calls",
-	[EV_IDLE] = "the idle task, and nothing that interrupts it",
-};
-
 /* -h, and what the word behind it asks for. False if it asks for what there is not. */
 static bool print_help(const char *topic)
 {
@@ -6889,7 +6879,8 @@ static bool print_help(const char *topic)
 		return true;
 	}
 	for (int e = EV_NONE + 1; skel && e < EV_MAX; e++)
-		printf("%-12s %s\n", (const char *)skel->rodata->events[e].name, event_words[e]);
+		printf("%-12s %s\n", (const char *)skel->rodata->events[e].name,
+		       event_kinds[e].words);
 	for (int i = STAGE_NONE + 1; !strcmp(topic, "stages") && i < STAGES; i++)
 		printf("%-18s %s\n", stages[i].name, stages[i].what);
 	netto__destroy(skel);
