@@ -5068,8 +5068,8 @@ static void add_poller(struct result *r, const char *name, int cpu, uint64_t ns)
 }
 
 /*
- * Where the kernel does not tell what it polls: the functions that it polls by, which the frame
- * tells that is called by NAPI; each has its part of the samples.
+ * Where the kernel does not tell what it polls: the functions that NAPI calls, each of which has
+ * its part of the samples; but not what NAPI calls for itself.
  */
 static void list_pollers(struct result *r)
 {
@@ -5082,6 +5082,7 @@ static void list_pollers(struct result *r)
 	for (size_t i = 0; i < p->stack_count; i++) {
 		const struct raw *raw = &p->raws[p->stacks[i].first];
 		char name[72];
+		const struct symbol *called;
 		struct classified s;
 		int k = 1;
 
@@ -5090,9 +5091,11 @@ static void list_pollers(struct result *r)
 		classify_raw(p, raw, &s);
 		while (k < s.depth && s.frames[k]->traits.calls != STAGE_driver)
 			k++;
-		if (k >= s.depth || s.frames[k - 1]->traits.stage == STAGE_tracing)
+		called = s.frames[k - 1];
+		if (k >= s.depth || called->traits.activity || called->traits.helper ||
+		    called->traits.stage == STAGE_core || called->traits.stage == STAGE_tracing)
 			continue;
-		FORMAT(name, "%s", name_of(p->symbols, s.frames[k - 1]));
+		FORMAT(name, "%s", name_of(p->symbols, called));
 		for (uint32_t j = p->stacks[i].first;; j = p->raws[j].next) {
 			const struct raw *one = &p->raws[j];
 			uint64_t samples = p->cpu[one->cpu].samples[one->event];

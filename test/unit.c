@@ -980,6 +980,20 @@ static void test_share_out(void)
 	     (int64_t)(6700000000.0 * 5 / pool_samples(r, &r->profile.cpu[0], 0) + 0.5));
 }
 
+/* Where no tracepoint tells of devices: the functions that NAPI calls; CPU 3 is idle by /proc. */
+static void test_pollers(void)
+{
+	static struct result r;
+	char seen[256] = "";
+
+	r = *made_up_sampled();
+	list_pollers(&r);
+	for (size_t i = 0; i < r.queue_count; i++)
+		sprintf(seen + strlen(seen), "%s %d %.1f; ", r.queues[i].name, r.queues[i].cpu, r.queues[i].ns / 1e6);
+	check_text("pollers", seen, "process_backlog() 0 1688.7; process_backlog() 3 0.0; poll_it() 0 136.9; ");
+	free(r.queues);
+}
+
 static const char *escaped(const char *name)
 {
 	static char text[80];
@@ -2008,7 +2022,7 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } tests[] = { { TEST(parse_number) },  { TEST(parse_cpus) },  { TEST(parse_options) },
-	      { TEST(arithmetic) },    { TEST(net_other) },   { TEST(share_out) },
+	      { TEST(arithmetic) },    { TEST(net_other) },   { TEST(share_out) },   { TEST(pollers) },
 	      { TEST(escape_name) },   { TEST(busiest) },     { TEST(plugged) },   { TEST(settling) },
 	      { TEST(stepping_back) },
 	      { TEST(energy) },	       { TEST(append) },      { TEST(list_cpus) },    { TEST(short_report) },
