@@ -817,7 +817,7 @@ group_returns() {
 		"$(grep run,all "$T/csv")"
 }
 
-# 32 bits, without BTF: idle is idle, counts are exact, and so is what comes from samples and from /proc.
+# Other architectures: idle is idle, counts are exact, and so is what comes from samples and from /proc.
 group_word() {
 	with_netto -c -F 0 3
 	check "an idle guest is idle" "$(ns all idle) > 0.5 * $(run_row elapsed 6) && $(ns all other) < $(ns all idle)" "$(grep event,all "$T/csv")"
@@ -857,7 +857,7 @@ in_session="counts families packets tasks" alone='' EVERY=1 MORE=''
 all="counts families quiet napi_thread backlog busy_poll tcp_work workers hardirq io_worker read_sock packets tasks hotplug"
 case $kernel,${ALL-} in
 *-arm64,*) ;;
-*-arm,* | *-mipsel,*) in_session='' alone=word ;;
+*-arm,* | *-mipsel,* | *-riscv64,*) in_session='' alone=word ;;
 *,1) in_session="$all two_at_once" alone="kprobes overflow fallbacks refusals left_out hotplug_samples returns multi" EVERY=0 MORE=1 ;;
 5.10,) in_session="$in_session tcp_work workers hotplug" alone="memlock" ;;
 6.1,) in_session="$in_session hotplug" alone="kprobes" ;;
@@ -878,7 +878,7 @@ note() {
 }
 
 case $#,$kernel,${ALL-} in
-0,5.10, | 0,6.12, | 0,*,1 | 0,*-arm, | 0,*-mipsel,)
+0,5.10, | 0,6.12, | 0,*,1 | 0,*-arm, | 0,*-mipsel, | 0,*-riscv64,)
 	note limits
 	group_limits
 	;;
@@ -886,7 +886,7 @@ esac
 if [ -n "$in_session" ]; then
 	note net
 	case $part in
-	*-arm64 | *-arm | *-mipsel) ;;
+	*-arm64 | *-arm | *-mipsel | *-riscv64) ;;
 	*) net_up ;;
 	esac
 	note netto
@@ -894,7 +894,7 @@ if [ -n "$in_session" ]; then
 	measure true
 	note "calls of functions"
 	case $part in
-	*-arm64 | *-arm | *-mipsel) ;;
+	*-arm64 | *-arm | *-mipsel | *-riscv64) ;;
 	*) count_calls ;;
 	esac
 	for group in $in_session; do
