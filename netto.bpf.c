@@ -37,27 +37,35 @@
  * - task: now - above, which is what top halves and softirqs took; it holds the slots poll and
  * task, and on PREEMPT_RT softirq, which is there run by tasks and preempted with them.
  *
- * Races, level by level:
- * - hardirq programs run with interrupts off; only an NMI comes between, and NMIs write nothing
- * here.
- * - softirq programs (not RT) run with interrupts on, and softirqs do not nest: only top halves
- * come between. Functions that run in softirqs and in tasks ask which it is (`serving`).
- * - sched_switch runs with interrupts off. It is the only writer of the task level besides
- * fentry/fexit.
- * - fentry/fexit programs (on RT the softirq programs too) cannot migrate, but on preemptible
- * kernels from 5.11 on, and on RT, sched_switch can come between, with other tasks and their
- * fentry/fexit programs, before the first one goes on. The slots and the time of the last change
- * are one word, so that a change is one store, and the sums are added to atomically. A preemption
- * before that store would be overwritten by it: the time in the word is then older than the last
- * switch, by which it is noticed (netto_settle()).
- * - netto_mark runs in an IPI, or with interrupts on on netto's own CPU, and changes nothing but
- * the mark (it starts a CPU that did not count yet). It may see a program between its store and its
- * addition, and be interrupted itself on netto's own CPU: user space sees a residual that was not
- * there at the mark before, and marks again. It may come between a program's clock and its store:
- * then these nanoseconds (or the milliseconds for which a virtual CPU stands still there) are
- * charged to the old owner in one interval, and to the new one in the next. It takes `longest` over
- * by a load and a store: a softirq or top half that ends between the two, on netto's own CPU, is
- * not in it.
+ * Races. Left: a program, and what may come in its midst; right: why all is right nevertheless.
+ *
+ *   hardirq programs: an NMI        Interrupts are off, and NMIs write nothing here.
+ *
+ *   softirq programs (not RT):      They write the hardirq level alone. Softirqs do not nest.
+ *   top halves                      Functions that run in softirqs and in tasks ask which it is
+ *                                   (`serving`).
+ *
+ *   sched_switch: an NMI            Interrupts are off. It is the only writer of the task level
+ *                                   besides fentry/fexit.
+ *
+ *   fentry/fexit programs, on RT    They cannot migrate. The slots and the time of the last change
+ *   softirq programs too:           are one word, so that a change is one store, and the sums are
+ *   softirqs and top halves;        added to atomically. A preemption before that store would be
+ *   where kernels are preemptible   overwritten by it: the time in the word is then older than the
+ *   (from 5.11 on) or RT also       last switch, by which it is noticed (netto_settle()). The same
+ *   sched_switch, and then other    program is skipped for other tasks meanwhile: a recursion
+ *   tasks and their programs        miss.
+ *
+ *   netto_mark (in an IPI, or       It changes nothing but the mark (and starts a CPU that did not
+ *   with interrupts on on netto's   count yet). If it sees a program between its store and its
+ *   own CPU): what it meets         addition, there is a residual that was not there at the mark
+ *   halfway, and there all that     before: user space marks again. If it comes between a
+ *   interrupts                      program's clock and its store, these nanoseconds (or the
+ *                                   milliseconds for which a virtual CPU stands still there) are
+ *                                   charged to the old owner in one interval, and to the new one
+ *                                   in the next. It takes `longest` over by a load and a store: a
+ *                                   softirq or top half that ends between the two, on netto's own
+ *                                   CPU, is not in it.
  *
  * Cost. What runs for each packet is kept to one reading of the clock and some 30 instructions;
  * what is rare is in functions of its own, which are not inlined (test/bench counts).
@@ -265,8 +273,7 @@ const volatile struct {
 	char program[15];
 	char target[48]; /* tracepoint, or [MODULE:]FUNCTION */
 	__u8 event;
-	__u8 only_if_previous_absent; /* only where the one before it in the table is not to be had
-				       */
+	__u8 only_if_previous_absent; /* in the table; it is hooked in its place */
 	/* a function is measured by netto_enter_HOW() and netto_leave_HOW(); those of `hot` run for
 	   each packet, those of `waiting` are where many tasks sleep at once: see kinds_of();
 	   of `result` it is what the function returns that is looked at */

@@ -6409,13 +6409,13 @@ static void print_short(FILE *f, const struct result *r)
 /* A row. Of what is NULL here, or 0, the field is empty: it is not known. */
 struct csv_row {
 	const char *record;
-	int cpu;		/* or ALL_CPUS */
-	const char *name[3];	/* its parts, with / between them */
-	const uint64_t *ns;	/* a time, */
-	struct estimate *range; /* or what samples tell of it; with both, the ends of an interval */
-	bool tenths;		/* all these are tenths of nanoseconds; max_ns is not */
-	uint64_t wall_ns;	/* percent: of this time, */
-	const double *percent;	/* or as it is here */
+	int cpu;		      /* or ALL_CPUS */
+	const char *name[3];	      /* its parts, with / between them */
+	const uint64_t *ns;	      /* a time; NULL: that of `range`, if there is one */
+	const struct estimate *range; /* its 95 % interval */
+	bool tenths;		      /* the times are in tenths of nanoseconds, but for max_ns */
+	uint64_t wall_ns;	      /* of which `ns` is a percentage */
+	const double *percent;	      /* instead of that one */
 	const uint64_t *count, *total_ns, *max_ns;
 	const char *source;
 };
@@ -6726,7 +6726,8 @@ static void print_csv_run(FILE *f, const struct result *r)
 		{ !r->accounted, { .name = { "residual" }, .ns = &r->residual_ns, .wall_ns = wall_ns } },
 		{ !r->accounted, { .name = { "unseen" }, .ns = &r->all.unseen_ns } },
 		{ !r->accounted, { .name = { "operations_lost" }, .count = &r->all.lost } },
-		{ !r->accounted, { .name = { "returns_missed" }, .ns = &r->all.unreturned_ns, .count = &r->all.unreturned, .wall_ns = wall_ns } },
+		{ !r->accounted, { .name = { "returns_missed" }, .ns = &r->all.unreturned_ns,
+				   .count = &r->all.unreturned, .wall_ns = wall_ns } },
 		{ p->hz, { .name = { "samples" }, .count = &p->samples } },
 		{ p->hz, { .name = { "samples_lost" }, .count = &p->lost } },
 		{ p->hz && p->knows_not_taken, { .name = { "samples_missed" }, .count = &p->not_taken } },
