@@ -327,7 +327,7 @@ struct {
 	__u8 serving; /* the softirq that runs, an event; not on PREEMPT_RT: it is a task's */
 	/* of EV_RX_SOFTIRQ, if it interrupts the task on this CPU: the idle task, ksoftirqd, or
 	   another; not on PREEMPT_RT, and not where no field of a task is read */
-	enum { PART_NONE, PART_IDLE, PART_KSOFTIRQD, PARTS = 4 } part;
+	enum { PART_NONE, PART_IDLE, PART_KSOFTIRQD, PARTS = 4 } rx_over;
 	struct {
 		__u64 event; /* EV_NONE: none runs */
 		__u64 since; /* this level's clock when it began */
@@ -814,8 +814,8 @@ static __always_inline void charge_softirq(cpu_t *c, __u64 event, __u64 to)
 	c->ns[event] += took;
 	note_longest(c, event, took);
 	if (event == EV_RX_SOFTIRQ) {
-		if (c->part)
-			c->parts[c->part & (PARTS - 1)] += took;
+		if (c->rx_over)
+			c->parts[c->rx_over & (PARTS - 1)] += took;
 		if (tasks)
 			netto_charge_process(EV_RX_SOFTIRQ, took, 1);
 	}
@@ -1467,7 +1467,7 @@ static __always_inline void switch_task(cpu_t *c, struct task_struct *prev,
 	if (!slots)
 		slots = base;
 	c->base = base;
-	c->part = part;
+	c->rx_over = part;
 	c->running = (__u64)next;
 	c->resumed = word;
 	c->task = word | slots;
@@ -1681,7 +1681,7 @@ int netto_mark(void *ctx)
 		c->flags = MISSED; /* what was parked with this task is older */
 		c->resumed = now << SLOT_BITS;
 		c->base = first_base();
-		c->part = c->base == EV_IDLE ? PART_IDLE : 0;
+		c->rx_over = c->base == EV_IDLE ? PART_IDLE : 0;
 		c->task = c->resumed | c->base;
 	}
 	if (hooks_switch)
@@ -1702,7 +1702,7 @@ int netto_mark(void *ctx)
 
 		c->mark_ns[event_index(c->irq[SOFT].event)] += soft;
 		if (c->irq[SOFT].event == EV_RX_SOFTIRQ)
-			c->mark_parts[c->part & (PARTS - 1)] += soft;
+			c->mark_parts[c->rx_over & (PARTS - 1)] += soft;
 		open += soft;
 	}
 	open = span(c->task, (now - c->above - open) << SLOT_BITS);

@@ -573,7 +573,7 @@ static uint32_t hash_name(const char *name, size_t length)
 }
 
 /* Which module this is, as an index of modules[]: a new one is the last. Returns it, or -ENOMEM. */
-static int find_module(struct symbols *s, const char *name, size_t length)
+static int intern_module(struct symbols *s, const char *name, size_t length)
 {
 	for (size_t i = s->module_count; i--;)
 		if (strlen(s->names + s->modules[i]) == length &&
@@ -609,7 +609,7 @@ static int add_symbol(struct symbols *s, uint64_t address, const char *name, siz
 		s->padding = 0;
 	new.address = address == s->padded ? s->padding : address;
 	if (module_length) {
-		int i = find_module(s, module, module_length);
+		int i = intern_module(s, module, module_length);
 
 		if (i < 0)
 			return i;
@@ -836,13 +836,13 @@ enum {
 };
 
 /* The functions that tell something of a stack. */
-struct kind {
+struct name_list {
 	const char *name;
 	const char *symbols; /* parted by spaces */
 };
 
 /* What the leaf of a stack does, whatever the stage; likewise. */
-static const struct kind activities[ACTIVITIES];
+static const struct name_list activities[ACTIVITIES];
 
 /* What a softirq ran in: the first of these that is rootward of it, or the idle task behind that.
  */
@@ -855,7 +855,7 @@ enum {
 	CONTEXTS
 };
 
-static const struct kind contexts[CONTEXTS] = {
+static const struct name_list contexts[CONTEXTS] = {
 	[CONTEXT_UNKNOWN] = { "unknown", NULL },
 	[CONTEXT_IRQ_EXIT] = { "irq_exit", "irq_exit irq_exit_rcu __irq_exit_rcu" },
 	[CONTEXT_KSOFTIRQD] = { "ksoftirqd", "run_ksoftirqd" },
@@ -2017,7 +2017,7 @@ static int open_probes(struct session *s, int only)
 }
 
 /* Reads the table of probes, and takes the best kind for each that this host has. */
-static int list_probes(struct session *s)
+static int init_probes(struct session *s)
 {
 	struct netto *skel;
 
@@ -2952,7 +2952,7 @@ static void detach_probes(struct session *s)
 /* Loads and attaches the best that this kernel takes. Returns 0 or -errno. */
 static int load_probes(struct session *s)
 {
-	int err = list_probes(s);
+	int err = init_probes(s);
 
 	if (err)
 		return err;
@@ -4745,7 +4745,7 @@ static void order_queues(struct result *r)
 }
 
 /* What was polled from mark `a` to mark `b`, by device. */
-static void list_queues(const struct marks *b, const struct marks *a, struct result *r)
+static void diff_queues(const struct marks *b, const struct marks *a, struct result *r)
 {
 	uint32_t network = own_network();
 
@@ -4802,7 +4802,7 @@ static const struct process *find_process(const struct marks *a, const struct pr
 }
 
 /* What processes did from mark `a` to mark `b`. */
-static void list_processes(const struct marks *b, const struct marks *a, struct result *r)
+static void diff_processes(const struct marks *b, const struct marks *a, struct result *r)
 {
 	if (!r->has_tasks)
 		return;
@@ -4837,7 +4837,7 @@ static int compare_threads(const void *a, const void *b)
 }
 
 /* What network threads ran from mark `a` to mark `b`. */
-static void list_threads(const struct marks *b, const struct marks *a, struct result *r)
+static void diff_threads(const struct marks *b, const struct marks *a, struct result *r)
 {
 	free(r->threads);
 	r->thread_count = 0;
@@ -4907,9 +4907,9 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 	r->kernel_ns = subtract(b->kernel_ns, a->kernel_ns);
 	r->recursion_misses = subtract(b->recursion_misses, a->recursion_misses);
 	r->has_recursion_misses = b->has_recursion_misses;
-	list_queues(b, a, r);
-	list_processes(b, a, r);
-	list_threads(b, a, r);
+	diff_queues(b, a, r);
+	diff_processes(b, a, r);
+	diff_threads(b, a, r);
 	r->exact = b->irq_ns;
 }
 
@@ -5071,7 +5071,7 @@ static void add_poller(struct result *r, const char *name, int cpu, uint64_t ns)
  * Where the kernel does not tell what it polls: the functions that NAPI calls, each of which has
  * its part of the samples; but not what NAPI calls for itself.
  */
-static void list_pollers(struct result *r)
+static void find_pollers(struct result *r)
 {
 	const struct profile *p = &r->profile;
 
@@ -5503,15 +5503,15 @@ static void print_stage(FILE *f, const struct result *r, int event, const int pa
 }
 
 /* How an event is parted in another way, on a line, in percent of `whole`. */
-static void print_parts(FILE *f, const char *what, const struct kind *kinds, const uint64_t *parts,
-			int count, uint64_t whole)
+static void print_parts(FILE *f, const char *what, const struct name_list *lists,
+			const uint64_t *parts, int count, uint64_t whole)
 {
 	const char *before = ": ";
 
 	for (int i = 0; i < count; i++) {
 		if (!parts[i])
 			continue;
-		fprintf(f, "%s%s%s %.2f", *before == ':' ? what : "", before, kinds[i].name,
+		fprintf(f, "%s%s%s %.2f", *before == ':' ? what : "", before, lists[i].name,
 			100.0 * parts[i] / whole);
 		before = ", ";
 	}
@@ -5555,7 +5555,8 @@ static void print_stages(FILE *f, const struct result *r)
 }
 
 /* The CPUs of a stack. */
-static void list_cpus(const struct profile *p, const struct stack *stack, char *text, size_t size)
+static void format_cpus_of(const struct profile *p, const struct stack *stack, char *text,
+			   size_t size)
 {
 	bool seen[MAX_CPUS + 1] = {};
 
@@ -5577,7 +5578,7 @@ static void print_stacks(FILE *f, const struct result *r)
 		size_t column = 4;
 
 		classify_raw(p, raw, &s);
-		list_cpus(p, stack, cpus, sizeof(cpus));
+		format_cpus_of(p, stack, cpus, sizeof(cpus));
 		fprintf(f, "\n%.2f %%, %" PRIu64 " of the samples, in %s on CPU %s\n   ",
 			100.0 * stack->count / p->net_samples, stack->count,
 			r->events[raw->event].name, cpus);
@@ -6177,7 +6178,7 @@ static void print_short_stacks(FILE *f, const struct result *r, int rows)
 		struct classified s;
 
 		classify_raw(p, raw, &s);
-		list_cpus(p, stack, cpus, sizeof(cpus));
+		format_cpus_of(p, stack, cpus, sizeof(cpus));
 		length = FORMAT(text, "%.1f %% of samples, %s on CPU %.12s: ",
 				100.0 * stack->count / p->net_samples, r->events[raw->event].name,
 				cpus);
@@ -7174,7 +7175,7 @@ static int run_intervals(struct session *s)
 		if (make_profile(&r.profile, &s->sampler, i + 1))
 			status = EXIT_FAILED; /* what was traced is reported all the same */
 		(s->accounted ? account : share_out)(&r);
-		list_pollers(&r);
+		find_pollers(&r);
 		count_missed(&r);
 		read_settings(&r);
 		tell_skipped(s);
@@ -7631,7 +7632,7 @@ static const struct stage stages[STAGES] = {
 };
 
 /* What the leaf of a stack does, whatever the stage. */
-static const struct kind activities[ACTIVITIES] = {
+static const struct name_list activities[ACTIVITIES] = {
 	[ACTIVITY_SKB_ALLOC] = { "skb_alloc",
 		"__alloc_skb napi_alloc_skb __napi_alloc_skb __netdev_alloc_skb build_skb "
 		"napi_build_skb __build_skb __build_skb_around kmalloc_reserve page_pool_alloc_* "

@@ -443,7 +443,7 @@ static void fuzz_names(void)
 	after.places[0].polls = part.size;
 	marks.polled = &before;
 	marks_again.polled = &after;
-	list_queues(&marks_again, &marks, &r);
+	diff_queues(&marks_again, &marks, &r);
 	EXPECT(r.queue_count == (part.size > 0));
 	for (unsigned i = 0; i <= r.queue_count; i++) {
 		if (i)

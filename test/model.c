@@ -294,7 +294,7 @@ static char *place_name(void *address)
 		FIELD(flags),
 		FIELD(base),
 		FIELD(serving),
-		FIELD(part),
+		FIELD(rx_over),
 		FIELD(irq[SOFT].event),
 		FIELD(irq[SOFT].since),
 		FIELD(irq[HARD].event),

@@ -987,7 +987,7 @@ static void test_pollers(void)
 	char seen[256] = "";
 
 	r = *made_up_sampled();
-	list_pollers(&r);
+	find_pollers(&r);
 	for (size_t i = 0; i < r.queue_count; i++)
 		sprintf(seen + strlen(seen), "%s %d %.1f; ", r.queues[i].name, r.queues[i].cpu, r.queues[i].ns / 1e6);
 	check_text("pollers", seen, "process_backlog() 0 1688.7; process_backlog() 3 0.0; poll_it() 0 136.9; ");
@@ -1193,11 +1193,11 @@ static const char *listed(const char *cpus)
 		raws[n].next = n + 1;
 		raws[++n] = (struct raw) { .cpu = strtol(end, &end, 10) };
 	}
-	list_cpus(&p, &(struct stack) { .first = 1 }, text, sizeof(text));
+	format_cpus_of(&p, &(struct stack) { .first = 1 }, text, sizeof(text));
 	return text;
 }
 
-static void test_list_cpus(void)
+static void test_format_cpus_of(void)
 {
 	char odd[MAX_CPUS * 3] = "1";
 	const char *comma;
@@ -2025,7 +2025,7 @@ static const struct {
 	      { TEST(arithmetic) },    { TEST(net_other) },   { TEST(share_out) },   { TEST(pollers) },
 	      { TEST(escape_name) },   { TEST(busiest) },     { TEST(plugged) },   { TEST(settling) },
 	      { TEST(stepping_back) },
-	      { TEST(energy) },	       { TEST(append) },      { TEST(list_cpus) },    { TEST(short_report) },
+	      { TEST(energy) },	       { TEST(append) },      { TEST(format_cpus_of) }, { TEST(short_report) },
 	      { TEST(find_parents) },  { TEST(estimate) },    { TEST(sample_period) },
 	      { TEST(count_missed) },  { TEST(size_table) },  { TEST(rings) },
 	      { TEST(symbols) },       { TEST(bad_symbols) }, { TEST(many_symbols) },
