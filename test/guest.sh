@@ -433,8 +433,9 @@ group_hardirq() {
 		"$n >= ${scheduled% *} && $n <= ${scheduled#* } && $n <= $(counted_most 2) && ($n > 0) == ($(ns all hardirq) > 0) &&
 		 ($n > 0) == ($(is_rt && echo 0 || echo 1))" "$n; $(grep virtio /proc/interrupts)"
 	none_but "virtio-net" hardirq
-	check_counted 1 "virtio-net: eth0 polled the packets that it counts" "$(packet polled/eth0)" \
-		"$(packet cards) == $(packet polled/eth0) && $(counted 1) >= 60"
+	# The two are read one after the other: a packet that comes between is in one of them.
+	check_counted 1 "virtio-net: eth0 polled the packets that it counts" "$(packet polled/eth0)" "$(counted 1) >= 60"
+	check_counted 1 "virtio-net: the card's packets are those that it counts" "$(packet cards)"
 	check "virtio-net: its queues on each CPU sum to it" "$(awk -F, '
 		$3 == "device" && $4 == "all" && $5 == "eth0" { ns += $6; polls += $8 }
 		$3 == "device" && $4 != "all" && $5 == "eth0" { ns -= $6; polls -= $8 }
@@ -861,7 +862,7 @@ case $kernel,${ALL-} in
 *,1) in_session="$all two_at_once" alone="kprobes overflow fallbacks refusals left_out hotplug_samples returns multi" EVERY=0 MORE=1 ;;
 5.10,) in_session="$in_session tcp_work workers hotplug" alone="memlock" ;;
 6.1,) in_session="$in_session hotplug" alone="kprobes" ;;
-6.12,) in_session="$all sleepers" alone="refusals multi" EVERY=0 MORE=1 ;;
+6.12,) in_session="$all sleepers" alone="refusals" EVERY=0 MORE=1 ;;
 *-rt,) in_session="$in_session napi_thread backlog hotplug" MORE=1 ;;
 7,) in_session="$in_session napi_thread tcp_work sleepers two_at_once" alone="fallbacks" ;;
 esac
