@@ -3314,8 +3314,7 @@ struct times {
 	uint64_t wall_ns; /* 0: this CPU was not there */
 	uint64_t ns[EV_MAX];
 	uint64_t parts_ns[PARTS];    /* of rx_softirq, if they are traced */
-	uint64_t longest_ns[EV_MAX]; /* the longest stretch; only of those of HAS_LONGEST
-				      */
+	uint64_t longest_ns[EV_MAX]; /* the longest stretch: of HAS_LONGEST */
 	uint64_t count[EV_MAX];
 	uint64_t lost;		/* operations that could not be parked */
 	uint64_t unreturned;	/* ends of operations */

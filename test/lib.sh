@@ -4,8 +4,8 @@
 # NETTO_WITHOUT=WORDS makes netto act as if the host lacked something, so that all rungs are tested: tp_btf, raw_tp, fentry,
 # kprobe.multi, kprobe (these kinds of hooks; kprobe: both), ends (no tracepoint tells of them), btf, bpf, perf (no perf
 # events), test_run (eBPF as it was before 5.10), storage (no task storage: the hash), room (hashes for 8 tasks, and few
-# stacks), cycles (samples by cpu-clock), limit (of what samples take), memory (for a table of more than 64 stacks a CPU), scan (stacks that
-# cannot be unwound are not searched for a caller); FUNCTION (it cannot be hooked), FUNCTION@btf (it is not in BTF).
+# stacks), cycles (samples by cpu-clock), limit (of what samples take), memory (for a table of more than 64 stacks a CPU), scan
+# (stacks that cannot be unwound are not searched for a caller); FUNCTION (it cannot be hooked), FUNCTION@btf (it is not in BTF).
 
 NETTO=${NETTO:-netto}
 LOAD=${LOAD:-load}
