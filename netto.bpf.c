@@ -611,13 +611,13 @@ static __always_inline void get_name(char name[16])
 	}
 }
 
-/* Adds to what the current task did, and to `count` the operations that begin. */
+/* Adds to what the current task did, and to `count` what begins, or, of operations, what ends. */
 static __noinline int netto_charge_process(__u64 event, __u64 ns, __u64 count)
 {
 	__u32 key = bpf_get_current_pid_tgid() >> 32;
 	task_t *task = bpf_map_lookup_elem(&netto_tasks, &key);
 
-	if (!task && count) {
+	if (!task) {
 		task_t fresh = {};
 
 		get_name(fresh.name);
@@ -708,6 +708,8 @@ static __noinline int netto_change(cpu_t *c, __u32 slot, __u64 event)
 
 	if (!old)
 		return 0;
+	if (slot == SLOT_TASK)
+		charge_task(old & 15, 0, 1);
 	if ((old >> shift & 15) == event) {
 		if (slot == SLOT_TASK && event != base) /* an entry: the task is in one already */
 			miss_return(c, word);
@@ -738,12 +740,13 @@ static __always_inline void change_task(cpu_t *c, __u64 from, __u64 to)
 	word = (word - above) << SLOT_BITS | to;
 	WRITE_ONCE(c->task, word);
 	if (is_overtaken(c, word)) {
+		charge_task(from, 0, 1);
 		netto_settle(c, old, word);
 		return;
 	}
 	took = (__s64)(word - old + from - to) >> SLOT_BITS;
 	add(&c->ns[from], took);
-	charge_task(from, took, 0);
+	charge_task(from, took, 1); /* an operation ends: nothing is counted of `other` */
 }
 
 /* True if more is set than what the task on this CPU is anyway. */
@@ -775,7 +778,6 @@ static __always_inline void netto_enter_hot(__u64 event)
 	add(&c->count[event], 1);
 	if (!c->ready)
 		netto_prepare(c);
-	charge_task(event, 0, 1);
 	change_task(c, EV_OTHER, event);
 }
 

@@ -909,6 +909,10 @@ static void note_end(struct frame *f)
 	int slots[3];
 
 	settle(t);
+	/* a process has an operation when it ends, or when the next one does not find it ended */
+	if ((f->action == ENTER || f->action == LEAVE || f->action == THREAD) &&
+	    f->slot == SLOT_TASK && f->seen_started && is_for_processes(f->old[SLOT_TASK]))
+		count_for_process(f->old[SLOT_TASK]);
 	if (f->action == SWITCH) {
 		commit_switch(t, f);
 	} else if (f->action == MARK) {
@@ -1482,7 +1486,7 @@ static void call(char letter)
 	f.decides = s->slot == SLOT_POLL && s->action != ENTER_READ;
 	if (s->action == ENTER || s->action == THREAD)
 		t->count[s->event]++;
-	if (f.action == ENTER && is_for_processes(s->event))
+	if (f.action == ENTER && f.slot != SLOT_TASK && is_for_processes(s->event))
 		count_for_process(s->event);
 	*active = 1;
 	RUN(&f, program(NULL));
