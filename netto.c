@@ -4143,20 +4143,21 @@ struct stack {
 struct profile {
 	unsigned hz; /* 0: there are no samples */
 	const char *clock;
+	int max_depth;		   /* frames that the kernel takes */
 	bool from_samples[EV_MAX]; /* events that only samples tell */
-	uint64_t samples;	   /* that were taken */
-	uint64_t net_samples;	   /* in network events */
-	uint64_t lost;		   /* for want of room in the table, or of a stack */
-	uint64_t not_taken;	   /* fewer than the traced time gives at this frequency */
-	bool knows_not_taken; /* that can be told: by cycles there are fewer when a CPU is slower */
+	bool knows_not_taken; /* below: by cycles there are fewer samples when a CPU is slower */
+	/* of an interval: clear_profile() clears all from here to `cpu` */
+	uint64_t samples;     /* that were taken */
+	uint64_t net_samples; /* in network events */
+	uint64_t lost;	      /* for want of room in the table, or of a stack */
+	uint64_t not_taken;   /* fewer than the traced time gives at this frequency */
 	uint64_t unknown;     /* of those taken: no rule knows their stage */
 	uint64_t cut;	/* of those taken: too deep for the kernel, and the root is not seen */
-	int max_depth;	/* frames that the kernel takes */
 	double fullest; /* part of the room that is used on the CPU that uses most of it */
-	struct shares all, cpu[MAX_CPUS];
 	/* how often each stage came directly within another one, and how deep it was in all */
 	uint64_t within[EV_MAX][STAGES][STAGES];
 	uint64_t depth[EV_MAX][STAGES];
+	struct shares all, cpu[MAX_CPUS];
 	struct raw *raws; /* from 1 on */
 	size_t raw_count, raw_room;
 	struct stack *stacks; /* the most sampled first */
@@ -4206,153 +4207,137 @@ static int told_event(const struct profile *p, const struct raw *raw, const stru
 	return owner == EV_IDLE ? owner : s->event ? EV_IDLE : EV_OTHER;
 }
 
-/* Finds the stacks that the kernel side has counted on a CPU in the interval. False: no memory. */
-static bool read_buf(struct profile *p, const stack_buf_t *buf, const struct sampler *s, int cpu)
-{
-	const uint64_t *words = (const uint64_t *)&buf->slots[s->hash_slots];
-	size_t before = p->raw_count;
-
-	p->lost += buf->full + buf->failed;
-	for (uint64_t i = 0; i < buf->used;) {
-		struct raw raw = { .words = words + i, .cpu = cpu };
-
-		raw.count = buf->slots[words[i] >> 32 & (s->hash_slots - 1)].count;
-		if (!grow((void **)&p->raws, &p->raw_room, p->raw_count, sizeof(raw)))
-			return false;
-		p->raws[p->raw_count++] = raw;
-		i += 1 + raw_depth(&raw);
-	}
-	p->fullest = fmax(p->fullest, fmax((double)buf->used / s->stack_words,
-					   (double)(p->raw_count - before) / s->hash_slots));
-	return true;
-}
-
-/* Finds all stacks of an interval. False: no memory. */
+/* Finds the stacks that the kernel side has counted in the interval. False: no memory. */
 static bool read_tables(struct profile *p, const struct sampler *s, uint32_t interval_id)
 {
 	p->raw_count = 1; /* 0 ends the lists */
-	if (!grow((void **)&p->raws, &p->raw_room, 0, sizeof(*p->raws)))
-		return false;
 	for (int cpu = 0; cpu < s->cpus; cpu++) {
-		const stack_buf_t *h = buf_at(s, cpu, interval_id);
+		const stack_buf_t *buf = buf_at(s, cpu, interval_id);
+		const uint64_t *words = (const uint64_t *)&buf->slots[s->hash_slots];
+		size_t before = p->raw_count;
 
-		if (h->interval_id == interval_id && !read_buf(p, h, s, cpu))
-			return false;
+		if (buf->interval_id != interval_id)
+			continue;
+		p->lost += buf->full + buf->failed;
+		for (uint64_t i = 0; i < buf->used;) {
+			struct raw raw = { .words = words + i, .cpu = cpu };
+
+			raw.count = buf->slots[words[i] >> 32 & (s->hash_slots - 1)].count;
+			if (!grow((void **)&p->raws, &p->raw_room, p->raw_count, sizeof(raw)))
+				return false;
+			p->raws[p->raw_count++] = raw;
+			i += 1 + raw_depth(&raw);
+		}
+		p->fullest =
+			fmax(p->fullest, fmax((double)buf->used / s->stack_words,
+					      (double)(p->raw_count - before) / s->hash_slots));
 	}
 	return true;
 }
 
-/* A sample, of whatever event; `owner` is what owned the CPU. */
-static void count_event(struct shares *to, int owner, int event, uint64_t count)
+/* Counts the samples of a raw stack, for its CPU or for all. */
+static void count_shares(struct shares *to, const struct raw *raw, const struct classified *s)
 {
-	to->samples[event] += count;
+	int event = raw->event;
+
+	to->samples[event] += raw->count;
 	for (int i = 0; i < POOLS; i++)
-		if (pools[i] == owner)
-			to->claimed[i][event] += count;
-}
-
-/* One of a network event. */
-static void count_shares(struct shares *to, const struct classified *s, int event, uint64_t count)
-{
-	bool seen[STAGES] = {};
-
-	to->receiving[event] += is_receiving(s) ? count : 0;
-	to->activities[event][s->activity] += count;
-	if (event_is(event, HAS_CONTEXTS))
-		to->contexts[event][s->context] += count;
-	to->stages[event][s->stage].self += count;
-	for (int i = 0; i < s->path_length; i++) {
-		if (!seen[s->path[i]])
-			to->stages[event][s->path[i]].total += count;
-		seen[s->path[i]] = true;
-	}
+		if (pools[i] == raw_owner(raw))
+			to->claimed[i][event] += raw->count;
+	if (event >= EV_IO_WORKER) /* its stack says nothing of the network */
+		return;
+	to->receiving[event] += is_receiving(s) ? raw->count : 0;
+	to->activities[event][s->activity] += raw->count;
+	to->contexts[event][s->context] += raw->count;
+	to->stages[event][s->stage].self += raw->count;
+	for (int i = 0; i < s->path_length; i++)
+		if (!memchr(s->path, s->path[i], i)) /* it was not passed before */
+			to->stages[event][s->path[i]].total += raw->count;
 }
 
 /* Notes which stages are within which. */
-static void count_nesting(struct profile *p, const struct classified *s, int event, uint64_t count)
+static void count_nesting(struct profile *p, const struct raw *raw, const struct classified *s)
 {
-	bool seen[STAGES] = {};
-
 	for (int i = 0; i < s->path_length; i++) {
-		int stage = s->path[i];
+		int stage = s->path[i], outer = i ? s->path[i - 1] : STAGE_NONE;
 
-		if (seen[stage])
+		if (memchr(s->path, stage, i))
 			continue;
-		seen[stage] = true;
-		p->depth[event][stage] += (uint64_t)i * count;
-		p->within[event][stage][i ? s->path[i - 1] : STAGE_NONE] += count;
+		p->depth[raw->event][stage] += (uint64_t)i * raw->count;
+		p->within[raw->event][stage][outer] += raw->count;
 	}
 }
 
-/* Adds a raw stack to the one that it is the same as. */
-static void merge_raw(struct profile *p, uint32_t *table, size_t size, uint32_t raw,
-		      const struct classified *s)
+/* As qsort() has it: the larger number first. */
+static int larger_first(uint64_t a, uint64_t b)
 {
-	uint64_t hash = p->raws[raw].event;
-	size_t at;
-	struct stack *stack;
-
-	for (int i = 0; i < s->depth; i++)
-		hash = add_to_hash(hash, s->frames[i]->hash);
-	for (at = hash & (size - 1); table[at]; at = (at + 1) & (size - 1))
-		if (p->stacks[table[at] - 1].hash == hash)
-			break;
-	if (!table[at]) {
-		p->stacks[p->stack_count] = (struct stack) { .hash = hash };
-		table[at] = ++p->stack_count;
-	}
-	stack = &p->stacks[table[at] - 1];
-	stack->count += p->raws[raw].count;
-	p->raws[raw].next = stack->first;
-	stack->first = raw;
+	return (a < b) - (a > b);
 }
 
 static int compare_stacks(const void *a, const void *b)
 {
 	const struct stack *x = a, *y = b;
 
-	if (x->count != y->count)
-		return x->count < y->count ? 1 : -1;
-	return x->hash < y->hash ? -1 : x->hash > y->hash;
+	return larger_first(x->count, y->count) ?: larger_first(y->hash, x->hash);
+}
+
+static int compare_hashes(const void *a, const void *b)
+{
+	const struct stack *x = a, *y = b;
+
+	return larger_first(y->hash, x->hash) ?: larger_first(y->first, x->first);
+}
+
+/* Makes one of those that are the same function by function, and puts the most sampled first. */
+static void merge_stacks(struct profile *p)
+{
+	struct stack *last = p->stacks;
+
+	qsort(p->stacks, p->stack_count, sizeof(*last), compare_hashes);
+	for (struct stack *s = last + 1; s < p->stacks + p->stack_count; s++) {
+		if (s->hash == last->hash) {
+			last->count += s->count;
+			p->raws[s->first].next = last->first;
+			last->first = s->first;
+		} else {
+			*++last = *s;
+		}
+	}
+	if (p->stack_count)
+		p->stack_count = last + 1 - p->stacks;
+	qsort(p->stacks, p->stack_count, sizeof(*last), compare_stacks);
 }
 
 /* Sorts all stacks that were read. False: no memory. */
 static bool classify_raws(struct profile *p)
 {
 	struct classified sorted;
-	size_t size = 16;
-	uint32_t *table;
 
-	while (size < 2 * p->raw_count)
-		size *= 2;
-	table = calloc(size, sizeof(*table));
 	p->stacks = calloc(p->raw_count, sizeof(*p->stacks));
-	if (!table || !p->stacks) {
-		free(table);
+	if (!p->stacks)
 		return false;
-	}
 	for (uint32_t i = 1; i < p->raw_count; i++) {
 		struct raw *raw = &p->raws[i];
-		int event;
+		struct stack stack = { .count = raw->count, .first = i };
 
 		classify_raw(p, raw, &sorted);
-		event = raw->event = told_event(p, raw, &sorted);
+		raw->event = told_event(p, raw, &sorted);
 		p->samples += raw->count;
-		if (event == EV_OTHER && !sorted.event && raw_depth(raw) >= p->max_depth)
+		if (raw->event == EV_OTHER && !sorted.event && raw_depth(raw) >= p->max_depth)
 			p->cut += raw->count;
-		count_event(&p->all, raw_owner(raw), event, raw->count);
-		count_event(&p->cpu[raw->cpu], raw_owner(raw), event, raw->count);
-		if (event >= EV_IO_WORKER) /* its stack says nothing of the network */
+		count_shares(&p->all, raw, &sorted);
+		count_shares(&p->cpu[raw->cpu], raw, &sorted);
+		if (raw->event >= EV_IO_WORKER)
 			continue;
 		p->net_samples += raw->count;
 		p->unknown += sorted.stage == STAGE_unknown ? raw->count : 0;
-		count_shares(&p->all, &sorted, event, raw->count);
-		count_shares(&p->cpu[raw->cpu], &sorted, event, raw->count);
-		count_nesting(p, &sorted, event, raw->count);
-		merge_raw(p, table, size, i, &sorted);
+		count_nesting(p, raw, &sorted);
+		stack.hash = raw->event;
+		for (int j = 0; j < sorted.depth; j++)
+			stack.hash = add_to_hash(stack.hash, sorted.frames[j]->hash);
+		p->stacks[p->stack_count++] = stack;
 	}
-	free(table);
-	qsort(p->stacks, p->stack_count, sizeof(*p->stacks), compare_stacks);
+	merge_stacks(p);
 	return true;
 }
 
@@ -4362,13 +4347,9 @@ static void clear_profile(struct profile *p)
 	free(p->stacks);
 	p->stacks = NULL;
 	p->stack_count = 0;
-	p->samples = p->net_samples = p->lost = p->not_taken = p->unknown = p->cut = 0;
-	p->fullest = 0;
-	memset(&p->all, 0, sizeof(p->all));
+	memset(&p->samples, 0, offsetof(struct profile, cpu) - offsetof(struct profile, samples));
 	for (size_t i = 1; i < p->raw_count; i++)
 		memset(&p->cpu[p->raws[i].cpu], 0, sizeof(p->cpu[0]));
-	memset(p->within, 0, sizeof(p->within));
-	memset(p->depth, 0, sizeof(p->depth));
 	p->raw_count = 0;
 }
 
@@ -4376,7 +4357,7 @@ static void clear_profile(struct profile *p)
 static int make_profile(struct profile *p, struct sampler *s, uint32_t interval_id)
 {
 	uint64_t began_ns = now_ns(CLOCK_MONOTONIC);
-	int err;
+	int err = 0;
 
 	clear_profile(p);
 	p->hz = s->hz;
@@ -4384,16 +4365,15 @@ static int make_profile(struct profile *p, struct sampler *s, uint32_t interval_
 	p->max_depth = s->max_depth;
 	if (!s->hz)
 		return 0;
-	if (!p->symbols->count) {
+	if (!p->symbols->count)
 		err = prepare_classifying(p->symbols, p->rules, s->kallsyms);
-		if (err) {
-			message("cannot read /proc/kallsyms: %s", strerror(-err));
-			p->hz = 0;
-			return -1;
-		}
-	}
-	if (!read_tables(p, s, interval_id) || !classify_raws(p)) {
+	if (err) {
+		message("cannot read /proc/kallsyms: %s", strerror(-err));
+	} else if (!read_tables(p, s, interval_id) || !classify_raws(p)) {
 		message("cannot sort the stacks: %s", strerror(ENOMEM));
+		err = -ENOMEM;
+	}
+	if (err) {
 		clear_profile(p);
 		p->hz = 0;
 		return -1;
@@ -4689,15 +4669,9 @@ static int compare_queue_names(const void *a, const void *b)
 static int compare_queues(const void *a, const void *b)
 {
 	const struct queue *x = a, *y = b;
-	int names = compare_queue_names(a, b);
 
-	if (x->device_ns != y->device_ns)
-		return x->device_ns < y->device_ns ? 1 : -1;
-	if (names)
-		return names;
-	if (x->ns != y->ns)
-		return x->ns < y->ns ? 1 : -1;
-	return x->cpu - y->cpu;
+	return larger_first(x->device_ns, y->device_ns) ?: compare_queue_names(a, b)
+		?: larger_first(x->ns, y->ns) ?: x->cpu - y->cpu;
 }
 
 /* How many of the queues from `i` on are of the same device. */
@@ -4782,14 +4756,11 @@ static uint64_t process_ns(const struct process *p)
 
 static int compare_process_times(const void *a, const void *b)
 {
-	const struct process *p = a, *q = b;
-	uint64_t x = process_ns(p), y = process_ns(q);
+	const struct process *x = a, *y = b;
 
-	if (x == y) {
-		x = p->did.ns[EV_RX_SOFTIRQ];
-		y = q->did.ns[EV_RX_SOFTIRQ];
-	}
-	return x != y ? (x < y ? 1 : -1) : compare_processes(a, b);
+	return larger_first(process_ns(x), process_ns(y))
+		?: larger_first(x->did.ns[EV_RX_SOFTIRQ], y->did.ns[EV_RX_SOFTIRQ])
+		?: compare_processes(a, b);
 }
 
 /* What the same process had done until mark `a`, or NULL. */
@@ -4832,7 +4803,7 @@ static int compare_threads(const void *a, const void *b)
 {
 	const struct thread *x = a, *y = b;
 
-	return x->ns != y->ns ? (x->ns < y->ns ? 1 : -1) : (x->pid > y->pid) - (x->pid < y->pid);
+	return larger_first(x->ns, y->ns) ?: larger_first(y->pid, x->pid);
 }
 
 /* What network threads ran from mark `a` to mark `b`. */

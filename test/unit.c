@@ -1233,6 +1233,8 @@ static void test_find_parents(void)
 		memset(&p, 0, sizeof(p));
 		for (int i = 0; i < 1 + round; i++) {
 			struct classified s = {};
+			uint64_t word = 0;
+			struct raw raw = { .words = &word, .event = EV_SEND };
 
 			s.path_length = 1 + (random >> 16) % 12;
 			for (int j = 0; j < s.path_length; j++) {
@@ -1240,8 +1242,9 @@ static void test_find_parents(void)
 				s.path[j] = 1 + (random >> 16) % (round % 2 ? STAGES - 1 : 5);
 			}
 			s.stage = s.path[s.path_length - 1];
-			count_shares(&p.all, &s, EV_SEND, 1 + (random >> 20) % 9);
-			count_nesting(&p, &s, EV_SEND, 1 + (random >> 20) % 9);
+			raw.count = 1 + (random >> 20) % 9;
+			count_shares(&p.all, &raw, &s);
+			count_nesting(&p, &raw, &s);
 		}
 		find_parents(&p, EV_SEND, parents);
 		for (int stage = STAGE_NONE + 1; stage < STAGES; stage++)
