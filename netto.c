@@ -111,9 +111,12 @@ int arm_compare_and_swap(volatile int *p, int old, int new)
 
 /* Into an array, cut off where it ends. */
 #define FORMAT(text, ...) snprintf(text, sizeof(text), __VA_ARGS__)
-#define ARRAY_SIZE(a)	  (sizeof(a) / sizeof((a)[0]))
-#define NSEC_PER_SEC	  1000000000ull
-#define ENOTSUPP	  524 /* the kernel's own, not in errno.h */
+/* Likewise, behind the text that is there. */
+#define ADD_FORMAT(text, ...)                                                                      \
+	snprintf(text + strlen(text), sizeof(text) - strlen(text), __VA_ARGS__)
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define NSEC_PER_SEC  1000000000ull
+#define ENOTSUPP      524 /* the kernel's own, not in errno.h */
 
 enum { EXIT_MEASURED, EXIT_FAILED, EXIT_USAGE, EXIT_IMPOSSIBLE };
 
@@ -3313,8 +3316,7 @@ static void stop_probes(struct session *s)
 struct times {
 	uint64_t wall_ns; /* 0: this CPU was not there */
 	uint64_t ns[EV_MAX];
-	uint64_t parts_ns[PARTS];    /* of rx_softirq, if they are traced */
-	uint64_t longest_ns[EV_MAX]; /* the longest stretch: of HAS_LONGEST */
+	uint64_t parts_ns[PARTS]; /* of rx_softirq, if they are traced */
 	uint64_t count[EV_MAX];
 	uint64_t lost;		/* operations that could not be parked */
 	uint64_t unreturned;	/* ends of operations */
@@ -3322,9 +3324,16 @@ struct times {
 	uint64_t unseen_ns;	/* not in wall_ns: what it did is not known */
 	/* /proc/stat: idle time, UINT64_MAX: not known; softirqs of all kinds; all its columns */
 	uint64_t proc_idle_ns, soft_ns, accounted_ns;
-	/* of events that samples tell, or take something from, and of net: 95 % intervals */
-	uint64_t low_ns[EV_MAX], high_ns[EV_MAX], net_low_ns, net_high_ns;
+	uint64_t longest_ns[EV_MAX]; /* the longest stretch: of HAS_LONGEST */
+	/*
+	 * How far 95 % intervals reach below and above ns[], squared so that they can be summed:
+	 * each part of a time is sampled by itself. At EV_NONE those of net.
+	 */
+	double below[EV_MAX], above[EV_MAX];
 };
+
+/* How many numbers of struct times are sums: all before the longest stretches. */
+enum { SUMS = offsetof(struct times, longest_ns) / sizeof(uint64_t) };
 
 /* The columns of these counts, where nothing can be measured. */
 static const struct {
@@ -4419,7 +4428,6 @@ struct event {
 	const char *name;
 	bool net;					      /* a part of `net` */
 	enum { UNMEASURED, TRACED, SAMPLED, COUNTED } source; /* COUNTED: by the kernel itself */
-	int kind;					      /* the last one in `hook` */
 	char hook[1024]; /* KIND:TARGET+TARGET..., of what measures it; where it changes, +KIND: */
 	char why[256];	 /* "not KIND: REASON", of what is better; of the first of its hooks */
 };
@@ -4479,62 +4487,53 @@ static const char *const sources[] = { "", "traced", "sampled", "accounted" };
 
 static void describe_events(const struct session *s, struct event events[EV_MAX])
 {
-	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		events[e].name = (const char *)s->skel->rodata->events[e].name;
-		events[e].net = s->skel->rodata->events[e].net;
-	}
+	int kinds[EV_MAX] = {}; /* the last one in each hook */
+
 	for (int i = 0; i < MAX_PROBES; i++) {
 		const struct probe *p = &s->probes[i];
 		struct event *e = &events[p->event];
-		size_t used = strlen(e->hook);
+		bool changes = p->kind != kinds[p->event], has_why = e->why[0];
 
-		for (int kind = NO_HOOK + 1, first = !e->why[0]; kind < KINDS && first; kind++)
-			if (p->why_not[kind][0] && !p->absent)
-				snprintf(e->why + strlen(e->why), sizeof(e->why) - strlen(e->why),
-					 "%snot %s: %s", e->why[0] ? "; " : "", hook_names[kind],
-					 p->why_not[kind]);
+		for (int kind = NO_HOOK + 1; kind < KINDS && !has_why && !p->absent; kind++)
+			if (p->why_not[kind][0])
+				ADD_FORMAT(e->why, "%snot %s: %s", e->why[0] ? "; " : "",
+					   hook_names[kind], p->why_not[kind]);
 		if (!p->attached)
 			continue;
-		snprintf(e->hook + used, sizeof(e->hook) - used, "%s%s%s%s", used ? "+" : "",
-			 p->kind == e->kind ? "" : hook_names[p->kind],
-			 p->kind == e->kind ? "" : ":", p->target);
-		e->kind = p->kind;
+		ADD_FORMAT(e->hook, "%s%s%s%s", e->hook[0] ? "+" : "",
+			   changes ? hook_names[p->kind] : "", changes ? ":" : "", p->target);
+		kinds[p->event] = p->kind;
 	}
-	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		if (is_traced(s, e) && !is_completed(s, e))
-			events[e].source = TRACED;
-		else if (s->accounted && (e == EV_OTHER || e == EV_IDLE))
-			events[e].source = COUNTED;
-		else if (is_sampled(s, e))
-			events[e].source = e == EV_IDLE && !base_kind(s) ? COUNTED : SAMPLED;
-		if (!events[e].hook[0])
-			FORMAT(events[e].hook, "%s%s",
-			       events[e].source == TRACED    ? "absent:"
-			       : events[e].source == COUNTED ? "procfs:stat"
-			       : events[e].source != SAMPLED ? "none:"
-			       : s->no_bpf[0]		     ? "perf_ring:"
-							     : "perf_event:",
-			       events[e].source == SAMPLED ? s->sampler.clock : "");
+	for (int i = EV_NONE + 1; i < EV_MAX; i++) {
+		struct event *e = &events[i];
+
+		e->name = (const char *)s->skel->rodata->events[i].name;
+		e->net = s->skel->rodata->events[i].net;
+		if (is_traced(s, i) && !is_completed(s, i))
+			e->source = TRACED;
+		else if (s->accounted && (i == EV_OTHER || i == EV_IDLE))
+			e->source = COUNTED;
+		else if (is_sampled(s, i))
+			e->source = i == EV_IDLE && !base_kind(s) ? COUNTED : SAMPLED;
+		if (!e->hook[0])
+			FORMAT(e->hook, "%s%s",
+			       e->source == TRACED    ? "absent:"
+			       : e->source == COUNTED ? "procfs:stat"
+			       : e->source != SAMPLED ? "none:"
+			       : s->no_bpf[0]	      ? "perf_ring:"
+						      : "perf_event:",
+			       e->source == SAMPLED ? s->sampler.clock : "");
 	}
 }
 
 /* into += t */
 static void add_times(struct times *into, const struct times *t)
 {
-	into->wall_ns += t->wall_ns;
-	into->lost += t->lost;
-	into->unreturned += t->unreturned;
-	into->unreturned_ns += t->unreturned_ns;
-	into->proc_idle_ns += t->proc_idle_ns;
-	into->soft_ns += t->soft_ns;
-	into->accounted_ns += t->accounted_ns;
-	for (int i = 0; i < PARTS; i++)
-		into->parts_ns[i] += t->parts_ns[i];
-	into->unseen_ns += t->unseen_ns;
-	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		into->ns[e] += t->ns[e];
-		into->count[e] += t->count[e];
-	}
+	uint64_t *sums = (uint64_t *)into;
+
+	for (unsigned i = 0; i < SUMS; i++)
+		sums[i] += ((const uint64_t *)t)[i];
+	merge_longest(into->longest_ns, (const __u64 *)t->longest_ns);
 }
 
 /*
@@ -4562,23 +4561,16 @@ static void settle_events(uint64_t ns[EV_MAX])
 /* *t: from mark `a` to mark `b`. */
 static void subtract_times(struct times *t, const struct times *b, const struct times *a)
 {
+	uint64_t *sums = (uint64_t *)t;
+
 	*t = *b;
-	t->wall_ns -= a->wall_ns;
-	t->lost = subtract(b->lost, a->lost);
-	t->unreturned = subtract(b->unreturned, a->unreturned);
-	t->unreturned_ns = subtract(b->unreturned_ns, a->unreturned_ns);
-	t->proc_idle_ns =
-		b->proc_idle_ns < a->proc_idle_ns ? UINT64_MAX : b->proc_idle_ns - a->proc_idle_ns;
-	t->soft_ns = subtract(b->soft_ns, a->soft_ns);
-	t->accounted_ns = subtract(b->accounted_ns, a->accounted_ns);
-	for (int i = 0; i < PARTS; i++)
-		t->parts_ns[i] = subtract(b->parts_ns[i], a->parts_ns[i]);
-	t->unseen_ns = subtract(b->unseen_ns, a->unseen_ns);
-	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		t->ns[e] -= a->ns[e];
-		t->count[e] = subtract(b->count[e], a->count[e]);
-	}
+	for (unsigned i = 0; i < SUMS; i++)
+		sums[i] = subtract(sums[i], ((const uint64_t *)a)[i]);
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		t->ns[e] = b->ns[e] - a->ns[e]; /* less than nothing, until it is settled */
 	settle_events(t->ns);
+	if (b->proc_idle_ns < a->proc_idle_ns)
+		t->proc_idle_ns = UINT64_MAX;
 }
 
 enum { ALL_CPUS = -1 };
@@ -4644,21 +4636,20 @@ static uint32_t own_network(void)
 	return stat("/proc/self/ns/net", &file) ? 0 : file.st_ino;
 }
 
-/* What a place of the kernel side is about. */
-static void name_queue(const polled_t *polled, int place, uint32_t network, char *name, size_t size)
+/* Names what a place of the kernel side is about; the last one is for what found none. */
+static void name_queue(struct queue *q, const typeof(((polled_t *)0)->places[0]) *place,
+		       bool is_last, uint32_t network)
 {
-	const typeof(polled->places[0]) *p = &polled->places[place];
-	char plain[sizeof(((struct queue *)0)->name) - 16];
+	char plain[sizeof(q->name) - 16];
+	bool other = network && place->net != network;
 
-	escape_name((const char *)p->name, sizeof(p->name), plain, sizeof(plain));
-	if (place == POLLED_ROOM - 1)
-		snprintf(name, size, "(more)");
+	escape_name((const char *)place->name, sizeof(place->name), plain, sizeof(plain));
+	if (is_last)
+		FORMAT(q->name, "(more)");
 	else if (!plain[0])
-		snprintf(name, size, "(backlog)");
-	else if (!network || p->net == network)
-		snprintf(name, size, "%s", plain);
+		FORMAT(q->name, "(backlog)");
 	else
-		snprintf(name, size, "%s@%u", plain, p->net);
+		FORMAT(q->name, other ? "%s@%u" : "%s", plain, place->net);
 }
 
 static int compare_queue_names(const void *a, const void *b)
@@ -4725,20 +4716,19 @@ static void diff_queues(const struct marks *b, const struct marks *a, struct res
 	r->queue_count = 0;
 	for (int cpu = 0; cpu < MAX_CPUS && a->polled && b->polled; cpu++) {
 		for (int i = 0; r->cpu[cpu].wall_ns && i < POLLED_ROOM; i++) {
-			const typeof(b->polled->places[0]) *p = &b->polled[cpu].places[i],
+			const typeof(b->polled->places[0]) *now = &b->polled[cpu].places[i],
 							   *before = &a->polled[cpu].places[i];
-			struct queue *q;
+			struct queue q = { .id = now->id,
+					   .cpu = cpu,
+					   .ns = subtract(now->ns, before->ns),
+					   .polls = subtract(now->polls, before->polls),
+					   .packets = subtract(now->packets, before->packets) };
 
-			if (p->polls == before->polls ||
-			    !grow((void **)&r->queues, &r->queue_room, r->queue_count, sizeof(*q)))
+			if (now->polls == before->polls ||
+			    !grow((void **)&r->queues, &r->queue_room, r->queue_count, sizeof(q)))
 				continue;
-			q = &r->queues[r->queue_count++];
-			*q = (struct queue) { .id = p->id,
-					      .cpu = cpu,
-					      .ns = subtract(p->ns, before->ns),
-					      .polls = subtract(p->polls, before->polls),
-					      .packets = subtract(p->packets, before->packets) };
-			name_queue(&b->polled[cpu], i, network, q->name, sizeof(q->name));
+			name_queue(&q, now, i == POLLED_ROOM - 1, network);
+			r->queues[r->queue_count++] = q;
 		}
 	}
 	order_queues(r);
@@ -4763,40 +4753,39 @@ static int compare_process_times(const void *a, const void *b)
 		?: compare_processes(a, b);
 }
 
-/* What the same process had done until mark `a`, or NULL. */
+/* What the same process had done until mark `a`: it may be nothing. */
 static const struct process *find_process(const struct marks *a, const struct process *p)
 {
-	return a->process_count
-		       ? bsearch(p, a->processes, a->process_count, sizeof(*p), compare_processes)
-		       : NULL;
+	static const struct process none;
+	const struct process *found = NULL;
+
+	if (a->process_count)
+		found = bsearch(p, a->processes, a->process_count, sizeof(*p), compare_processes);
+	return found ? found : &none;
 }
 
 /* What processes did from mark `a` to mark `b`. */
 static void diff_processes(const struct marks *b, const struct marks *a, struct result *r)
 {
-	if (!r->has_tasks)
-		return;
-	r->process_count = 0;
-	r->tasks_lost = subtract(b->tasks_lost, a->tasks_lost);
-	r->tasks_lost_ns = subtract(b->tasks_lost_ns, a->tasks_lost_ns);
 	free(r->processes);
+	r->process_count = 0;
 	r->processes = calloc(b->process_count + 1, sizeof(*r->processes));
-	for (size_t i = 0; r->processes && i < b->process_count; i++) {
+	if (!r->processes)
+		return;
+	for (size_t i = 0; i < b->process_count; i++) {
 		struct process *p = &r->processes[r->process_count];
 		const struct process *before = find_process(a, &b->processes[i]);
-		bool changed = false;
+		uint64_t changed = 0;
 
 		*p = b->processes[i];
 		for (int e = 0; e < EV_MAX; e++) {
-			p->did.ns[e] = subtract(p->did.ns[e], before ? before->did.ns[e] : 0);
-			p->did.count[e] =
-				subtract(p->did.count[e], before ? before->did.count[e] : 0);
+			p->did.ns[e] = subtract(p->did.ns[e], before->did.ns[e]);
+			p->did.count[e] = subtract(p->did.count[e], before->did.count[e]);
 			changed |= p->did.ns[e] | p->did.count[e];
 		}
-		r->process_count += changed;
+		r->process_count += changed != 0;
 	}
-	if (r->processes)
-		qsort(r->processes, r->process_count, sizeof(*r->processes), compare_process_times);
+	qsort(r->processes, r->process_count, sizeof(*r->processes), compare_process_times);
 }
 
 static int compare_threads(const void *a, const void *b)
@@ -4812,7 +4801,9 @@ static void diff_threads(const struct marks *b, const struct marks *a, struct re
 	free(r->threads);
 	r->thread_count = 0;
 	r->threads = calloc(b->thread_count + 1, sizeof(*r->threads));
-	for (size_t i = 0; r->threads && i < b->thread_count; i++) {
+	if (!r->threads)
+		return;
+	for (size_t i = 0; i < b->thread_count; i++) {
 		struct thread *t = &r->threads[r->thread_count];
 
 		*t = b->threads[i];
@@ -4821,8 +4812,7 @@ static void diff_threads(const struct marks *b, const struct marks *a, struct re
 				t->ns = subtract(t->ns, a->threads[j].ns);
 		r->thread_count += t->ns > 0;
 	}
-	if (r->threads)
-		qsort(r->threads, r->thread_count, sizeof(*r->threads), compare_threads);
+	qsort(r->threads, r->thread_count, sizeof(*r->threads), compare_threads);
 }
 
 /* The interval from mark `a` to mark `b`. */
@@ -4836,7 +4826,6 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 	memset(r->all_counts, 0, sizeof(r->all_counts));
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
 		struct times *t = &r->cpu[cpu];
-		int64_t residual;
 
 		if (t->wall_ns)
 			memset(t, 0, sizeof(*t));
@@ -4851,13 +4840,11 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 							  : subtract(now, before);
 			r->all_counts[i] += r->counts[cpu][i];
 		}
-		residual = t->wall_ns - sum_ns((const __u64 *)t->ns);
-		r->residual_ns += residual < 0 ? -residual : residual;
+		r->residual_ns += llabs((int64_t)(t->wall_ns - sum_ns((const __u64 *)t->ns)));
 		if (t->wall_ns + t->unseen_ns > r->elapsed_ns)
 			r->elapsed_ns = t->wall_ns + t->unseen_ns;
 		r->cpus++;
 		add_times(&r->all, t);
-		merge_longest(r->all.longest_ns, (const __u64 *)t->longest_ns);
 	}
 	/* of a CPU that was not there at both ends packets are not known: so not of all either */
 	for (int i = 0; i < COUNTS; i++)
@@ -4872,6 +4859,8 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 	r->card_packets = r->has_cards ? subtract(b->card_packets, a->card_packets) : 0;
 	r->energy_uj = b->energy_uj - a->energy_uj;
 	r->stolen_ns = subtract(b->stolen_ns, a->stolen_ns);
+	r->tasks_lost = subtract(b->tasks_lost, a->tasks_lost);
+	r->tasks_lost_ns = subtract(b->tasks_lost_ns, a->tasks_lost_ns);
 	r->time = b->time;
 	r->user_ns = subtract(b->user_ns, a->user_ns);
 	r->kernel_ns = subtract(b->kernel_ns, a->kernel_ns);
@@ -4896,7 +4885,7 @@ static void forget_processes(const struct session *s, struct marks *b, const str
 	for (size_t i = 0; i < b->process_count; i++) {
 		const struct process *p = &b->processes[i], *before = find_process(a, p);
 
-		if (before && !memcmp(&before->did, &p->did, sizeof(p->did)) &&
+		if (!memcmp(&before->did, &p->did, sizeof(p->did)) &&
 		    !bpf_map_delete_elem(bpf_map__fd(s->skel->maps.netto_tasks), &p->pid))
 			continue;
 		b->processes[kept++] = *p;
@@ -4915,108 +4904,133 @@ static uint64_t pool_samples(const struct result *r, const struct shares *s, int
 	return samples;
 }
 
-/* Squares of how far the ends of intervals are from times, to be summed; at EV_NONE those of net.
- */
-struct spread {
-	double below[EV_MAX], above[EV_MAX];
-};
-
-static void add_spread(struct spread *s, int event, uint64_t ns, uint64_t low_ns, uint64_t high_ns)
+/* The time of an event, with its interval; of EV_NONE: that of net. */
+static struct estimate event_time(const struct result *r, const struct times *t, int event)
 {
-	s->below[event] += pow((double)ns - low_ns, 2);
-	s->above[event] += pow((double)high_ns - ns, 2);
+	uint64_t ns = event ? t->ns[event] : sum_net(r, t->ns);
+
+	return (struct estimate) { ns, ns - fmin(sqrt(t->below[event]), ns),
+				   ns + sqrt(t->above[event]) };
 }
 
-/* The ends of an interval: each part of the time was sampled by itself. */
-static void bounds_from_spread(uint64_t *low_ns, uint64_t *high_ns, const struct spread *s,
-			       int event, uint64_t ns)
+/* A part of the time of an event reaches so far. */
+static void add_interval(struct times *t, int event, struct estimate e)
 {
-	*low_ns = ns - fmin(sqrt(s->below[event]), ns);
-	*high_ns = ns + sqrt(s->above[event]);
+	t->below[event] += pow((double)e.ns - e.low_ns, 2);
+	t->above[event] += pow((double)e.high_ns - e.ns, 2);
 }
 
 /* Gives the time of a pool to those that its samples tell; what is left stays there. */
 static void share_out_pool(const struct result *r, struct times *t, const struct shares *s,
-			   int pool, struct spread *spread)
+			   int pool)
 {
-	uint64_t whole_ns = t->ns[pools[pool]], left_ns = whole_ns, net = 0;
+	uint64_t *left_ns = &t->ns[pools[pool]], whole_ns = *left_ns, net = 0;
 	uint64_t samples = pool_samples(r, s, pool);
-	struct estimate e;
 
 	for (int i = EV_NONE + 1; i < EV_MAX; i++) {
+		struct estimate e = estimate(whole_ns, s->claimed[pool][i], samples);
+
 		if (r->events[i].source == COUNTED)
 			continue;
-		e = estimate(whole_ns, s->claimed[pool][i], samples);
 		if (r->events[i].source == SAMPLED || i == pools[pool])
-			add_spread(spread, i, e.ns, e.low_ns, e.high_ns);
+			add_interval(t, i, e);
 		net += r->events[i].net ? s->claimed[pool][i] : 0;
 		if (i == pools[pool])
 			continue;
-		if (e.ns > left_ns)
-			e.ns = left_ns;
+		if (e.ns > *left_ns)
+			e.ns = *left_ns;
 		t->ns[i] += e.ns;
-		left_ns -= e.ns;
+		*left_ns -= e.ns;
 	}
-	t->ns[pools[pool]] = left_ns;
-	e = estimate(whole_ns, net, samples);
-	add_spread(spread, EV_NONE, e.ns, e.low_ns, e.high_ns);
-}
-
-static void share_out_cpu(const struct result *r, struct times *t, const struct shares *s)
-{
-	struct spread spread = {};
-
-	for (int i = 0; i < POOLS; i++)
-		if (r->events[pools[i]].source == TRACED || pools[i] == EV_OTHER)
-			share_out_pool(r, t, s, i, &spread);
-	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		bounds_from_spread(&t->low_ns[e], &t->high_ns[e], &spread, e, t->ns[e]);
-	bounds_from_spread(&t->net_low_ns, &t->net_high_ns, &spread, EV_NONE, sum_net(r, t->ns));
-}
-
-/* Of the time of a CPU in sample mode: where the kernel does not tell, as much as of its samples.
- */
-static uint64_t idle_time(const struct result *r, const struct times *t, const struct shares *s)
-{
-	uint64_t idle = s->samples[EV_IDLE];
-
-	if (t->proc_idle_ns != UINT64_MAX)
-		return fmin(t->proc_idle_ns, t->ns[EV_OTHER]);
-	return estimate(t->ns[EV_OTHER], idle, idle + pool_samples(r, s, 0)).ns;
+	add_interval(t, EV_NONE, estimate(whole_ns, net, samples));
 }
 
 /*
- * Does so for all CPUs. In sample mode the kernel's own figure of idle time comes first: an idle
- * CPU of a virtual machine is often late for its samples.
+ * Gives the time of a CPU to those that its samples tell. In sample mode the kernel's own figure of
+ * idle time comes first, since an idle CPU of a virtual machine is often late for its samples;
+ * where the kernel does not tell it, idle time is as much as of the samples.
  */
+static void share_out_cpu(const struct result *r, struct times *t, const struct shares *s)
+{
+	uint64_t idle = s->samples[EV_IDLE];
+
+	if (r->events[EV_IDLE].source == COUNTED) {
+		t->ns[EV_IDLE] =
+			t->proc_idle_ns != UINT64_MAX
+				? fmin(t->proc_idle_ns, t->ns[EV_OTHER])
+				: estimate(t->ns[EV_OTHER], idle, idle + pool_samples(r, s, 0)).ns;
+		t->ns[EV_OTHER] -= t->ns[EV_IDLE];
+	}
+	for (int i = 0; i < POOLS; i++)
+		if (r->events[pools[i]].source == TRACED || pools[i] == EV_OTHER)
+			share_out_pool(r, t, s, i);
+}
+
+/* By ticks of the timer, so many of which found a CPU in an event. Those of threads are exact. */
+static void estimate_by_ticks(const struct result *r, struct times *t)
+{
+	static const int by_ticks[] = { EV_NONE, EV_RX_SOFTIRQ, EV_OTHER, EV_IDLE };
+	const uint64_t tick_ns = NSEC_PER_SEC / sysconf(_SC_CLK_TCK);
+
+	for (unsigned i = 0; i < ARRAY_SIZE(by_ticks) && !r->exact; i++) {
+		uint64_t ns = event_time(r, t, by_ticks[i]).ns;
+		struct estimate e = estimate(t->wall_ns, ns / tick_ns, t->wall_ns / tick_ns);
+
+		add_interval(t, by_ticks[i],
+			     (struct estimate) { ns, e.low_ns < ns ? e.low_ns : ns,
+						 e.high_ns > ns ? e.high_ns : ns });
+	}
+}
+
+/*
+ * Where all there is are the kernel's own accounts: softirqs, of which the network's are a part,
+ * and network threads are `net`, as if softirqs all were receptions.
+ */
+static void account_cpu(struct result *r, int cpu)
+{
+	struct times *t = &r->cpu[cpu];
+	uint64_t left_ns = t->wall_ns;
+	uint64_t parts_ns[EV_MAX] = {
+		[EV_RX_SOFTIRQ] = t->soft_ns,
+		[EV_IDLE] = t->proc_idle_ns == UINT64_MAX ? 0 : t->proc_idle_ns,
+	};
+
+	for (size_t i = 0; i < r->thread_count; i++)
+		if (r->threads[i].accounted && r->threads[i].cpu == cpu)
+			parts_ns[EV_NAPI_THREAD] += r->threads[i].ns;
+	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		t->ns[e] = parts_ns[e] < left_ns ? parts_ns[e] : left_ns;
+		left_ns -= t->ns[e];
+	}
+	t->ns[EV_OTHER] = left_ns;
+	estimate_by_ticks(r, t);
+	r->unaccounted_ns += llabs((int64_t)(t->accounted_ns - t->wall_ns));
+}
+
+/* Gives the time that no hook claims to the events that it is of, and sums up all CPUs anew. */
 static void share_out(struct result *r)
 {
-	struct profile *p = &r->profile;
-	struct spread spread = {};
-
-	if (r->events[EV_NET_OTHER].source != SAMPLED)
+	if (!r->accounted && r->events[EV_NET_OTHER].source != SAMPLED)
 		return;
 	memset(r->all.ns, 0, sizeof(r->all.ns));
+	r->unaccounted_ns = 0;
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
 		struct times *t = &r->cpu[cpu];
 
 		if (!t->wall_ns)
 			continue;
-		if (r->events[EV_IDLE].source == COUNTED) {
-			t->ns[EV_IDLE] = idle_time(r, t, &p->cpu[cpu]);
-			t->ns[EV_OTHER] -= t->ns[EV_IDLE];
-		}
-		share_out_cpu(r, t, &p->cpu[cpu]);
-		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		if (r->accounted)
+			account_cpu(r, cpu);
+		else
+			share_out_cpu(r, t, &r->profile.cpu[cpu]);
+		for (int e = EV_NONE; e < EV_MAX; e++) {
 			r->all.ns[e] += t->ns[e];
-			add_spread(&spread, e, t->ns[e], t->low_ns[e], t->high_ns[e]);
+			if (!r->accounted)
+				add_interval(&r->all, e, event_time(r, t, e));
 		}
-		add_spread(&spread, EV_NONE, sum_net(r, t->ns), t->net_low_ns, t->net_high_ns);
 	}
-	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		bounds_from_spread(&r->all.low_ns[e], &r->all.high_ns[e], &spread, e, r->all.ns[e]);
-	bounds_from_spread(&r->all.net_low_ns, &r->all.net_high_ns, &spread, EV_NONE,
-			   sum_net(r, r->all.ns));
+	if (r->accounted)
+		estimate_by_ticks(r, &r->all);
 }
 
 /* Adds time to the queue of that name and CPU: here it stands for a function. */
@@ -5024,15 +5038,14 @@ static void add_poller(struct result *r, const char *name, int cpu, uint64_t ns)
 {
 	struct queue *q = r->queues;
 
-	while (q < r->queues + r->queue_count &&
-	       (q->cpu != cpu || strncmp(q->name, name, strlen(q->name) - 2)))
+	while (q < r->queues + r->queue_count && (q->cpu != cpu || strcmp(q->name, name)))
 		q++;
 	if (q == r->queues + r->queue_count) {
 		if (!grow((void **)&r->queues, &r->queue_room, r->queue_count, sizeof(*q)))
 			return;
 		q = &r->queues[r->queue_count++];
 		*q = (struct queue) { .cpu = cpu };
-		FORMAT(q->name, "%s()", name);
+		FORMAT(q->name, "%s", name);
 	}
 	q->ns += ns;
 }
@@ -5051,7 +5064,7 @@ static void find_pollers(struct result *r)
 	r->queue_count = 0;
 	for (size_t i = 0; i < p->stack_count; i++) {
 		const struct raw *raw = &p->raws[p->stacks[i].first];
-		char name[72];
+		char name[sizeof(r->queues->name)];
 		const struct symbol *called;
 		struct classified s;
 		int k = 1;
@@ -5065,8 +5078,8 @@ static void find_pollers(struct result *r)
 		if (k >= s.depth || called->traits.activity || called->traits.helper ||
 		    called->traits.stage == STAGE_core || called->traits.stage == STAGE_tracing)
 			continue;
-		FORMAT(name, "%s", name_of(p->symbols, called));
-		for (uint32_t j = p->stacks[i].first;; j = p->raws[j].next) {
+		FORMAT(name, "%.71s()", name_of(p->symbols, called));
+		for (uint32_t j = p->stacks[i].first; j; j = p->raws[j].next) {
 			const struct raw *one = &p->raws[j];
 			uint64_t samples = p->cpu[one->cpu].samples[one->event];
 
@@ -5074,76 +5087,9 @@ static void find_pollers(struct result *r)
 				add_poller(r, name, one->cpu,
 					   (double)r->cpu[one->cpu].ns[one->event] * one->count /
 						   samples);
-			if (!one->next)
-				break;
 		}
 	}
 	order_queues(r);
-}
-
-/* By ticks: the part of a time that so many of them found. */
-static void estimate_ticks(uint64_t wall_ns, uint64_t part_ns, uint64_t *low_ns, uint64_t *high_ns)
-{
-	const uint64_t tick_ns = NSEC_PER_SEC / sysconf(_SC_CLK_TCK);
-	struct estimate e = estimate(wall_ns, part_ns / tick_ns, wall_ns / tick_ns);
-
-	*low_ns = e.low_ns < part_ns ? e.low_ns : part_ns;
-	*high_ns = e.high_ns > part_ns ? e.high_ns : part_ns;
-}
-
-static void estimate_account(const struct result *r, struct times *t)
-{
-	static const int events[] = { EV_RX_SOFTIRQ, EV_NAPI_THREAD, EV_OTHER, EV_IDLE };
-	uint64_t net_ns = sum_net(r, t->ns);
-
-	for (unsigned i = 0; i < ARRAY_SIZE(events); i++) {
-		int e = events[i];
-
-		t->low_ns[e] = t->high_ns[e] = t->ns[e];
-		if (!r->exact && e != EV_NAPI_THREAD)
-			estimate_ticks(t->wall_ns, t->ns[e], &t->low_ns[e], &t->high_ns[e]);
-	}
-	t->net_low_ns = t->net_high_ns = net_ns;
-	if (!r->exact)
-		estimate_ticks(t->wall_ns, net_ns, &t->net_low_ns, &t->net_high_ns);
-}
-
-/*
- * Where all there is are the kernel's own accounts: softirqs, of which the network's are a part,
- * and network threads are `net`, as if softirqs all were receptions.
- */
-static void account(struct result *r)
-{
-	uint64_t threads_ns[MAX_CPUS] = {};
-
-	for (size_t i = 0; i < r->thread_count; i++)
-		if (r->threads[i].accounted && r->threads[i].cpu < MAX_CPUS)
-			threads_ns[r->threads[i].cpu] += r->threads[i].ns;
-	memset(r->all.ns, 0, sizeof(r->all.ns));
-	r->unaccounted_ns = 0;
-	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
-		struct times *t = &r->cpu[cpu];
-		uint64_t left_ns = t->wall_ns;
-		const uint64_t parts_ns[EV_MAX] = {
-			[EV_RX_SOFTIRQ] = t->soft_ns,
-			[EV_NAPI_THREAD] = threads_ns[cpu],
-			[EV_IDLE] = t->proc_idle_ns == UINT64_MAX ? 0 : t->proc_idle_ns,
-		};
-
-		if (!t->wall_ns)
-			continue;
-		r->unaccounted_ns += t->accounted_ns > t->wall_ns ? t->accounted_ns - t->wall_ns
-								  : t->wall_ns - t->accounted_ns;
-		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-			t->ns[e] = parts_ns[e] < left_ns ? parts_ns[e] : left_ns;
-			left_ns -= t->ns[e];
-		}
-		t->ns[EV_OTHER] = left_ns;
-		estimate_account(r, t);
-		for (int e = EV_NONE + 1; e < EV_MAX; e++)
-			r->all.ns[e] += t->ns[e];
-	}
-	estimate_account(r, &r->all);
 }
 
 /*
@@ -5223,8 +5169,8 @@ static struct estimate estimate_part(const struct result *r, int cpu, int event,
 	if (r->events[event].source != SAMPLED || !samples)
 		return estimate(t->ns[event], part, samples);
 	e = estimate((double)t->ns[event] * rest / samples, part, rest);
-	if (e.high_ns > t->high_ns[event])
-		e.high_ns = t->high_ns[event]; /* a part of it */
+	if (e.high_ns > event_time(r, t, event).high_ns)
+		e.high_ns = event_time(r, t, event).high_ns; /* a part of it */
 	return e;
 }
 
@@ -5241,18 +5187,14 @@ static struct estimate estimate_receiving(const struct result *r, int cpu, uint6
 
 	*sampled_ns = 0;
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		struct estimate part = { .ns = t->ns[e], .low_ns = t->ns[e], .high_ns = t->ns[e] };
-		bool traced = r->events[e].source == TRACED;
+		struct estimate part = event_time(r, t, e);
+		bool shared = e == EV_NET_WORKER || e == EV_NET_OTHER;
 
-		if (!r->events[e].source && !r->accounted)
+		if ((!r->events[e].source && !r->accounted) || !(shared || event_is(e, RECEIVES)))
 			continue;
-		if (e == EV_NET_WORKER || e == EV_NET_OTHER)
+		if (shared)
 			part = estimate_part(r, cpu, e, s->receiving[e]);
-		else if (!event_is(e, RECEIVES))
-			continue;
-		else if (!traced)
-			part = (struct estimate) { t->ns[e], t->low_ns[e], t->high_ns[e] };
-		if (!traced || !event_is(e, RECEIVES))
+		if (shared || r->events[e].source != TRACED)
 			*sampled_ns += part.ns;
 		sum.ns += part.ns;
 		sum.low_ns += part.low_ns;
@@ -5264,13 +5206,13 @@ static struct estimate estimate_receiving(const struct result *r, int cpu, uint6
 /* Whether the time in a context is traced, and in which of these: else it is NULL. */
 static const uint64_t *traced_context(const struct result *r, int cpu, int event, int context)
 {
-	const struct times *t = times_of(r, cpu);
+	static const int parts[CONTEXTS] = {
+		[CONTEXT_IDLE] = PART_IDLE, [CONTEXT_KSOFTIRQD] = PART_KSOFTIRQD
+	};
 
-	if (!r->has_parts || event != EV_RX_SOFTIRQ)
-		return NULL;
-	return context == CONTEXT_IDLE	      ? &t->parts_ns[PART_IDLE]
-	       : context == CONTEXT_KSOFTIRQD ? &t->parts_ns[PART_KSOFTIRQD]
-					      : NULL;
+	return r->has_parts && event == EV_RX_SOFTIRQ && parts[context]
+		       ? &times_of(r, cpu)->parts_ns[parts[context]]
+		       : NULL;
 }
 
 /*
@@ -5281,18 +5223,16 @@ static struct estimate estimate_context(const struct result *r, int cpu, int eve
 {
 	const struct times *t = times_of(r, cpu);
 	const struct shares *s = shares_of(r, cpu);
-	const uint64_t *part, *counts = s->contexts[event];
-	uint64_t ns = t->ns[event], samples = s->samples[event];
+	const uint64_t *traced = traced_context(r, cpu, event, context);
+	const uint64_t *counts = s->contexts[event];
+	uint64_t ns, samples;
 
+	if (traced)
+		return (struct estimate) { .ns = *traced };
 	if (!r->has_parts || event != EV_RX_SOFTIRQ)
 		return estimate_part(r, cpu, event, counts[context]);
-	for (int i = 0; i < CONTEXTS; i++) {
-		part = traced_context(r, cpu, event, i);
-		if (part && i == context)
-			return (struct estimate) { .ns = *part };
-		samples -= part ? counts[i] : 0;
-		ns = subtract(ns, part ? *part : 0);
-	}
+	ns = subtract(t->ns[event], t->parts_ns[PART_IDLE] + t->parts_ns[PART_KSOFTIRQD]);
+	samples = s->samples[event] - counts[CONTEXT_IDLE] - counts[CONTEXT_KSOFTIRQD];
 	if (!samples && context == CONTEXT_UNKNOWN)
 		return (struct estimate) { .ns = ns, .high_ns = ns };
 	return estimate(ns, counts[context], samples);
@@ -5901,9 +5841,8 @@ static void print_summary(FILE *f, const struct result *r)
 	FORMAT(left, r->counted[PROCESSED] ? "%s/s" : "-",
 	       group_digits(per_second(r, packets), rate));
 	if (packets)
-		snprintf(left + strlen(left), sizeof(left) - strlen(left), ", %s%s each",
-			 sampled_ns >= 0.05 * packets ? "~" : "",
-			 microseconds((double)e.ns / packets, each));
+		ADD_FORMAT(left, ", %s%s each", sampled_ns >= 0.05 * packets ? "~" : "",
+			   microseconds((double)e.ns / packets, each));
 	fprintf(f, "\npackets    %-27sdropped    %-10s squeezed   %s\n", left,
 		r->counted[DROPPED] ? group_digits(r->all_counts[DROPPED], numbers[0]) : "-",
 		r->counted[SQUEEZED] ? group_digits(r->all_counts[SQUEEZED], numbers[1]) : "-");
@@ -6299,7 +6238,7 @@ static void note_losses(FILE *f, const struct result *r)
 static void print_notes(FILE *f, const struct result *r)
 {
 	const double stolen = percent(r->stolen_ns, r->all.wall_ns);
-	uint64_t net_ns = sum_net(r, r->all.ns);
+	const struct estimate net = event_time(r, &r->all, EV_NONE);
 
 	note_full_cpu(f, r);
 	note_packets(f, r);
@@ -6310,8 +6249,8 @@ static void print_notes(FILE *f, const struct result *r)
 			"other virtual machines had the CPUs for %.1f %% of the time (steal). It is in what it interrupted.",
 			stolen);
 	note_losses(f, r);
-	if (r->events[EV_RX_SOFTIRQ].source == SAMPLED && net_ns &&
-	    r->all.net_high_ns - r->all.net_low_ns > net_ns)
+	if (r->events[EV_RX_SOFTIRQ].source == SAMPLED && net.ns &&
+	    net.high_ns - net.low_ns > net.ns)
 		print_wrapped(f, "note: ", 6,
 			      "net is +/- more than half of itself: measure longer, or -F higher.");
 	if (r->accounted)
@@ -6456,7 +6395,7 @@ static void print_csv_events(FILE *f, const struct result *r, int cpu)
 	const struct times *t = times_of(r, cpu);
 	bool by_ticks = r->accounted && !r->exact,
 	     has_samples = r->events[EV_NET_OTHER].source == SAMPLED, took = sampled_net_ns(r, t);
-	struct estimate net = { sum_net(r, t->ns), t->net_low_ns, t->net_high_ns };
+	struct estimate net = event_time(r, t, EV_NONE);
 	uint64_t count = sum_net(r, t->count);
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
@@ -6464,7 +6403,7 @@ static void print_csv_events(FILE *f, const struct result *r, int cpu)
 		/* what no hook claims: it has no entries, and samples may have taken a part */
 		bool pool = e == EV_OTHER || e == EV_SOFTIRQ;
 		bool has_range = source == SAMPLED || (pool && has_samples) || by_ticks;
-		struct estimate range = { t->ns[e], t->low_ns[e], t->high_ns[e] };
+		struct estimate range = event_time(r, t, e);
 
 		if (source)
 			CSV_ROW(f, r, "event", cpu, .name = { r->events[e].name }, .ns = &t->ns[e],
@@ -7144,7 +7083,7 @@ static int run_intervals(struct session *s)
 			free_symbols(&symbols); /* to be read once more */
 		if (make_profile(&r.profile, &s->sampler, i + 1))
 			status = EXIT_FAILED; /* what was traced is reported all the same */
-		(s->accounted ? account : share_out)(&r);
+		share_out(&r);
 		find_pollers(&r);
 		count_missed(&r);
 		read_settings(&r);
