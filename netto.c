@@ -3324,6 +3324,7 @@ struct times {
 	uint64_t unseen_ns;	/* not in wall_ns: what it did is not known */
 	/* /proc/stat: idle time, UINT64_MAX: not known; softirqs of all kinds; all its columns */
 	uint64_t proc_idle_ns, soft_ns, accounted_ns;
+	uint64_t counts[COUNTS];     /* of softirqs only where nothing is measured */
 	uint64_t longest_ns[EV_MAX]; /* the longest stretch: of HAS_LONGEST */
 	/*
 	 * How far 95 % intervals reach below and above ns[], squared so that they can be summed:
@@ -3365,14 +3366,13 @@ struct thread {
 struct marks {
 	struct times cpu[MAX_CPUS];
 	bool online[MAX_CPUS];
-	uint64_t counts[MAX_CPUS][COUNTS]; /* of softirqs only where nothing is measured */
-	bool counted[COUNTS];		   /* known */
-	uint64_t card_packets;		   /* that the network cards have received */
-	unsigned cards;			   /* how many there are */
-	double energy_uj;		   /* that the packages used since the start, microjoules */
-	uint64_t stolen_ns;		   /* that CPUs waited for the hypervisor */
-	uint64_t irq_ns;		   /* top halves of all CPUs; 0 where ticks are counted */
-	struct thread *threads;		   /* by number; of memory that is used again */
+	bool counted[COUNTS];	/* the counts that are known */
+	uint64_t card_packets;	/* that the network cards have received */
+	unsigned cards;		/* how many there are */
+	double energy_uj;	/* that the packages used since the start, microjoules */
+	uint64_t stolen_ns;	/* that CPUs waited for the hypervisor */
+	uint64_t irq_ns;	/* top halves of all CPUs; 0 where ticks are counted */
+	struct thread *threads; /* by number; of memory that is used again */
 	size_t thread_count, thread_room;
 	polled_t *polled;	   /* of each CPU; of memory that is used again at the next mark */
 	struct process *processes; /* by number; likewise */
@@ -3594,7 +3594,7 @@ static void read_softirqs(struct marks *m)
 			uint64_t n = strtoull(p, &end, 10);
 
 			if (cpus[i] >= 0 && cpus[i] < MAX_CPUS)
-				m->counts[cpus[i]][which] = n;
+				m->cpu[cpus[i]].counts[which] = n;
 		}
 	}
 	free(line);
@@ -3860,7 +3860,6 @@ static void clear_marks(struct marks *m, int cpus)
 
 	memset(m->cpu, 0, cpus * sizeof(m->cpu[0]));
 	memset(m->online, 0, cpus * sizeof(m->online[0]));
-	memset(m->counts, 0, cpus * sizeof(m->counts[0]));
 	memset(m->counted, 0, sizeof(*m) - offsetof(struct marks, counted));
 	m->polled = polled;
 	m->processes = processes;
@@ -3879,7 +3878,7 @@ static int read_counters(struct session *s, struct marks *m)
 		return -ENOENT;
 	read_softnet(&s->softnet, m->online);
 	for (int cpu = 0; cpu < s->cpus; cpu++)
-		memcpy(&m->counts[cpu][PROCESSED], s->softnet.sums[cpu],
+		memcpy(&m->cpu[cpu].counts[PROCESSED], s->softnet.sums[cpu],
 		       sizeof(s->softnet.sums[cpu]));
 	for (int i = PROCESSED; i < COUNTS; i++)
 		m->counted[i] = s->softnet.known;
@@ -4456,9 +4455,8 @@ struct result {
 	long max_backlog, budget, budget_usecs; /* net.core. */
 	unsigned rx_queues;			/* of the device that fills the busiest CPU */
 	bool rps;				/* is on there */
-	uint64_t all_counts[COUNTS], counts[MAX_CPUS][COUNTS];
-	bool counted[COUNTS];
-	uint64_t card_packets; /* that the network cards received */
+	bool counted[COUNTS];			/* the counts that are known; the others are 0 */
+	uint64_t card_packets;			/* that the network cards received */
 	bool has_cards;
 	struct queue *queues; /* those of a device together, busier ones first */
 	size_t queue_count, queue_room;
@@ -4566,6 +4564,8 @@ static void subtract_times(struct times *t, const struct times *b, const struct 
 	*t = *b;
 	for (unsigned i = 0; i < SUMS; i++)
 		sums[i] = subtract(sums[i], ((const uint64_t *)a)[i]);
+	for (int i = 0; i < PROCESSED; i++)
+		t->counts[i] = (uint32_t)(b->counts[i] - a->counts[i]); /* softirqs wrap */
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
 		t->ns[e] = b->ns[e] - a->ns[e]; /* less than nothing, until it is settled */
 	settle_events(t->ns);
@@ -4589,11 +4589,6 @@ static const struct times *times_of(const struct result *r, int cpu)
 static const struct shares *shares_of(const struct result *r, int cpu)
 {
 	return cpu == ALL_CPUS ? &r->profile.all : &r->profile.cpu[cpu];
-}
-
-static const uint64_t *counts_of(const struct result *r, int cpu)
-{
-	return cpu == ALL_CPUS ? r->all_counts : r->counts[cpu];
 }
 
 /* `net` of a CPU's times or counts. */
@@ -4823,7 +4818,12 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 	r->cpus = 0;
 	r->elapsed_ns = r->residual_ns = 0;
 	memset(&r->all, 0, sizeof(r->all));
-	memset(r->all_counts, 0, sizeof(r->all_counts));
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
+		plugged |= b->cpu[cpu].wall_ns > a->cpu[cpu].wall_ns &&
+			   !(a->online[cpu] && b->online[cpu]);
+	/* of a CPU that was not there at both ends packets are not known: so not of all either */
+	for (int i = 0; i < COUNTS; i++)
+		r->counted[i] = a->counted[i] && b->counted[i] && (i < PROCESSED || !plugged);
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
 		struct times *t = &r->cpu[cpu];
 
@@ -4832,27 +4832,13 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 		if (b->cpu[cpu].wall_ns <= a->cpu[cpu].wall_ns)
 			continue;
 		subtract_times(t, &b->cpu[cpu], &a->cpu[cpu]);
-		plugged |= !a->online[cpu] || !b->online[cpu];
-		for (int i = 0; i < COUNTS; i++) {
-			uint64_t before = a->counts[cpu][i], now = b->counts[cpu][i];
-
-			r->counts[cpu][i] = i < PROCESSED ? (uint32_t)(now - before) /* it wraps */
-							  : subtract(now, before);
-			r->all_counts[i] += r->counts[cpu][i];
-		}
+		for (int i = 0; i < COUNTS; i++)
+			t->counts[i] = r->counted[i] ? t->counts[i] : 0;
 		r->residual_ns += llabs((int64_t)(t->wall_ns - sum_ns((const __u64 *)t->ns)));
 		if (t->wall_ns + t->unseen_ns > r->elapsed_ns)
 			r->elapsed_ns = t->wall_ns + t->unseen_ns;
 		r->cpus++;
 		add_times(&r->all, t);
-	}
-	/* of a CPU that was not there at both ends packets are not known: so not of all either */
-	for (int i = 0; i < COUNTS; i++)
-		r->counted[i] = a->counted[i] && b->counted[i] && (i < PROCESSED || !plugged);
-	for (int i = PROCESSED; i < COUNTS && !r->counted[PROCESSED]; i++) {
-		r->all_counts[i] = 0;
-		for (int cpu = 0; cpu < MAX_CPUS; cpu++)
-			r->counts[cpu][i] = 0;
 	}
 	/* cards may come and go */
 	r->has_cards = a->cards && a->cards == b->cards && b->card_packets >= a->card_packets;
@@ -5141,7 +5127,7 @@ static struct busiest find_busiest(const struct result *r)
 	t = &r->cpu[b.cpu];
 	net_ns = sum_net(r, t->ns);
 	b.ratio = b.net / (sum / b.cpus);
-	b.rate = (double)r->counts[b.cpu][PROCESSED] * NSEC_PER_SEC / t->wall_ns;
+	b.rate = (double)r->cpu[b.cpu].counts[PROCESSED] * NSEC_PER_SEC / t->wall_ns;
 	b.full = b.rate * (net_ns + t->ns[EV_IDLE]) / net_ns;
 	return b;
 }
@@ -5390,7 +5376,7 @@ static void print_stage(FILE *f, const struct result *r, int event, const int pa
 	uint64_t self = p->all.stages[event][stage].self, total = p->all.stages[event][stage].total;
 	struct estimate e = estimate(1000000000, self, samples);
 	bool printed[STAGES] = {};
-	uint64_t packets = r->all_counts[PROCESSED];
+	uint64_t packets = r->all.counts[PROCESSED];
 
 	fprintf(f, "%7.2f %6.2f %6.2f", 100.0 * self / samples, 100.0 * total / samples,
 		(e.high_ns - e.low_ns) / 2e7);
@@ -5452,7 +5438,7 @@ static void print_stages(FILE *f, const struct result *r)
 			r->events[e].name, percent(r->all.ns[e], r->all.wall_ns),
 			p->all.samples[e]);
 		fprintf(f, "%7s %6s %6s%s  stage\n", "self", "total", "+/-",
-			event_is(e, RECEIVES) && r->all_counts[PROCESSED] ? " ns/packet" : "");
+			event_is(e, RECEIVES) && r->all.counts[PROCESSED] ? " ns/packet" : "");
 		find_parents(p, e, parents);
 		for (int i = STAGE_NONE + 1; i < STAGES; i++)
 			if (parents[i] == STAGE_NONE && p->all.stages[e][i].total)
@@ -5541,7 +5527,7 @@ static void print_packets(FILE *f, const struct result *r)
 		fprintf(f, " %11s", proc_counters[i].name);
 	fputs(" ns/packet\n", f);
 	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++) {
-		const uint64_t *counts = counts_of(r, cpu);
+		const uint64_t *counts = times_of(r, cpu)->counts;
 
 		if (!is_measured(r, cpu) ||
 		    (cpu != ALL_CPUS &&
@@ -5811,7 +5797,7 @@ static const char *describe_mode(const struct result *r)
 static void print_summary(FILE *f, const struct result *r)
 {
 	const struct busiest b = find_busiest(r);
-	const uint64_t packets = r->all_counts[PROCESSED];
+	const uint64_t packets = r->all.counts[PROCESSED];
 	const time_t seconds = r->time;
 	char when[80] = "", rate[32], each[32], left[64] = "", numbers[2][32];
 	uint64_t sampled_ns;
@@ -5844,8 +5830,8 @@ static void print_summary(FILE *f, const struct result *r)
 		ADD_FORMAT(left, ", %s%s each", sampled_ns >= 0.05 * packets ? "~" : "",
 			   microseconds((double)e.ns / packets, each));
 	fprintf(f, "\npackets    %-27sdropped    %-10s squeezed   %s\n", left,
-		r->counted[DROPPED] ? group_digits(r->all_counts[DROPPED], numbers[0]) : "-",
-		r->counted[SQUEEZED] ? group_digits(r->all_counts[SQUEEZED], numbers[1]) : "-");
+		r->counted[DROPPED] ? group_digits(r->all.counts[DROPPED], numbers[0]) : "-",
+		r->counted[SQUEEZED] ? group_digits(r->all.counts[SQUEEZED], numbers[1]) : "-");
 }
 
 /* The CPU with the most net of those that are not `taken`; -1: there is none. */
@@ -5946,7 +5932,7 @@ static void print_short_stages(FILE *f, const struct result *r, int event, int r
 	const struct profile *p = &r->profile;
 	const struct share *shares = p->all.stages[event];
 	uint64_t samples = p->all.samples[event], left = samples;
-	double packets = event_is(event, RECEIVES) ? r->all_counts[PROCESSED] : 0;
+	double packets = event_is(event, RECEIVES) ? r->all.counts[PROCESSED] : 0;
 	bool taken[STAGES] = {};
 	char number[32], each[32];
 	int others = 0;
@@ -6170,18 +6156,18 @@ static void note_packets(FILE *f, const struct result *r)
 {
 	char number[32], limits[2][64];
 
-	if (r->counted[DROPPED] && r->all_counts[DROPPED])
+	if (r->counted[DROPPED] && r->all.counts[DROPPED])
 		print_wrapped(
 			f, "note: ", 6,
 			"%s packets found no room in a CPU's backlog, and were dropped (%s).",
-			group_digits(r->all_counts[DROPPED], number),
+			group_digits(r->all.counts[DROPPED], number),
 			describe_limit("net.core.netdev_max_backlog", r->max_backlog, limits[0]));
-	if (r->counted[SQUEEZED] && r->all_counts[SQUEEZED])
+	if (r->counted[SQUEEZED] && r->all.counts[SQUEEZED])
 		print_wrapped(
 			f, "note: ", 6,
 			"NET_RX used up its budget %s time%s (%s, %s) and left packets for later.",
-			group_digits(r->all_counts[SQUEEZED], number),
-			r->all_counts[SQUEEZED] == 1 ? "" : "s",
+			group_digits(r->all.counts[SQUEEZED], number),
+			r->all.counts[SQUEEZED] == 1 ? "" : "s",
 			describe_limit("net.core.netdev_budget", r->budget, limits[0]),
 			describe_limit("netdev_budget_usecs", r->budget_usecs, limits[1]));
 }
@@ -6450,7 +6436,7 @@ static void print_csv_per_packet(FILE *f, const struct result *r, int cpu, const
 /* What was counted on a CPU, and what receiving took for each packet. */
 static void print_csv_counts(FILE *f, const struct result *r, int cpu)
 {
-	const uint64_t *counts = counts_of(r, cpu);
+	const uint64_t *counts = times_of(r, cpu)->counts;
 
 	for (int i = r->accounted ? 0 : PROCESSED; i < COUNTS; i++)
 		if (r->counted[i])
@@ -6463,7 +6449,7 @@ static void print_csv_counts(FILE *f, const struct result *r, int cpu)
 static void print_csv_packets(FILE *f, const struct result *r)
 {
 	const struct shares *s = &r->profile.all;
-	uint64_t packets = r->all_counts[PROCESSED];
+	uint64_t packets = r->all.counts[PROCESSED];
 
 	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++)
 		if (is_measured(r, cpu))

@@ -284,12 +284,12 @@ static void fuzz_softirqs(void)
 	for (int which = RX_SOFTIRQS; which <= TX_SOFTIRQS; which++) {
 		put_input(printed, "\n NET_%cX:", which == RX_SOFTIRQS ? 'R' : 'T');
 		for (int cpu = 0; cpu < MAX_CPUS; cpu++)
-			put_input(printed, " %" PRIu64, marks.counts[cpu][which]);
+			put_input(printed, " %" PRIu64, marks.cpu[cpu].counts[which]);
 	}
 	read_softirqs(&marks_again);
-	EXPECT(!memcmp(marks.counts, marks_again.counts, sizeof(marks.counts)));
-	memset(marks.counts, 0, sizeof(marks.counts));
-	memset(marks_again.counts, 0, sizeof(marks.counts));
+	EXPECT(!memcmp(marks.cpu, marks_again.cpu, sizeof(marks.cpu)));
+	memset(marks.cpu, 0, sizeof(marks.cpu));
+	memset(marks_again.cpu, 0, sizeof(marks.cpu));
 }
 
 static void fuzz_stat(void)
@@ -308,8 +308,9 @@ static void fuzz_stat(void)
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
 		EXPECT(marks.cpu[cpu].proc_idle_ns / tick_ns ==
 		       marks_again.cpu[cpu].proc_idle_ns / tick_ns);
-		marks.cpu[cpu].proc_idle_ns = marks_again.cpu[cpu].proc_idle_ns = 0;
 	}
+	memset(marks.cpu, 0, sizeof(marks.cpu));
+	memset(marks_again.cpu, 0, sizeof(marks.cpu));
 }
 
 /* Parts: name, range and counter of each zone; an empty one; what the first counter becomes. */

@@ -635,9 +635,9 @@ static const struct result *made_up_result(bool operations)
 		b.stolen_ns = 700000000;
 		for (int i = PROCESSED; i < COUNTS; i++) {
 			a.counted[i] = b.counted[i] = true;
-			a.counts[0][i] = 4294967290; /* over 32 bits */
-			b.counts[0][i] = a.counts[0][i] + (i == PROCESSED ? 300000 : 9);
-			b.counts[3][i] = i == PROCESSED ? 700000 : 0;
+			a.cpu[0].counts[i] = 4294967290; /* over 32 bits */
+			b.cpu[0].counts[i] = a.cpu[0].counts[i] + (i == PROCESSED ? 300000 : 9);
+			b.cpu[3].counts[i] = i == PROCESSED ? 700000 : 0;
 		}
 		for (int cpu = 0; cpu < 4; cpu++)
 			a.online[cpu] = b.online[cpu] = true;
@@ -708,7 +708,7 @@ static const struct result *made_up_sampled(void)
 		a.online[cpu] = b.online[cpu] = true;
 	}
 	a.counted[PROCESSED] = b.counted[PROCESSED] = true;
-	b.counts[0][PROCESSED] = 1000000;
+	b.cpu[0].counts[PROCESSED] = 1000000;
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		set_event(&r, e,
 			  e == EV_IDLE	    ? COUNTED
@@ -738,10 +738,10 @@ static const struct result *made_up_accounted(void)
 		b.cpu[cpu].wall_ns = b.cpu[cpu].ns[EV_OTHER] = 10000000000;
 		for (int i = 0; i < COUNTS; i++) {
 			a.counted[i] = b.counted[i] = i != DROPPED;
-			a.counts[cpu][i] = 4294967290 - cpu; /* and over 32 bits */
-			b.counts[cpu][i] = a.counts[cpu][i] + 1000 * i + 7;
+			a.cpu[cpu].counts[i] = 4294967290 - cpu; /* and over 32 bits */
+			b.cpu[cpu].counts[i] = a.cpu[cpu].counts[i] + 1000 * i + 7;
 			if (i < PROCESSED)
-				b.counts[cpu][i] = (uint32_t)b.counts[cpu][i];
+				b.cpu[cpu].counts[i] = (uint32_t)b.cpu[cpu].counts[i];
 		}
 		a.online[cpu] = b.online[cpu] = true;
 	}
@@ -779,13 +779,13 @@ static const struct result *made_up_router(int cpus, int devices, bool trouble)
 		t->lost = trouble ? 100 : 0;
 		t->parts_ns[PART_KSOFTIRQD] = trouble ? 0.8 * t->ns[EV_RX_SOFTIRQ] : 0;
 		t->unseen_ns = trouble ? 400000000 : 0;
-		b.counts[cpu][PROCESSED] = t->ns[EV_RX_SOFTIRQ] / 4000;
+		b.cpu[cpu].counts[PROCESSED] = t->ns[EV_RX_SOFTIRQ] / 4000;
 		a.online[cpu] = b.online[cpu] = true;
 	}
 	for (int i = PROCESSED; i < COUNTS; i++)
 		a.counted[i] = b.counted[i] = true;
-	b.counts[0][DROPPED] = trouble ? 1234567 : 0;
-	b.counts[0][SQUEEZED] = trouble ? 1204 : 0;
+	b.cpu[0].counts[DROPPED] = trouble ? 1234567 : 0;
+	b.cpu[0].counts[SQUEEZED] = trouble ? 1204 : 0;
 	b.stolen_ns = trouble ? 500000000ull * cpus : 0;
 	b.cpu[0].unreturned = trouble;
 	b.cpu[0].unreturned_ns = trouble ? 500000000ull * cpus : 0;
@@ -987,9 +987,10 @@ static void test_pollers(void)
 
 	r = *made_up_sampled();
 	find_pollers(&r);
+	add_poller(&r, "poll_it_tx()", 0, 5000000); /* another one */
 	for (size_t i = 0; i < r.queue_count; i++)
 		sprintf(seen + strlen(seen), "%s %d %.1f; ", r.queues[i].name, r.queues[i].cpu, r.queues[i].ns / 1e6);
-	check_text("pollers", seen, "process_backlog() 0 1688.7; process_backlog() 3 0.0; poll_it() 0 136.9; ");
+	check_text("pollers", seen, "process_backlog() 0 1688.7; process_backlog() 3 0.0; poll_it() 0 136.9; poll_it_tx() 0 5.0; ");
 	free(r.queues);
 }
 
@@ -1041,7 +1042,7 @@ static void test_busiest(void)
 	r.cpu[0].ns[EV_IDLE] = 100000000;
 	r.cpu[1].ns[EV_RX_SOFTIRQ] = 400000000;
 	r.cpu[1].ns[EV_IDLE] = 1600000000;
-	r.counts[0][PROCESSED] = 1600000; /* 1 us each, of which 0.625 in receiving */
+	r.cpu[0].counts[PROCESSED] = 1600000; /* 1 us each, of which 0.625 in receiving */
 	check_text("a router", busiest_text(&r),
 		   "CPU 0 of 2: 80 %, 1.6 of the mean, 800000/s, full at 850000/s");
 	SAME(per_packet((struct estimate) { .ns = r.cpu[0].ns[EV_RX_SOFTIRQ] }, 1600000).ns, 6250);
@@ -1058,21 +1059,21 @@ static void test_plugged(void)
 		b.online[cpu] = true;
 		for (int i = 0; i < COUNTS; i++) {
 			a.counted[i] = b.counted[i] = true;
-			b.counts[cpu][i] = 7;
+			b.cpu[cpu].counts[i] = 7;
 		}
 	}
 	a.online[0] = true;
 	subtract_marks(&b, &a, &r);
 	SAME(r.counted[RX_SOFTIRQS], true);
-	SAME(r.counts[1][RX_SOFTIRQS], 7);
-	SAME(r.all_counts[RX_SOFTIRQS], 14);
+	SAME(r.cpu[1].counts[RX_SOFTIRQS], 7);
+	SAME(r.all.counts[RX_SOFTIRQS], 14);
 	SAME(r.counted[PROCESSED], false);
-	SAME(r.counts[0][PROCESSED], 0);
-	SAME(r.all_counts[RPS], 0);
+	SAME(r.cpu[0].counts[PROCESSED], 0);
+	SAME(r.all.counts[RPS], 0);
 	a.online[1] = true;
 	subtract_marks(&b, &a, &r);
 	SAME(r.counted[PROCESSED], true);
-	SAME(r.all_counts[PROCESSED], 14);
+	SAME(r.all.counts[PROCESSED], 14);
 }
 
 /* Whatever steps back is nothing, and no huge number. */
@@ -1092,7 +1093,7 @@ static void test_stepping_back(void)
 	}
 	for (int i = PROCESSED; i < COUNTS; i++) {
 		a.counted[i] = b.counted[i] = a.online[0] = b.online[0] = true;
-		a.counts[0][i] = 7;
+		a.cpu[0].counts[i] = 7;
 	}
 	a.tasks_lost = a.tasks_lost_ns = a.stolen_ns = a.user_ns = a.kernel_ns = a.recursion_misses = 7;
 	r.has_tasks = true;
@@ -1107,7 +1108,7 @@ static void test_stepping_back(void)
 		SAME(r.all.ns[e], e == EV_IDLE ? 1000 - 7 * (EV_MAX - 2) : 0);
 	}
 	for (int i = PROCESSED; i < COUNTS; i++)
-		SAME(r.all_counts[i], 0);
+		SAME(r.all.counts[i], 0);
 }
 
 /* What an event was given before a mark that came between a clock and its store: it is taken from the one that has it now. */
