@@ -4296,7 +4296,7 @@ static int compare_hashes(const void *a, const void *b)
 	return larger_first(y->hash, x->hash) ?: larger_first(y->first, x->first);
 }
 
-/* Makes one of those that are the same function by function, and puts the most sampled first. */
+/* Makes one stack of those that are the same function by function; the most sampled come first. */
 static void merge_stacks(struct profile *p)
 {
 	struct stack *last = p->stacks;
@@ -4670,14 +4670,14 @@ static size_t queues_of_device(const struct result *r, size_t i)
 	return end - i;
 }
 
-/* All that a device did on a CPU, or with -1 on all; its queues are `n` from `i` on. */
+/* All that a device did on a CPU, or on ALL_CPUS; its queues are `n` from `i` on. */
 static struct queue sum_device(const struct result *r, size_t i, size_t n, int cpu)
 {
 	struct queue sum = { .cpu = cpu };
 
-	memcpy(sum.name, r->queues[i].name, sizeof(sum.name));
+	FORMAT(sum.name, "%s", r->queues[i].name);
 	for (const struct queue *q = &r->queues[i]; q < &r->queues[i + n]; q++) {
-		if (cpu >= 0 && q->cpu != cpu)
+		if (cpu != ALL_CPUS && q->cpu != cpu)
 			continue;
 		sum.ns += q->ns;
 		sum.polls += q->polls;
@@ -4692,13 +4692,12 @@ static void order_queues(struct result *r)
 	if (!r->queue_count) /* nor is there an array to sort */
 		return;
 	qsort(r->queues, r->queue_count, sizeof(*r->queues), compare_queue_names);
-	for (size_t i = 0, n; i < r->queue_count; i += n) {
-		uint64_t device_ns;
+	for (size_t i = 0; i < r->queue_count;) {
+		size_t n = queues_of_device(r, i);
+		uint64_t device_ns = sum_device(r, i, n, ALL_CPUS).ns;
 
-		n = queues_of_device(r, i);
-		device_ns = sum_device(r, i, n, -1).ns;
-		for (size_t j = i; j < i + n; j++)
-			r->queues[j].device_ns = device_ns;
+		for (; n; n--)
+			r->queues[i++].device_ns = device_ns;
 	}
 	qsort(r->queues, r->queue_count, sizeof(*r->queues), compare_queues);
 }
@@ -4732,11 +4731,7 @@ static void diff_queues(const struct marks *b, const struct marks *a, struct res
 /* The time of its operations. */
 static uint64_t process_ns(const struct process *p)
 {
-	uint64_t sum = 0;
-
-	for (int e = 0; e < EV_MAX; e++)
-		sum += e == EV_RX_SOFTIRQ ? 0 : p->did.ns[e];
-	return sum;
+	return sum_ns(p->did.ns) - p->did.ns[EV_RX_SOFTIRQ];
 }
 
 static int compare_process_times(const void *a, const void *b)
@@ -4842,7 +4837,7 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 	}
 	/* cards may come and go */
 	r->has_cards = a->cards && a->cards == b->cards && b->card_packets >= a->card_packets;
-	r->card_packets = r->has_cards ? subtract(b->card_packets, a->card_packets) : 0;
+	r->card_packets = r->has_cards ? b->card_packets - a->card_packets : 0;
 	r->energy_uj = b->energy_uj - a->energy_uj;
 	r->stolen_ns = subtract(b->stolen_ns, a->stolen_ns);
 	r->tasks_lost = subtract(b->tasks_lost, a->tasks_lost);
@@ -4899,7 +4894,7 @@ static struct estimate event_time(const struct result *r, const struct times *t,
 				   ns + sqrt(t->above[event]) };
 }
 
-/* A part of the time of an event reaches so far. */
+/* Adds how far a part of the time of an event may be off, as samples or ticks tell it. */
 static void add_interval(struct times *t, int event, struct estimate e)
 {
 	t->below[event] += pow((double)e.ns - e.low_ns, 2);
@@ -4993,7 +4988,10 @@ static void account_cpu(struct result *r, int cpu)
 	r->unaccounted_ns += llabs((int64_t)(t->accounted_ns - t->wall_ns));
 }
 
-/* Gives the time that no hook claims to the events that it is of, and sums up all CPUs anew. */
+/*
+ * Gives the time that no hook owns to its events, by samples or by the kernel's accounts, and sums
+ * up all CPUs anew.
+ */
 static void share_out(struct result *r)
 {
 	if (!r->accounted && r->events[EV_NET_OTHER].source != SAMPLED)
@@ -5078,10 +5076,7 @@ static void find_pollers(struct result *r)
 	order_queues(r);
 }
 
-/*
- * Samples that are due in the time that is sampled, all but idle, and were not taken. Those of idle
- * CPUs may be there, or not.
- */
+/* Samples that were due and not taken. The idle task is not always sampled: it does not count. */
 static void count_missed(struct result *r)
 {
 	struct profile *p = &r->profile;
@@ -5189,7 +5184,7 @@ static struct estimate estimate_receiving(const struct result *r, int cpu, uint6
 	return sum;
 }
 
-/* Whether the time in a context is traced, and in which of these: else it is NULL. */
+/* The time of a softirq in a context, if hooks tell it; else NULL. */
 static const uint64_t *traced_context(const struct result *r, int cpu, int event, int context)
 {
 	static const int parts[CONTEXTS] = {
@@ -5202,8 +5197,8 @@ static const uint64_t *traced_context(const struct result *r, int cpu, int event
 }
 
 /*
- * The time of a softirq in a context: where that is traced in others, what these leave, shared out
- * as the rest of the samples is.
+ * The time of a softirq in a context. Where hooks tell how long it ran in idle tasks and ksoftirqd,
+ * the rest of its time is divided as the rest of its samples.
  */
 static struct estimate estimate_context(const struct result *r, int cpu, int event, int context)
 {
