@@ -438,6 +438,19 @@ static int read_small_file(const char *path, char *text, size_t size)
 	return err;
 }
 
+/* The number in a file of that path; 0: there is none. */
+static __attribute__((format(printf, 1, 2))) uint64_t read_number(const char *format, ...)
+{
+	char path[PATH_MAX], text[32];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(path, sizeof(path), format, args);
+	va_end(args);
+	read_small_file(path, text, sizeof(text));
+	return strtoull(text, NULL, 10);
+}
+
 /*
  * The CPUs in one of the kernel's lists, "possible" or "online", as parse_cpus() has it. Returns
  * the last one, or -1 after a message.
@@ -2054,10 +2067,8 @@ static int init_probes(struct session *s)
 
 /* ==== 9. Sampling: the table, kallsyms, the perf events ==== */
 
-static void refuse_samples(struct sampler *s, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void refuse_samples(struct sampler *s, const char *format, ...)
+static __attribute__((format(printf, 2, 3))) void refuse_samples(struct sampler *s,
+								 const char *format, ...)
 {
 	va_list args;
 
@@ -2076,19 +2087,15 @@ enum { FRAMES = 32 }; /* of a stack for which there is to be room */
 static void size_table(struct sampler *s, double seconds)
 {
 	enum { STACK_BYTES = 2 * sizeof(((stack_buf_t *)0)->slots[0]) + 8 * FRAMES };
-	double limit = s->hz <= 1000 ? 1 << 20 : s->hz < 3900 ? 1048.576 * s->hz : 3.9 * (1 << 20);
 	double memory = (double)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 16 / s->cpus;
-	double stacks = s->hz * seconds + 2;
+	double bytes =
+		fmin((1 << 20) / 1000.0 * fmin(fmax(s->hz, 1000), 3900), memory) / s->nr_bufs;
+	double stacks = fmin(s->hz * seconds + 2, bytes / STACK_BYTES);
 
-	if (memory < limit)
-		limit = memory;
-	limit /= s->nr_bufs;
-	if (stacks > limit / STACK_BYTES)
-		stacks = limit / STACK_BYTES;
+	if (s->most_stacks)
+		stacks = fmin(stacks, s->most_stacks);
 	if (pretends_missing("room"))
 		stacks = 4;
-	if (s->most_stacks && stacks > s->most_stacks)
-		stacks = s->most_stacks;
 	s->hash_slots = 16;
 	while (s->hash_slots < stacks)
 		s->hash_slots *= 2;
@@ -2130,7 +2137,7 @@ static void open_kallsyms(struct sampler *s)
 	s->kallsyms = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
 	length = s->kallsyms < 0 ? -1 : read(s->kallsyms, start, sizeof(start) - 1);
 	if (length <= 0) {
-		int err = s->kallsyms < 0 ? errno : 0;
+		int err = length < 0 ? errno : 0;
 
 		refuse_samples(s, "cannot read /proc/kallsyms: %s%s",
 			       err ? strerror(err) : "it is empty",
@@ -2151,8 +2158,6 @@ static void open_kallsyms(struct sampler *s)
 /* Decides on samples, as far as can be told before the object is loaded. */
 static void plan_samples(struct sampler *s)
 {
-	char text[32];
-
 	s->hz = opt.freq;
 	s->nr_bufs = opt.count == 1 ? 1 : 2;
 	s->scan = !pretends_missing("scan");
@@ -2168,9 +2173,8 @@ static void plan_samples(struct sampler *s)
 	}
 	open_kallsyms(s);
 	size_table(s, opt.seconds);
-	read_small_file("/proc/sys/kernel/perf_event_max_stack", text, sizeof(text));
-	s->max_depth = strtol(text, NULL, 10);
-	if (s->max_depth <= 0 || s->max_depth > MAX_DEPTH)
+	s->max_depth = fmin(read_number("/proc/sys/kernel/perf_event_max_stack"), MAX_DEPTH);
+	if (!s->max_depth)
 		s->max_depth = MAX_DEPTH;
 }
 
@@ -2191,32 +2195,52 @@ static void configure_samples(const struct sampler *s, struct netto *skel)
 	bpf_map__set_max_entries(skel->maps.netto_stacks, s->cpus * s->nr_bufs);
 }
 
+/* A perf event for samples: of cycles, or of the timer. */
+static struct perf_event_attr event_attr(bool of_cycles)
+{
+	return (struct perf_event_attr) {
+		.type = of_cycles ? PERF_TYPE_HARDWARE : PERF_TYPE_SOFTWARE,
+		.size = sizeof(struct perf_event_attr),
+		.config = of_cycles ? PERF_COUNT_HW_CPU_CYCLES : PERF_COUNT_SW_CPU_CLOCK,
+	};
+}
+
+/* Of all that runs on a CPU, or with -1 of this process. Returns a descriptor or -errno. */
+static int open_event(struct perf_event_attr *attr, int cpu)
+{
+	int fd;
+
+	if (pretends_missing("perf"))
+		return -ENOSYS;
+	fd = syscall(SYS_perf_event_open, attr, cpu < 0 ? 0 : -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 /*
- * Opens the perf event on a CPU, for the program or, without one, a ring. Returns 0 or -errno;
+ * Starts the samples of a CPU, for the program or, without one, into a ring. Returns 0 or -errno;
  * -ENOBUFS: the ring would lock too much memory.
  */
 static int sample_cpu(struct sampler *s, struct bpf_program *program, struct perf_event_attr *attr,
 		      int cpu)
 {
-	int fd = syscall(SYS_perf_event_open, attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC), err = 0;
+	int fd = open_event(attr, cpu), err = 0;
 	void *ring;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (program) {
 		s->links[cpu] = bpf_program__attach_perf_event(program, fd);
 		if (s->links[cpu])
-			return 0;
+			return 0; /* it has the descriptor now */
 		err = -errno;
-		close(fd);
-		return err;
+	} else {
+		ring = mmap(NULL, sysconf(_SC_PAGESIZE) + RING_BYTES, PROT_READ | PROT_WRITE,
+			    MAP_SHARED, fd, 0);
+		if (ring != MAP_FAILED)
+			s->rings[cpu] = ring;
+		else
+			err = errno == EPERM ? -ENOBUFS : -errno;
 	}
-	ring = mmap(NULL, sysconf(_SC_PAGESIZE) + RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-		    fd, 0);
-	if (ring == MAP_FAILED)
-		err = errno == EPERM ? -ENOBUFS : -errno;
-	else
-		s->rings[cpu] = ring;
 	close(fd);
 	return err;
 }
@@ -2235,13 +2259,8 @@ static void stop_samples(struct sampler *s)
 /* The cycles that this CPU makes in a second, now that it is busy; 0: it does not count them. */
 static uint64_t cycles_per_second(void)
 {
-	struct perf_event_attr attr = { .type = PERF_TYPE_HARDWARE,
-					.size = sizeof(attr),
-					.config = PERF_COUNT_HW_CPU_CYCLES };
-	int fd =
-		pretends_missing("cycles") || pretends_missing("perf")
-			? -1
-			: (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	struct perf_event_attr attr = event_attr(true);
+	int fd = pretends_missing("cycles") ? -ENOENT : open_event(&attr, -1);
 	uint64_t began_ns = now_ns(CLOCK_MONOTONIC), passed_ns = 0, count = 0;
 
 	if (fd < 0)
@@ -2266,16 +2285,6 @@ static uint64_t sample_period(uint64_t period, int cpu)
 	return period + (period / 100 * (cpu * UINT32_C(2654435769)) >> 32);
 }
 
-/* By cycles, of which `cycles` are made in a second, or, with 0, by the timer. */
-static struct perf_event_attr sample_attr(uint64_t cycles)
-{
-	return (struct perf_event_attr) {
-		.type = cycles ? PERF_TYPE_HARDWARE : PERF_TYPE_SOFTWARE,
-		.size = sizeof(struct perf_event_attr),
-		.config = cycles ? PERF_COUNT_HW_CPU_CYCLES : PERF_COUNT_SW_CPU_CLOCK,
-	};
-}
-
 /*
  * Starts the perf event on all CPUs that are there: by cycles, of which a sample stands for a fixed
  * number (at a fixed frequency the kernel would take more of them from a CPU that is less busy), or
@@ -2283,10 +2292,8 @@ static struct perf_event_attr sample_attr(uint64_t cycles)
  */
 static int sample_all(struct sampler *s, struct bpf_program *program, uint64_t cycles)
 {
-	struct perf_event_attr attr = sample_attr(cycles);
+	struct perf_event_attr attr = event_attr(cycles);
 
-	if (pretends_missing("perf"))
-		return -ENOSYS;
 	if (program) {
 		attr.disabled = 1; /* until it has its program */
 	} else {
@@ -2346,16 +2353,17 @@ static void explain_no_events(struct sampler *s, int err)
 static uint64_t sample_cost(struct netto *skel, uint64_t cycles)
 {
 	enum { HZ = 5000, SAMPLES = 32, READS = 10000, LOOKS = 200 };
-	struct perf_event_attr attr = sample_attr(cycles);
+	struct perf_event_attr attr = event_attr(cycles);
 	const volatile __u32 *samples = &skel->bss->samples;
-	uint64_t last, now, gap, interrupt_ns = UINT64_MAX;
+	double interrupt_ns = INFINITY;
+	uint64_t last, now;
 	struct bpf_link *link;
 	char text[16];
 	int fd;
 
 	attr.sample_period = (cycles ? cycles : NSEC_PER_SEC) / HZ;
 	attr.disabled = 1;
-	fd = syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	fd = open_event(&attr, -1);
 	if (fd < 0)
 		return 0;
 	skel->bss->interval_id = UINT32_MAX; /* of no interval */
@@ -2365,26 +2373,30 @@ static uint64_t sample_cost(struct netto *skel, uint64_t cycles)
 		last = now_ns(CLOCK_MONOTONIC);
 		for (int k = 0; k < LOOKS; k++, last = now) {
 			__u32 before = *samples;
+			uint64_t gap_ns;
 
 			now = now_ns(CLOCK_MONOTONIC);
-			gap = now - last;
+			gap_ns = now - last;
 			if (*samples == before)
 				continue;
 			last = now; /* it came before that clock was read, or after it */
 			now = now_ns(CLOCK_MONOTONIC);
-			if (now - last > gap)
-				gap = now - last;
-			if (gap < interrupt_ns)
-				interrupt_ns = gap;
+			interrupt_ns = fmin(interrupt_ns, fmax(gap_ns, now - last));
 		}
 	}
 	skel->bss->interval_id = 0;
 	if (!link)
 		close(fd);
 	bpf_link__destroy(link);
-	if (interrupt_ns == UINT64_MAX)
-		interrupt_ns = 0;
-	return fmax(interrupt_ns, skel->bss->sample_ns);
+	return fmax(isinf(interrupt_ns) ? 0 : interrupt_ns, skel->bss->sample_ns);
+}
+
+static void limit_samples(struct sampler *s, double most_hz, const char *why)
+{
+	if (most_hz >= s->hz)
+		return;
+	message("samples are taken at %.0f Hz, not %u: more %s", most_hz, s->hz, why);
+	s->hz = fmax(most_hz, 1);
 }
 
 /*
@@ -2392,20 +2404,18 @@ static uint64_t sample_cost(struct netto *skel, uint64_t cycles)
  * sees itself; their interrupts 3 %; the rest is for what both make slower behind them (caches).
  * Without eBPF it is not known, and they are few enough for a slow CPU.
  */
-static void limit_samples(struct sampler *s, struct netto *skel, uint64_t cycles)
+static double affordable_hz(struct netto *skel, uint64_t cycles)
 {
-	uint64_t cost_ns = skel && !pretends_missing("limit") ? sample_cost(skel, cycles) : 0;
-	double most = cost_ns				  ? 0.03 * NSEC_PER_SEC / cost_ns
-		      : skel || pretends_missing("limit") ? MAX_HZ
-							  : MAX_RING_HZ;
+	uint64_t cost_ns = 0;
 
+	if (pretends_missing("limit"))
+		return MAX_HZ;
+	if (!skel)
+		return MAX_RING_HZ;
+	cost_ns = sample_cost(skel, cycles);
 	if (opt.verbose && cost_ns)
 		message("a sample takes %.1f us at least", cost_ns / 1e3);
-	if (most >= s->hz)
-		return;
-	message("samples are taken at %.0f Hz, not %u: more could take over 10 %% of a CPU", most,
-		s->hz);
-	s->hz = fmax(most, 1);
+	return cost_ns ? 0.03 * NSEC_PER_SEC / cost_ns : MAX_HZ;
 }
 
 /* What CLOCK_MONOTONIC is ahead of the kernel's in a time namespace, ns. */
@@ -2425,16 +2435,13 @@ static int64_t clock_offset(void)
  */
 static void start_samples(struct sampler *s, struct netto *skel)
 {
-	size_t page = sysconf(_SC_PAGESIZE), size = s->buf_size * s->nr_bufs * s->cpus;
 	struct bpf_program *program = skel ? skel->progs.netto_sample : NULL;
-	char text[32];
-	uint64_t cycles;
-	long max_hz;
-	int err;
+	uint64_t cycles, allowed_hz;
+	int err = -ENOENT;
 
 	if (!s->hz)
 		return;
-	s->tables = mmap(NULL, (size + page - 1) / page * page,
+	s->tables = mmap(NULL, s->buf_size * s->nr_bufs * s->cpus,
 			 skel ? PROT_READ : PROT_READ | PROT_WRITE,
 			 skel ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS,
 			 skel ? bpf_map__fd(skel->maps.netto_stacks) : -1, 0);
@@ -2442,17 +2449,16 @@ static void start_samples(struct sampler *s, struct netto *skel)
 		refuse_samples(s, "cannot map the table of stacks: %s", strerror(errno));
 		return;
 	}
-	read_small_file("/proc/sys/kernel/perf_event_max_sample_rate", text, sizeof(text));
-	max_hz = strtol(text, NULL, 10); /* 0: not known */
-	if (max_hz > 0 && max_hz < (long)s->hz) {
-		message("samples are taken at %ld Hz, not %u: more is not allowed by kernel.perf_event_max_sample_rate",
-			max_hz, s->hz);
-		s->hz = max_hz;
-	}
-	s->clock = "cycles";
 	cycles = cycles_per_second();
-	limit_samples(s, skel, cycles < MAX_HZ ? 0 : cycles);
-	err = cycles < MAX_HZ ? -ENOENT : sample_all(s, program, cycles);
+	if (cycles < MAX_HZ)
+		cycles = 0;
+	allowed_hz = read_number("/proc/sys/kernel/perf_event_max_sample_rate");
+	if (allowed_hz)
+		limit_samples(s, allowed_hz, "is not allowed by kernel.perf_event_max_sample_rate");
+	limit_samples(s, affordable_hz(skel, cycles), "could take over 10 % of a CPU");
+	s->clock = "cycles";
+	if (cycles)
+		err = sample_all(s, program, cycles);
 	if (err) {
 		s->clock = "cpu-clock";
 		err = sample_all(s, program, 0);
@@ -2498,15 +2504,12 @@ static void find_own_code(struct own_code *own, struct netto *skel)
  */
 static bool has_new_code(void)
 {
-	static const struct bpf_insn nothing[] = { { .code = BPF_ALU64 | BPF_MOV | BPF_K },
-						   { .code = BPF_JMP | BPF_EXIT } };
 	static char last_module[64];
 	static uint32_t last_id;
 	struct bpf_prog_info info = {};
 	__u32 size = sizeof(info), before = last_id;
 	char module[sizeof(last_module)];
-	int fd = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, NULL, "GPL", nothing,
-			       ARRAY_SIZE(nothing), NULL);
+	int fd = try_program(BPF_PROG_TYPE_SOCKET_FILTER, 0);
 	bool changed;
 
 	if (fd >= 0)
@@ -3636,50 +3639,41 @@ static void read_softnet(struct softnet *s, const bool online[MAX_CPUS])
 		fclose(f);
 }
 
-/* The text of a network device's file in sysfs, or the number there; empty, or 0: there is none. */
-static uint64_t read_device_file(const char *device, const char *file, char *text, size_t size)
-{
-	char path[PATH_MAX];
-
-	FORMAT(path, "/sys/class/net/%s/%s", device, file);
-	read_small_file(path, text, size);
-	return strtoull(text, NULL, 10);
-}
-
 /*
- * A network card, virtual ones included: a device with hardware behind it that is not a port on
- * another one, whose packets that counts too (of a switch chip), nor one that is joined to another
- * (a virtual function to Hyper-V's device).
+ * The next network card in /sys/class/net, or NULL. Virtual ones are cards too: a device with
+ * hardware behind it that is not a port on another one, whose packets that counts too (of a switch
+ * chip), nor one that is joined to another (a virtual function to Hyper-V's device).
  */
-static bool is_card(const char *device)
+static const char *next_card(DIR *d)
 {
-	char path[PATH_MAX], text[32];
+	char device[PATH_MAX], master[PATH_MAX];
+	struct dirent *entry;
 
-	FORMAT(path, "/sys/class/net/%s/device", device);
-	if (access(path, F_OK))
-		return false;
-	FORMAT(path, "/sys/class/net/%s/master/device", device);
-	return access(path, F_OK) && read_device_file(device, "ifindex", text, sizeof(text)) ==
-					     read_device_file(device, "iflink", text, sizeof(text));
+	while (d && (entry = readdir(d))) {
+		const char *name = entry->d_name;
+
+		FORMAT(device, "/sys/class/net/%s/device", name);
+		FORMAT(master, "/sys/class/net/%s/master/device", name);
+		if (name[0] != '.' && !access(device, F_OK) && access(master, F_OK) &&
+		    read_number("/sys/class/net/%s/ifindex", name) ==
+			    read_number("/sys/class/net/%s/iflink", name))
+			return name;
+	}
+	return NULL;
 }
 
 /* Whether an interrupt is a network card's: its thread is named irq/NUMBER-NAME. */
-static bool is_card_irq(const char *name)
+static bool is_card_irq(const char *thread)
 {
+	const char *number = thread + strlen("irq/"), *dash = strchr(thread, '-'), *card;
 	DIR *d = opendir("/sys/class/net");
-	struct dirent *entry;
 	char path[PATH_MAX];
-	const char *dash = strchr(name, '-');
 	bool found = false;
 
-	while (d && dash && !found && (entry = readdir(d))) {
-		size_t length = strlen(entry->d_name);
-
-		if (entry->d_name[0] == '.' || !is_card(entry->d_name))
-			continue;
-		FORMAT(path, "/sys/class/net/%s/device/msi_irqs/%.*s", entry->d_name,
-		       (int)(dash - name - 4), name + 4);
-		found = !access(path, F_OK) || !strncmp(dash + 1, entry->d_name, length);
+	while (dash && !found && (card = next_card(d))) {
+		FORMAT(path, "/sys/class/net/%s/device/msi_irqs/%.*s", card, (int)(dash - number),
+		       number);
+		found = !access(path, F_OK) || !strncmp(dash + 1, card, strlen(card));
 	}
 	if (d)
 		closedir(d);
@@ -3774,14 +3768,10 @@ static void read_threads(struct marks *m)
 static void read_cards(struct marks *m)
 {
 	DIR *d = opendir("/sys/class/net");
-	struct dirent *entry;
-	char text[32];
+	const char *card;
 
-	while (d && (entry = readdir(d))) {
-		if (entry->d_name[0] == '.' || !is_card(entry->d_name))
-			continue;
-		m->card_packets += read_device_file(entry->d_name, "statistics/rx_packets", text,
-						    sizeof(text));
+	while ((card = next_card(d))) {
+		m->card_packets += read_number("/sys/class/net/%s/statistics/rx_packets", card);
 		m->cards++;
 	}
 	if (d)
