@@ -1568,7 +1568,7 @@ struct session {
 	struct {
 		uint64_t since_ns; /* the last mark; 0: it was not there then */
 		uint64_t wall_ns;  /* between marks at which it was there */
-	} clocks[MAX_CPUS];	   /* only without hooks: see mark_by_clock() */
+	} clocks[MAX_CPUS];	   /* only without hooks: see read_clock() */
 	struct sampler sampler;
 	struct devices {
 		char why_not[64]; /* empty: not refused */
@@ -3367,24 +3367,27 @@ struct thread {
 
 /* All CPUs at a mark, and what belongs to that moment. */
 struct marks {
+	/* by CPU; the memory of CPUs that cannot be is not touched */
 	struct times cpu[MAX_CPUS];
 	bool online[MAX_CPUS];
-	bool counted[COUNTS];	/* the counts that are known */
-	uint64_t card_packets;	/* that the network cards have received */
-	unsigned cards;		/* how many there are */
-	double energy_uj;	/* that the packages used since the start, microjoules */
-	uint64_t stolen_ns;	/* that CPUs waited for the hypervisor */
-	uint64_t irq_ns;	/* top halves of all CPUs; 0 where ticks are counted */
-	struct thread *threads; /* by number; of memory that is used again */
-	size_t thread_count, thread_room;
-	polled_t *polled;	   /* of each CPU; of memory that is used again at the next mark */
-	struct process *processes; /* by number; likewise */
-	size_t process_count;
+	/* from here to `threads` all is cleared for the next mark */
+	bool counted[COUNTS];  /* known */
+	uint64_t card_packets; /* that the network cards have received */
+	unsigned cards;	       /* how many there are */
+	double energy_uj;      /* that the packages used since the start, microjoules */
+	uint64_t stolen_ns;    /* that CPUs waited for the hypervisor */
+	uint64_t irq_ns;       /* top halves of all CPUs; 0 where ticks are counted */
+	size_t thread_count, process_count;
 	uint64_t tasks_lost, tasks_lost_ns;
 	uint64_t user_ns, kernel_ns; /* CPU time of this process */
 	uint64_t recursion_misses;
 	bool has_recursion_misses; /* the kernel counts them, from 5.12 */
 	double time;		   /* Unix seconds */
+	/* memory that is used again */
+	struct thread *threads; /* by number */
+	size_t thread_room;
+	polled_t *polled;	   /* of each CPU */
+	struct process *processes; /* by number */
 };
 
 /* Takes the larger ones. */
@@ -3404,108 +3407,82 @@ static uint64_t sum_ns(const __u64 ns[16])
 	return sum;
 }
 
-/* Runs netto_mark on the CPU. Returns 0 or -errno; -ENXIO: the CPU is offline. */
+/*
+ * Runs netto_mark on a CPU: after it no sample of the interval before is under way there. Returns
+ * 0; -ENXIO: the CPU is offline; or -errno after a message.
+ */
 static int run_mark(const struct session *s, int cpu)
 {
-	return run_on_cpu(bpf_program__fd(s->skel->progs.netto_mark), cpu);
-}
+	int err = run_on_cpu(bpf_program__fd(s->skel->progs.netto_mark), cpu);
 
-/*
- * True if what is told from samples cannot be told of this CPU: it was offline at some time since
- * the start, and its perf event is gone.
- */
-static bool is_lost(struct session *s, int cpu, bool online)
-{
-	struct sampler *p = &s->sampler;
-	bool had = cpu < p->cpus && !p->dead[cpu];
-
-	if (s->accounted || !needs_samples(s))
-		return false;
-	if (online == had)
-		return !had;
-	if (!p->warned[cpu])
-		message("CPU %d was %s meanwhile: it is not sampled, and has no row", cpu,
-			had ? "unplugged" : "plugged in");
-	p->warned[cpu] = true;
-	p->dead[cpu] = true;
-	return true;
-}
-
-static int mark_failed(int cpu, int err)
-{
-	message("cannot mark CPU %d: %s", cpu,
-		err == -EACCES ? "the cpuset of this process leaves it out" : strerror(-err));
+	if (err && err != -ENXIO)
+		message("cannot mark CPU %d: %s", cpu,
+			err == -EACCES ? "the cpuset of this process leaves it out"
+				       : strerror(-err));
 	return err;
 }
 
 /*
- * Where no hook tells who owns a CPU, all of its time is `other` so far; it counts from one mark to
- * the next if it is online at both. With eBPF, netto_mark is run all the same: after it no sample
- * of the interval before is under way there.
+ * False if what is told from samples cannot be told of this CPU: it was offline at some time since
+ * the start, and its perf event is gone.
  */
-static int mark_by_clock(struct session *s, int cpu, bool online, struct times *t)
+static bool has_samples(struct sampler *s, int cpu, bool online)
 {
-	uint64_t now, *since_ns = &s->clocks[cpu].since_ns, *wall_ns = &s->clocks[cpu].wall_ns;
-	int err = online && !s->no_bpf[0] ? run_mark(s, cpu) : 0;
+	bool had = cpu < s->cpus && !s->dead[cpu];
 
-	if (err && err != -ENXIO)
-		return mark_failed(cpu, err);
-	if (is_lost(s, cpu, online && !err) || !online || err) {
-		*since_ns = 0;
-		return 0;
-	}
-	now = now_ns(CLOCK_MONOTONIC);
-	if (*since_ns)
-		*wall_ns += now - *since_ns;
-	*since_ns = now;
-	t->wall_ns = t->ns[EV_OTHER] = *wall_ns;
-	return 0;
+	if (online != had && !s->warned[cpu])
+		message("CPU %d was %s meanwhile: it is not sampled, and has no row", cpu,
+			had ? "unplugged" : "plugged in");
+	s->warned[cpu] |= online != had;
+	s->dead[cpu] |= online != had;
+	return online && had;
 }
 
 /*
- * Marks a CPU and reads it. A mark that met a program halfway shows a residual that the mark before
- * did not have: then it is made again. An offline CPU cannot be marked, and changes no more: it is
- * measured up to its last change.
+ * Where no hook tells who owns a CPU, all of its time is `other` so far; it counts from one mark to
+ * the next if it is online at both.
  */
-static int mark_cpu(struct session *s, int cpu, struct times *t)
+static void read_clock(struct session *s, int cpu, bool online, struct times *t)
+{
+	uint64_t now = now_ns(CLOCK_MONOTONIC), *since_ns = &s->clocks[cpu].since_ns;
+
+	if (online) {
+		s->clocks[cpu].wall_ns += *since_ns ? now - *since_ns : 0;
+		t->wall_ns = t->ns[EV_OTHER] = s->clocks[cpu].wall_ns;
+	}
+	*since_ns = online ? now : 0;
+}
+
+/*
+ * Reads a CPU that is marked. A mark that met a program halfway shows a residual that the mark
+ * before did not have: then it is made again. An offline CPU has no new mark, and changes no more:
+ * it is measured up to its last change.
+ */
+static void read_times(struct session *s, int cpu, bool online, struct times *t)
 {
 	cpu_t *c = &s->skel->bss->cpus[cpu];
-	const __u64 *ns = c->mark_ns, *parts = c->mark_parts;
-	int64_t residual = s->residual[cpu];
-	int err = 0;
+	int64_t *residual = &s->residual[cpu], before = *residual;
 
-	for (int i = 0; i < MARK_TRIES; i++) {
-		err = run_mark(s, cpu);
-		if (err)
-			break;
+	if (!online && !c->task)
+		return; /* it never counted */
+	for (int i = 0; online; i++) {
 		merge_longest(t->longest_ns, c->mark_longest);
-		residual = c->mark_wall - sum_ns(c->mark_ns);
-		if (residual == s->residual[cpu])
+		*residual = c->mark_wall - sum_ns(c->mark_ns);
+		if (*residual == before || i == MARK_TRIES || run_mark(s, cpu))
 			break;
 	}
-	if (err && err != -ENXIO)
-		return mark_failed(cpu, err);
-	if (is_lost(s, cpu, !err) || (err && !c->task))
-		return 0;
-	if (err) {
-		ns = c->ns;
-		parts = c->parts;
+	if (!online) {
 		merge_longest(t->longest_ns, c->longest);
 		memset(c->longest, 0, sizeof(c->longest));
 	}
-	s->residual[cpu] = residual;
-	t->wall_ns = sum_ns(ns) + residual;
-	for (int e = 0; e < EV_MAX; e++) {
-		t->ns[e] = ns[e];
-		t->count[e] = c->count[e];
-	}
-	for (int i = 0; i < PARTS; i++)
-		t->parts_ns[i] = parts[i];
+	memcpy(t->ns, online ? c->mark_ns : c->ns, sizeof(t->ns));
+	memcpy(t->parts_ns, online ? c->mark_parts : c->parts, sizeof(t->parts_ns));
+	memcpy(t->count, c->count, sizeof(t->count));
+	t->wall_ns = sum_ns((const __u64 *)t->ns) + *residual;
 	t->lost = c->lost;
 	t->unreturned = c->unreturned;
 	t->unreturned_ns = c->unreturned_ns;
-	t->unseen_ns = err ? c->unseen : c->mark_unseen;
-	return 0;
+	t->unseen_ns = online ? c->mark_unseen : c->unseen;
 }
 
 /*
@@ -3584,15 +3561,13 @@ static void read_softirqs(struct marks *m)
 		for (char *p = line; (p = strstr(p, "CPU")) && columns < MAX_CPUS;)
 			cpus[columns++] = strtol(p + 3, &p, 10);
 	while (f && getline(&line, &size, f) > 0) {
-		char *p = line + strspn(line, " ");
-		int which = !strncmp(p, "NET_RX:", 7)	? RX_SOFTIRQS
-			    : !strncmp(p, "NET_TX:", 7) ? TX_SOFTIRQS
-							: COUNTS;
+		char *rx = strstr(line, "NET_RX:"), *p = rx ? rx : strstr(line, "NET_TX:");
+		int which = rx ? RX_SOFTIRQS : TX_SOFTIRQS;
 
-		if (which == COUNTS)
+		if (!p)
 			continue;
 		m->counted[which] = true;
-		p += 7;
+		p += strlen("NET_RX:");
 		for (int i = 0; i < columns; i++, p = end) {
 			uint64_t n = strtoull(p, &end, 10);
 
@@ -3681,43 +3656,44 @@ static bool is_card_irq(const char *thread)
 }
 
 /* The threads that are the network's as a whole, by the beginning of their names. */
-static const struct {
+static const struct thread_kind {
 	const char *name;
 	bool accounted; /* as in struct thread; ksoftirqd's time is that of softirqs */
-} network_threads[] = {
-	{ "napi/", true }, { "cpumap/", true },	    { "backlog_", true },
-	{ "mt76-", true }, { "ksoftirqd/", false }, { "irq/", false },
+} thread_kinds[] = {
+	{ "napi/", true },
+	{ "cpumap/", true },
+	{ "backlog_", true },
+	{ "mt76-", true },
+	{ "ksoftirqd/", false },
+	{ "irq/", false },
+	{},
 };
 
 /* Notes it if it is one: a line of /proc/PID/stat, "PID (NAME) S PARENT ...". False if it is not.
  */
 static bool note_thread(struct marks *m, char *stat)
 {
-	char *name = strchr(stat, '('), *end = strrchr(stat, ')'), parent[12];
-	unsigned long long user, kernel;
-	struct thread t = {};
+	const struct thread_kind *kind = thread_kinds;
+	char *name = strchr(stat, '('), *end = strrchr(stat, ')');
+	unsigned long long parent, user, kernel;
+	struct thread t = { .pid = strtoul(stat, NULL, 10) };
 	bool cpus[MAX_CPUS + 1] = {};
 	cpu_set_t set;
 
-	if (!name || !end || sscanf(end + 1, " %*c %11s", parent) != 1 || strcmp(parent, "2"))
-		return false; /* no child of kthreadd */
+	if (!name || !end ||
+	    sscanf(end + 1,
+		   " %*c %llu %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d"
+		   " %*u %*u %*d %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*d %d",
+		   &parent, &user, &kernel, &t.cpu) != 4 ||
+	    parent != 2) /* kthreadd */
+		return false;
 	*end = 0;
 	FORMAT(t.name, "%s", name + 1);
-	for (unsigned i = 0; i < ARRAY_SIZE(network_threads) + 1; i++) {
-		if (i == ARRAY_SIZE(network_threads))
-			return false;
-		if (strncmp(t.name, network_threads[i].name, strlen(network_threads[i].name)))
-			continue;
-		t.accounted = network_threads[i].accounted;
-		break;
-	}
-	if (sscanf(end + 1,
-		   " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d"
-		   " %*u %*u %*d %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*d %d",
-		   &user, &kernel, &t.cpu) != 3 ||
-	    (!strncmp(t.name, "irq/", 4) && !is_card_irq(t.name)))
+	while (kind->name && strncmp(t.name, kind->name, strlen(kind->name)))
+		kind++;
+	if (!kind->name || (!strcmp(kind->name, "irq/") && !is_card_irq(t.name)))
 		return false;
-	t.pid = strtoul(stat, NULL, 10);
+	t.accounted = kind->accounted;
 	t.ns = (user + kernel) * (NSEC_PER_SEC / sysconf(_SC_CLK_TCK));
 	CPU_ZERO(&set);
 	sched_getaffinity(t.pid, sizeof(set), &set);
@@ -3752,7 +3728,6 @@ static void read_threads(struct marks *m)
 	struct dirent *entry;
 	unsigned long pid;
 
-	m->thread_count = 0;
 	while (f && fscanf(f, "%lu", &pid) == 1)
 		read_task(m, pid);
 	while (d && (entry = readdir(d)))
@@ -3824,77 +3799,75 @@ static void read_processes(const struct session *s, struct marks *m)
 
 	if (!s->skel->rodata->tasks)
 		return;
-	if (!m->processes)
-		m->processes = calloc(room, sizeof(*m->processes));
-	while (m->processes && m->process_count < room && !bpf_map_get_next_key(fd, last, &key)) {
-		struct process *p = &m->processes[m->process_count++];
-
-		p->pid = key;
-		if (bpf_map_lookup_elem(fd, &key, &p->did))
-			memset(&p->did, 0, sizeof(p->did));
-		last = &key;
-	}
-	if (m->processes)
-		qsort(m->processes, m->process_count, sizeof(*m->processes), compare_processes);
 	m->tasks_lost = s->skel->bss->tasks_lost;
 	m->tasks_lost_ns = s->skel->bss->tasks_lost_ns;
+	if (!m->processes)
+		m->processes = calloc(room, sizeof(*m->processes));
+	if (!m->processes)
+		return;
+	while (m->process_count < room && !bpf_map_get_next_key(fd, last, &key)) {
+		struct process *p = &m->processes[m->process_count];
+
+		p->pid = key;
+		m->process_count += !bpf_map_lookup_elem(fd, &key, &p->did);
+		last = &key;
+	}
+	qsort(m->processes, m->process_count, sizeof(*m->processes), compare_processes);
 }
 
-/* For another mark; the memory of CPUs that cannot be is not touched. */
-static void clear_marks(struct marks *m, int cpus)
+/* Which CPUs are online, and the counters that wrap around. Returns 0, or -ENOENT after a message.
+ */
+static int read_wrapping(struct session *s, bool online[MAX_CPUS])
 {
-	polled_t *polled = m->polled;
-	struct process *processes = m->processes;
-	struct thread *threads = m->threads;
-	size_t thread_room = m->thread_room;
-
-	memset(m->cpu, 0, cpus * sizeof(m->cpu[0]));
-	memset(m->online, 0, cpus * sizeof(m->online[0]));
-	memset(m->counted, 0, sizeof(*m) - offsetof(struct marks, counted));
-	m->polled = polled;
-	m->processes = processes;
-	m->threads = threads;
-	m->thread_room = thread_room;
+	if (read_cpus("online", online) < 0)
+		return -ENOENT;
+	read_softnet(&s->softnet, online);
+	read_energy(&s->energy);
+	return 0;
 }
 
 /*
- * Begins a mark by what others count: before it, so that the CPUs are marked as soon as samples are
- * for the next interval. Returns 0 or -errno after a message.
+ * Makes a mark: the end of an interval, and the beginning of the one that has that number; 0: there
+ * is none. What others count is read first, so that the CPUs are marked as soon as samples are for
+ * the next interval. Returns 0 or -errno after a message.
  */
-static int read_counters(struct session *s, struct marks *m)
+static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 {
-	clear_marks(m, s->cpus);
-	if (read_cpus("online", m->online) < 0)
+	memset(m->cpu, 0, s->cpus * sizeof(m->cpu[0]));
+	memset(m->online, 0, s->cpus * sizeof(m->online[0]));
+	memset(m->counted, 0, offsetof(struct marks, threads) - offsetof(struct marks, counted));
+	if (read_wrapping(s, m->online))
 		return -ENOENT;
-	read_softnet(&s->softnet, m->online);
 	for (int cpu = 0; cpu < s->cpus; cpu++)
 		memcpy(&m->cpu[cpu].counts[PROCESSED], s->softnet.sums[cpu],
 		       sizeof(s->softnet.sums[cpu]));
 	for (int i = PROCESSED; i < COUNTS; i++)
 		m->counted[i] = s->softnet.known;
-	read_cards(m);
-	read_energy(&s->energy);
 	m->energy_uj = s->energy.used_uj;
+	read_cards(m);
 	read_stat(m);
 	read_threads(m);
 	if (s->accounted)
 		read_softirqs(m);
-	return 0;
-}
+	s->skel->bss->interval_id = interval_id;
+	for (int cpu = 0; cpu < s->cpus; cpu++) {
+		int err = !s->no_bpf[0] ? run_mark(s, cpu) : m->online[cpu] ? 0 : -ENXIO;
+		bool known =
+			s->accounted || !needs_samples(s) || has_samples(&s->sampler, cpu, !err);
 
-static int mark_all(struct session *s, struct marks *m)
-{
-	int err = 0;
-
-	for (int cpu = 0; !err && cpu < s->cpus; cpu++)
-		err = base_kind(s) ? mark_cpu(s, cpu, &m->cpu[cpu])
-				   : mark_by_clock(s, cpu, m->online[cpu], &m->cpu[cpu]);
+		if (err && err != -ENXIO)
+			return err;
+		if (!base_kind(s))
+			read_clock(s, cpu, !err && known, &m->cpu[cpu]);
+		else if (known)
+			read_times(s, cpu, !err, &m->cpu[cpu]);
+	}
 	read_polled(s, m);
 	read_processes(s, m);
 	read_recursion_misses(s, m);
 	own_cpu_time(&m->user_ns, &m->kernel_ns);
 	m->time = now_ns(CLOCK_REALTIME) / 1e9;
-	return err;
+	return 0;
 }
 
 /* ==== 13. The command, signals and waiting ==== */
@@ -4078,9 +4051,7 @@ static bool wait_until(struct session *s, uint64_t deadline_ns, uint32_t interva
 		if (now >= count_ns) {
 			bool online[MAX_CPUS] = {};
 
-			read_cpus("online", online);
-			read_softnet(&s->softnet, online);
-			read_energy(&s->energy);
+			read_wrapping(s, online);
 			count_ns = now + COUNTERS_NS;
 		}
 		if (next_ns > count_ns)
@@ -7023,10 +6994,7 @@ static int run_intervals(struct session *s)
 	r.has_parts = base_kind(s) == TP_BTF && !s->rt;
 	r.has_tasks = s->skel->rodata->tasks;
 	r.has_energy = s->energy.packages && !s->accounted;
-	if (read_counters(s, &marks[0]))
-		return EXIT_FAILED;
-	s->skel->bss->interval_id = 1;
-	if (mark_all(s, &marks[0]))
+	if (make_mark(s, &marks[0], 1))
 		return EXIT_FAILED;
 	clear_rings(&s->sampler);
 	s->sampler.started_ns = deadline_ns = now_ns(CLOCK_MONOTONIC);
@@ -7041,10 +7009,7 @@ static int run_intervals(struct session *s)
 			deadline_ns = now_ns(CLOCK_MONOTONIC);
 		deadline_ns += length_ns;
 		ended = wait_until(s, deadline_ns, i + 1) || i + 1 == opt.count;
-		if (read_counters(s, &marks[(i + 1) % 2]))
-			return EXIT_FAILED;
-		s->skel->bss->interval_id = ended ? 0 : i + 2;
-		if (mark_all(s, &marks[(i + 1) % 2]))
+		if (make_mark(s, &marks[(i + 1) % 2], ended ? 0 : i + 2))
 			return EXIT_FAILED;
 		read_rings(&s->sampler, i + 1, now_ns(CLOCK_MONOTONIC));
 		subtract_marks(&marks[(i + 1) % 2], &marks[i % 2], &r);

@@ -1994,16 +1994,14 @@ static int record(double seconds)
 	if (status || !s.sampler.hz)
 		return status ? status : EXIT_FAILED;
 	end_ns = now_ns(CLOCK_MONOTONIC) + seconds * NSEC_PER_SEC;
-	s.skel->bss->interval_id = 1;
-	status = read_counters(&s, &marks) || mark_all(&s, &marks);
+	status = make_mark(&s, &marks, 1);
 	fputs("recording\n", stderr);
 	for (uint32_t interval_id = 1; !status && !ended; interval_id++) {
 		next_ns = now_ns(CLOCK_MONOTONIC) + opt.seconds * NSEC_PER_SEC;
 		ended = wait_until(&s, fmin(next_ns, end_ns), interval_id) || next_ns >= end_ns;
-		s.skel->bss->interval_id = ended ? 0 : interval_id + 1;
 		free_symbols(&symbols);
 		memset(&rules, 0, sizeof(rules));
-		status = read_counters(&s, &marks) || mark_all(&s, &marks) ||
+		status = make_mark(&s, &marks, ended ? 0 : interval_id + 1) ||
 			 make_profile(&p, &s.sampler, interval_id);
 		choose_stacks(&p);
 		samples += p.samples;
