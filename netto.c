@@ -58,6 +58,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -2538,10 +2539,8 @@ static stack_buf_t *buf_for(struct sampler *s, int cpu, uint32_t interval_id)
 {
 	stack_buf_t *h = buf_at(s, cpu, interval_id);
 
-	if (h->interval_id != interval_id) {
-		h->interval_id = interval_id;
-		h->used = h->full = h->failed = 0;
-	}
+	if (h->interval_id != interval_id)
+		*h = (stack_buf_t) { .interval_id = interval_id };
 	return h;
 }
 
@@ -2585,60 +2584,37 @@ static void count_record(struct sampler *s, stack_buf_t *h, const struct record 
 	count_stack(s, h, stack, depth);
 }
 
-/* A long of the 64 bits, as the kernel counts: those of 32 bits wrap around, and load no more at
- * once. */
-static unsigned long ring_head(struct perf_event_mmap_page *page)
-{
-	unsigned long head = *(volatile __u64 *)&page->data_head;
-
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	return head;
-}
-
+/* Of the kernel's 64 bits, positions have as many as can be loaded at once: they wrap around. */
 static void read_ring(struct sampler *s, int cpu, uint32_t interval_id, uint64_t end_ns)
 {
 	struct perf_event_mmap_page *page = s->rings[cpu];
 	const char *ring = (const char *)page + sysconf(_SC_PAGESIZE);
-	unsigned long head = ring_head(page), at = page->data_tail;
+	unsigned long head = *(volatile __u64 *)&page->data_head, at = page->data_tail;
 
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	while (at != head) {
 		struct record record = {};
-		const struct perf_event_header *header =
-			(const void *)(ring + at % RING_BYTES); /* never parted: 8 bytes each */
-		size_t size = header->size < sizeof(record) ? header->size : sizeof(record);
-		size_t first = RING_BYTES - at % RING_BYTES;
+		size_t size = ((const struct perf_event_header *)(ring + at % RING_BYTES))->size;
+		bool next;
 
-		if (header->size < sizeof(*header) || header->size % 8 ||
-		    header->size > head - at) {
+		if (size < sizeof(record.header) || size % 8 || size > head - at) {
 			buf_for(s, cpu, interval_id)->full++; /* no record: nor is what follows */
 			at = head;
 			break;
 		}
-		if (first > size)
-			first = size;
-		memcpy(&record, ring + at % RING_BYTES, first);
-		memcpy((char *)&record + first, ring, size - first);
-		at += header->size;
+		for (size_t i = 0; i < size && i < sizeof(record); i += 8)
+			memcpy((char *)&record + i, ring + (at + i) % RING_BYTES, 8);
+		at += size;
 		if (record.header.type == PERF_RECORD_LOST) /* its id, then how many */
 			buf_for(s, cpu, interval_id)->full += record.count;
 		record.time_ns += s->offset_ns;
-		if (record.header.type != PERF_RECORD_SAMPLE || record.time_ns < s->started_ns)
-			continue;
-		if (record.time_ns < end_ns)
-			count_record(s, buf_for(s, cpu, interval_id), &record);
-		else if (s->nr_bufs > 1)
-			count_record(s, buf_for(s, cpu, interval_id + 1), &record);
+		next = record.time_ns >= end_ns;
+		if (record.header.type == PERF_RECORD_SAMPLE && record.time_ns >= s->started_ns &&
+		    (!next || s->nr_bufs > 1))
+			count_record(s, buf_for(s, cpu, interval_id + next), &record);
 	}
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	*(volatile __u64 *)&page->data_tail = at;
-}
-
-/* Throws away what came before the first interval. */
-static void clear_rings(struct sampler *s)
-{
-	for (int cpu = 0; cpu < s->cpus; cpu++)
-		if (s->rings[cpu])
-			s->rings[cpu]->data_tail = ring_head(s->rings[cpu]);
 }
 
 /*
@@ -3878,21 +3854,20 @@ static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
  */
 static struct {
 	pid_t pid;  /* 0: there is none, or it has ended */
-	int go;	    /* takes the byte */
-	int error;  /* gives an errno, if it cannot be run */
+	int socket; /* takes the byte, and gives an errno if the command cannot be run */
 	int status; /* of wait(2), when it has ended */
 } command;
 
 /* In the child. */
-static void run_command(pid_t parent, int go, int error)
+static void run_command(pid_t parent, int socket)
 {
 	char byte;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent || read(go, &byte, 1) != 1)
+	if (getppid() != parent || read(socket, &byte, 1) != 1)
 		_exit(EXIT_FAILED);
 	execvp(opt.command[0], opt.command);
-	if (write(error, &errno, sizeof(errno)) < 0)
+	if (write(socket, &errno, sizeof(errno)) < 0)
 		_exit(EXIT_FAILED);
 	_exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN);
 }
@@ -3900,24 +3875,18 @@ static void run_command(pid_t parent, int go, int error)
 /* False after a message. */
 static bool prepare_command(void)
 {
-	int go[2], error[2];
-	pid_t parent = getpid(), pid = -1;
+	int ends[2];
+	pid_t parent = getpid();
 
-	if (!pipe2(go, O_CLOEXEC) && !pipe2(error, O_CLOEXEC))
-		pid = fork();
-	if (pid < 0) {
+	command.pid = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) ? -1 : fork();
+	if (command.pid < 0) {
 		message("cannot fork: %s", strerror(errno));
 		return false;
 	}
-	if (!pid) {
-		close(go[1]);
-		run_command(parent, go[0], error[1]);
-	}
-	close(go[0]);
-	close(error[1]);
-	command.pid = pid;
-	command.go = go[1];
-	command.error = error[0];
+	command.socket = ends[command.pid > 0];
+	close(ends[!command.pid]);
+	if (!command.pid)
+		run_command(parent, command.socket);
 	return true;
 }
 
@@ -3925,25 +3894,16 @@ static bool prepare_command(void)
 static bool start_command(void)
 {
 	int err;
-	bool failed = write(command.go, "", 1) == 1 &&
-		      read(command.error, &err, sizeof(err)) == sizeof(err);
+	bool failed = write(command.socket, "", 1) == 1 &&
+		      read(command.socket, &err, sizeof(err)) == sizeof(err);
 
-	close(command.go);
-	close(command.error);
+	close(command.socket);
 	if (!failed)
 		return true;
 	message("cannot run '%s': %s", opt.command[0], strerror(err));
 	waitpid(command.pid, &command.status, 0);
 	command.pid = 0;
 	return false;
-}
-
-static bool has_command_ended(void)
-{
-	if (waitpid(command.pid, &command.status, WNOHANG) != command.pid)
-		return false;
-	command.pid = 0;
-	return true;
 }
 
 /* What a shell has in $? */
@@ -4023,48 +3983,44 @@ static void handle_signals(void)
 /* A command is waited for, whatever signal came. */
 static bool has_ended(void)
 {
-	return opt.command ? !command.pid || has_command_ended() : phase == ENDING;
+	if (!opt.command)
+		return phase == ENDING;
+	if (command.pid && waitpid(command.pid, &command.status, WNOHANG) == command.pid)
+		command.pid = 0;
+	return !command.pid;
 }
 
 /*
  * Sleeps until `deadline_ns` of CLOCK_MONOTONIC, the end of the interval `interval_id`, but for
- * what is to be done meanwhile. True if a signal, or the command, ends the measurement first.
+ * what must be read meanwhile. True if a signal, or the command, ends the measurement first.
  */
 static bool wait_until(struct session *s, uint64_t deadline_ns, uint32_t interval_id)
 {
 	const bool shown = !opt.command && opt.seconds > SHORT_SECONDS && isatty(STDERR_FILENO);
-	const uint64_t period_ns = s->sampler.period_ns;
-	uint64_t now = now_ns(CLOCK_MONOTONIC), count_ns = now + COUNTERS_NS;
-	uint64_t read_ns = period_ns ? now + period_ns : UINT64_MAX;
+	const uint64_t period_ns = s->sampler.period_ns ? s->sampler.period_ns : COUNTERS_NS;
+	uint64_t now, read_ns = now_ns(CLOCK_MONOTONIC) + period_ns;
 	sigset_t before;
 
 	sigprocmask(SIG_BLOCK, &handled, &before);
-	for (; !has_ended() && now < deadline_ns; now = now_ns(CLOCK_MONOTONIC)) {
-		uint64_t next_ns = deadline_ns < read_ns ? deadline_ns : read_ns;
-		struct timespec timeout;
+	while (!has_ended() && (now = now_ns(CLOCK_MONOTONIC)) < deadline_ns) {
+		uint64_t sleep_ns = (deadline_ns < read_ns ? deadline_ns : read_ns) - now;
+		bool online[MAX_CPUS] = {};
 
 		if (now >= read_ns) {
 			read_rings(&s->sampler, interval_id, UINT64_MAX);
+			read_wrapping(s, online);
 			read_ns = now + period_ns;
 			continue;
 		}
-		if (now >= count_ns) {
-			bool online[MAX_CPUS] = {};
-
-			read_wrapping(s, online);
-			count_ns = now + COUNTERS_NS;
-		}
-		if (next_ns > count_ns)
-			next_ns = count_ns;
 		if (shown) {
 			if (tcgetpgrp(STDERR_FILENO) == getpgrp()) /* not in the background */
 				show_progress("%.0f s left", ceil((deadline_ns - now) / 1e9));
-			if (next_ns > now + NSEC_PER_SEC)
-				next_ns = now + NSEC_PER_SEC;
+			if (sleep_ns > NSEC_PER_SEC)
+				sleep_ns = NSEC_PER_SEC;
 		}
-		timeout.tv_sec = (next_ns - now) / NSEC_PER_SEC;
-		timeout.tv_nsec = (next_ns - now) % NSEC_PER_SEC;
-		ppoll(NULL, 0, &timeout, &awake);
+		ppoll(NULL, 0,
+		      &(struct timespec) { sleep_ns / NSEC_PER_SEC, sleep_ns % NSEC_PER_SEC },
+		      &awake);
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	clear_progress();
@@ -6994,9 +6950,9 @@ static int run_intervals(struct session *s)
 	r.has_parts = base_kind(s) == TP_BTF && !s->rt;
 	r.has_tasks = s->skel->rodata->tasks;
 	r.has_energy = s->energy.packages && !s->accounted;
+	read_rings(&s->sampler, UINT32_MAX, UINT64_MAX); /* of no interval */
 	if (make_mark(s, &marks[0], 1))
 		return EXIT_FAILED;
-	clear_rings(&s->sampler);
 	s->sampler.started_ns = deadline_ns = now_ns(CLOCK_MONOTONIC);
 	phase = MEASURING;
 	if (opt.verbose)
