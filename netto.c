@@ -1521,12 +1521,15 @@ struct sampler {
 	struct bpf_link *links[MAX_CPUS];	   /* each holds its perf event */
 	/* without eBPF: each holds its perf event, and this process fills the tables */
 	struct perf_event_mmap_page *rings[MAX_CPUS];
-	bool dead[MAX_CPUS];   /* not there at some time: its perf event takes no more samples */
-	bool warned[MAX_CPUS]; /* and that was said */
-	uint64_t period_ns;    /* after which the rings must be read; 0: there are none */
-	uint64_t started_ns;   /* the first interval's start; samples before it count for nothing */
-	int64_t offset_ns;     /* of CLOCK_MONOTONIC in our time namespace, to that of the kernel */
-	int kallsyms;	       /* file descriptor, opened while it may be */
+	enum {
+		OFFLINE, /* at the start: there is no perf event */
+		SAMPLING,
+		GIVEN_UP, /* not there at some time: its perf event takes no more samples */
+	} state[MAX_CPUS];
+	uint64_t period_ns;  /* after which the rings must be read; 0: there are none */
+	uint64_t started_ns; /* the first interval's start; samples before it count for nothing */
+	int64_t offset_ns;   /* of CLOCK_MONOTONIC in our time namespace, to that of the kernel */
+	int kallsyms;	     /* file descriptor, opened while it may be */
 	struct own_code own;
 };
 
@@ -2131,7 +2134,7 @@ struct record {
 /* Opens kallsyms, which must give addresses: else no stack can be told. */
 static void open_kallsyms(struct sampler *s)
 {
-	char start[4096], *end;
+	char start[4096];
 	ssize_t length;
 	uint64_t seen = 0;
 
@@ -2148,7 +2151,7 @@ static void open_kallsyms(struct sampler *s)
 		return;
 	}
 	start[length] = 0;
-	for (char *line = start; line; line = (end = strchr(line, '\n')) ? end + 1 : NULL)
+	for (const char *line = start; line; line = strchr(line + 1, '\n'))
 		seen |= strtoull(line, NULL, 16);
 	if (!seen)
 		refuse_samples(
@@ -2271,7 +2274,8 @@ static uint64_t cycles_per_second(void)
 	if (read(fd, &count, sizeof(count)) != sizeof(count))
 		count = 0;
 	close(fd);
-	return (double)count * NSEC_PER_SEC / passed_ns;
+	count = (double)count * NSEC_PER_SEC / passed_ns;
+	return count < MAX_HZ ? 0 : count;
 }
 
 /*
@@ -2295,6 +2299,7 @@ static int sample_all(struct sampler *s, struct bpf_program *program, uint64_t c
 {
 	struct perf_event_attr attr = event_attr(cycles);
 
+	s->clock = cycles ? "cycles" : "cpu-clock";
 	if (program) {
 		attr.disabled = 1; /* until it has its program */
 	} else {
@@ -2311,8 +2316,8 @@ static int sample_all(struct sampler *s, struct bpf_program *program, uint64_t c
 
 		attr.sample_period = sample_period((cycles ? cycles : NSEC_PER_SEC) / s->hz, cpu);
 		err = sample_cpu(s, program, &attr, cpu);
-		s->dead[cpu] = err == -ENODEV; /* the CPU is offline */
-		if (err && !s->dead[cpu]) {
+		s->state[cpu] = err ? OFFLINE : SAMPLING;
+		if (err && err != -ENODEV) {
 			stop_samples(s);
 			return err;
 		}
@@ -2438,7 +2443,7 @@ static void start_samples(struct sampler *s, struct netto *skel)
 {
 	struct bpf_program *program = skel ? skel->progs.netto_sample : NULL;
 	uint64_t cycles, allowed_hz;
-	int err = -ENOENT;
+	int err;
 
 	if (!s->hz)
 		return;
@@ -2451,19 +2456,13 @@ static void start_samples(struct sampler *s, struct netto *skel)
 		return;
 	}
 	cycles = cycles_per_second();
-	if (cycles < MAX_HZ)
-		cycles = 0;
 	allowed_hz = read_number("/proc/sys/kernel/perf_event_max_sample_rate");
 	if (allowed_hz)
 		limit_samples(s, allowed_hz, "is not allowed by kernel.perf_event_max_sample_rate");
 	limit_samples(s, affordable_hz(skel, cycles), "could take over 10 % of a CPU");
-	s->clock = "cycles";
-	if (cycles)
-		err = sample_all(s, program, cycles);
-	if (err) {
-		s->clock = "cpu-clock";
+	err = sample_all(s, program, cycles);
+	if (err && cycles)
 		err = sample_all(s, program, 0);
-	}
 	if (err)
 		explain_no_events(s, err);
 	if (err || skel)
@@ -2490,12 +2489,10 @@ static void find_own_code(struct own_code *own, struct netto *skel)
 		if (bpf_program__fd(p) < 0 ||
 		    bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &size))
 			continue;
-		for (unsigned i = 0; i < ARRAY_SIZE(bytes); i++) {
-			if (!addresses[i] || !bytes[i] || own->count == ARRAY_SIZE(own->functions))
-				continue;
-			own->functions[own->count].address = addresses[i];
-			own->functions[own->count++].bytes = bytes[i];
-		}
+		for (unsigned i = 0; i < ARRAY_SIZE(bytes); i++)
+			if (addresses[i] && bytes[i] && own->count < ARRAY_SIZE(own->functions))
+				own->functions[own->count++] =
+					(typeof(own->functions[0])) { addresses[i], bytes[i] };
 	}
 }
 
@@ -3404,13 +3401,13 @@ static int run_mark(const struct session *s, int cpu)
  */
 static bool has_samples(struct sampler *s, int cpu, bool online)
 {
-	bool had = cpu < s->cpus && !s->dead[cpu];
+	bool had = s->state[cpu] == SAMPLING;
 
-	if (online != had && !s->warned[cpu])
+	if (online != had && s->state[cpu] != GIVEN_UP) {
 		message("CPU %d was %s meanwhile: it is not sampled, and has no row", cpu,
 			had ? "unplugged" : "plugged in");
-	s->warned[cpu] |= online != had;
-	s->dead[cpu] |= online != had;
+		s->state[cpu] = GIVEN_UP;
+	}
 	return online && had;
 }
 
@@ -3828,8 +3825,7 @@ static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 	s->skel->bss->interval_id = interval_id;
 	for (int cpu = 0; cpu < s->cpus; cpu++) {
 		int err = !s->no_bpf[0] ? run_mark(s, cpu) : m->online[cpu] ? 0 : -ENXIO;
-		bool known =
-			s->accounted || !needs_samples(s) || has_samples(&s->sampler, cpu, !err);
+		bool known = !needs_samples(s) || has_samples(&s->sampler, cpu, !err);
 
 		if (err && err != -ENXIO)
 			return err;
@@ -3855,27 +3851,14 @@ static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 static struct {
 	pid_t pid;  /* 0: there is none, or it has ended */
 	int socket; /* takes the byte, and gives an errno if the command cannot be run */
-	int status; /* of wait(2), when it has ended */
+	int status; /* what a shell has in $?, when it has ended; else 0 */
 } command;
-
-/* In the child. */
-static void run_command(pid_t parent, int socket)
-{
-	char byte;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent || read(socket, &byte, 1) != 1)
-		_exit(EXIT_FAILED);
-	execvp(opt.command[0], opt.command);
-	if (write(socket, &errno, sizeof(errno)) < 0)
-		_exit(EXIT_FAILED);
-	_exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN);
-}
 
 /* False after a message. */
 static bool prepare_command(void)
 {
 	int ends[2];
+	char byte;
 	pid_t parent = getpid();
 
 	command.pid = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) ? -1 : fork();
@@ -3885,8 +3868,26 @@ static bool prepare_command(void)
 	}
 	command.socket = ends[command.pid > 0];
 	close(ends[!command.pid]);
-	if (!command.pid)
-		run_command(parent, command.socket);
+	if (command.pid)
+		return true;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent || read(command.socket, &byte, 1) != 1)
+		_exit(EXIT_FAILED);
+	execvp(opt.command[0], opt.command);
+	if (write(command.socket, &errno, sizeof(errno)) < 0)
+		_exit(EXIT_FAILED);
+	_exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN);
+}
+
+/* Whether the command has ended; with WNOHANG, now, else it is waited for. */
+static bool has_command_ended(int flags)
+{
+	int status;
+
+	if (!command.pid || waitpid(command.pid, &status, flags) != command.pid)
+		return !command.pid;
+	command.pid = 0;
+	command.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	return true;
 }
 
@@ -3898,19 +3899,11 @@ static bool start_command(void)
 		      read(command.socket, &err, sizeof(err)) == sizeof(err);
 
 	close(command.socket);
-	if (!failed)
-		return true;
-	message("cannot run '%s': %s", opt.command[0], strerror(err));
-	waitpid(command.pid, &command.status, 0);
-	command.pid = 0;
-	return false;
-}
-
-/* What a shell has in $? */
-static int command_status(void)
-{
-	return WIFEXITED(command.status) ? WEXITSTATUS(command.status)
-					 : 128 + WTERMSIG(command.status);
+	if (failed) {
+		message("cannot run '%s': %s", opt.command[0], strerror(err));
+		has_command_ended(0);
+	}
+	return !failed;
 }
 
 /*
@@ -3983,11 +3976,7 @@ static void handle_signals(void)
 /* A command is waited for, whatever signal came. */
 static bool has_ended(void)
 {
-	if (!opt.command)
-		return phase == ENDING;
-	if (command.pid && waitpid(command.pid, &command.status, WNOHANG) == command.pid)
-		command.pid = 0;
-	return !command.pid;
+	return opt.command ? has_command_ended(WNOHANG) : phase == ENDING;
 }
 
 /*
@@ -7040,7 +7029,7 @@ int main(int argc, char **argv)
 		message("cannot write the report: %s", strerror(errno));
 		status = EXIT_FAILED;
 	}
-	status_at_end = opt.command && !command.pid && command_status() ? command_status() : status;
+	status_at_end = command.status ? command.status : status;
 	phase = STOPPING;
 	tell_phase("reported");
 	stop_probes(&s);
