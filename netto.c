@@ -341,7 +341,7 @@ static bool is_exhausted(int err)
 }
 
 /*
- * As many descriptors as may be: there are two for each CPU, and some 200 for probes. False after a
+ * As many descriptors as may be: there is one for each CPU, and some 200 for probes. False after a
  * message if there are too few to find out what this host can do.
  */
 static bool raise_file_limit(void)
@@ -1518,14 +1518,11 @@ struct sampler {
 	int cpus;				   /* ids of the CPUs that have a table are below */
 	size_t buf_size;			   /* bytes */
 	char *tables;				   /* mapped: the buffers of CPU 0, of CPU 1, ... */
-	struct bpf_link *links[MAX_CPUS];	   /* each holds its perf event */
-	/* without eBPF: each holds its perf event, and this process fills the tables */
+	/* perf events; 0: there is none, since the CPU was offline at the start; -1: the CPU was
+	   not there at some time, and then it takes no more samples */
+	int events[MAX_CPUS];
+	/* of these, without eBPF: then this process fills the tables */
 	struct perf_event_mmap_page *rings[MAX_CPUS];
-	enum {
-		OFFLINE, /* at the start: there is no perf event */
-		SAMPLING,
-		GIVEN_UP, /* not there at some time: its perf event takes no more samples */
-	} state[MAX_CPUS];
 	uint64_t period_ns;  /* after which the rings must be read; 0: there are none */
 	uint64_t started_ns; /* the first interval's start; samples before it count for nothing */
 	int64_t offset_ns;   /* of CLOCK_MONOTONIC in our time namespace, to that of the kernel */
@@ -2224,39 +2221,34 @@ static int open_event(struct perf_event_attr *attr, int cpu)
  * Starts the samples of a CPU, for the program or, without one, into a ring. Returns 0 or -errno;
  * -ENOBUFS: the ring would lock too much memory.
  */
-static int sample_cpu(struct sampler *s, struct bpf_program *program, struct perf_event_attr *attr,
-		      int cpu)
+static int sample_cpu(struct sampler *s, const struct bpf_program *program,
+		      struct perf_event_attr *attr, int cpu)
 {
-	int fd = open_event(attr, cpu), err = 0;
+	int event = open_event(attr, cpu);
 	void *ring;
 
-	if (fd < 0)
-		return fd;
-	if (program) {
-		s->links[cpu] = bpf_program__attach_perf_event(program, fd);
-		if (s->links[cpu])
-			return 0; /* it has the descriptor now */
-		err = -errno;
-	} else {
-		ring = mmap(NULL, sysconf(_SC_PAGESIZE) + RING_BYTES, PROT_READ | PROT_WRITE,
-			    MAP_SHARED, fd, 0);
-		if (ring != MAP_FAILED)
-			s->rings[cpu] = ring;
-		else
-			err = errno == EPERM ? -ENOBUFS : -errno;
-	}
-	close(fd);
-	return err;
+	if (event < 0)
+		return event;
+	s->events[cpu] = event;
+	if (program)
+		return ioctl(event, PERF_EVENT_IOC_SET_BPF, bpf_program__fd(program)) ? -errno : 0;
+	ring = mmap(NULL, sysconf(_SC_PAGESIZE) + RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+		    event, 0);
+	if (ring == MAP_FAILED)
+		return errno == EPERM ? -ENOBUFS : -errno;
+	s->rings[cpu] = ring;
+	return 0;
 }
 
 static void stop_samples(struct sampler *s)
 {
 	for (int cpu = 0; cpu < s->cpus; cpu++) {
-		bpf_link__destroy(s->links[cpu]);
-		s->links[cpu] = NULL;
 		if (s->rings[cpu])
 			munmap(s->rings[cpu], sysconf(_SC_PAGESIZE) + RING_BYTES);
+		if (s->events[cpu] > 0)
+			close(s->events[cpu]);
 		s->rings[cpu] = NULL;
+		s->events[cpu] = 0;
 	}
 }
 
@@ -2295,14 +2287,12 @@ static uint64_t sample_period(uint64_t period, int cpu)
  * number (at a fixed frequency the kernel would take more of them from a CPU that is less busy), or
  * by the timer. Returns 0 or -errno.
  */
-static int sample_all(struct sampler *s, struct bpf_program *program, uint64_t cycles)
+static int sample_all(struct sampler *s, const struct bpf_program *program, uint64_t cycles)
 {
 	struct perf_event_attr attr = event_attr(cycles);
 
 	s->clock = cycles ? "cycles" : "cpu-clock";
-	if (program) {
-		attr.disabled = 1; /* until it has its program */
-	} else {
+	if (!program) {
 		attr.sample_type = PERF_SAMPLE_TIME | PERF_SAMPLE_CALLCHAIN;
 		attr.exclude_callchain_user = 1;
 		attr.sample_max_stack = s->max_depth;
@@ -2316,8 +2306,7 @@ static int sample_all(struct sampler *s, struct bpf_program *program, uint64_t c
 
 		attr.sample_period = sample_period((cycles ? cycles : NSEC_PER_SEC) / s->hz, cpu);
 		err = sample_cpu(s, program, &attr, cpu);
-		s->state[cpu] = err ? OFFLINE : SAMPLING;
-		if (err && err != -ENODEV) {
+		if (err && err != -ENODEV) { /* which an offline CPU gives */
 			stop_samples(s);
 			return err;
 		}
@@ -2363,18 +2352,17 @@ static uint64_t sample_cost(struct netto *skel, uint64_t cycles)
 	const volatile __u32 *samples = &skel->bss->samples;
 	double interrupt_ns = INFINITY;
 	uint64_t last, now;
-	struct bpf_link *link;
 	char text[16];
-	int fd;
+	int program = bpf_program__fd(skel->progs.netto_sample), event;
 
 	attr.sample_period = (cycles ? cycles : NSEC_PER_SEC) / HZ;
-	attr.disabled = 1;
-	fd = open_event(&attr, -1);
-	if (fd < 0)
+	event = open_event(&attr, -1);
+	if (event < 0 || ioctl(event, PERF_EVENT_IOC_SET_BPF, program)) {
+		close(event);
 		return 0;
+	}
 	skel->bss->interval_id = UINT32_MAX; /* of no interval */
-	link = bpf_program__attach_perf_event(skel->progs.netto_sample, fd);
-	for (int i = 0; link && i < READS && *samples < SAMPLES; i++) {
+	for (int i = 0; i < READS && *samples < SAMPLES; i++) {
 		read_small_file("/proc/self/stat", text, sizeof(text));
 		last = now_ns(CLOCK_MONOTONIC);
 		for (int k = 0; k < LOOKS; k++, last = now) {
@@ -2391,18 +2379,16 @@ static uint64_t sample_cost(struct netto *skel, uint64_t cycles)
 		}
 	}
 	skel->bss->interval_id = 0;
-	if (!link)
-		close(fd);
-	bpf_link__destroy(link);
+	close(event);
 	return fmax(isinf(interrupt_ns) ? 0 : interrupt_ns, skel->bss->sample_ns);
 }
 
-static void limit_samples(struct sampler *s, double most_hz, const char *why)
+static void limit_samples(struct sampler *s, unsigned hz, const char *why)
 {
-	if (most_hz >= s->hz)
+	if (hz >= s->hz)
 		return;
-	message("samples are taken at %.0f Hz, not %u: more %s", most_hz, s->hz, why);
-	s->hz = fmax(most_hz, 1);
+	message("samples are taken at %u Hz, not %u: more %s", hz, s->hz, why);
+	s->hz = hz;
 }
 
 /*
@@ -2410,9 +2396,9 @@ static void limit_samples(struct sampler *s, double most_hz, const char *why)
  * sees itself; their interrupts 3 %; the rest is for what both make slower behind them (caches).
  * Without eBPF it is not known, and they are few enough for a slow CPU.
  */
-static double affordable_hz(struct netto *skel, uint64_t cycles)
+static unsigned affordable_hz(struct netto *skel, uint64_t cycles)
 {
-	uint64_t cost_ns = 0;
+	uint64_t cost_ns;
 
 	if (pretends_missing("limit"))
 		return MAX_HZ;
@@ -2421,7 +2407,7 @@ static double affordable_hz(struct netto *skel, uint64_t cycles)
 	cost_ns = sample_cost(skel, cycles);
 	if (opt.verbose && cost_ns)
 		message("a sample takes %.1f us at least", cost_ns / 1e3);
-	return cost_ns ? 0.03 * NSEC_PER_SEC / cost_ns : MAX_HZ;
+	return cost_ns ? fmax(0.03 * NSEC_PER_SEC / cost_ns, 1) : MAX_HZ;
 }
 
 /* What CLOCK_MONOTONIC is ahead of the kernel's in a time namespace, ns. */
@@ -2441,7 +2427,7 @@ static int64_t clock_offset(void)
  */
 static void start_samples(struct sampler *s, struct netto *skel)
 {
-	struct bpf_program *program = skel ? skel->progs.netto_sample : NULL;
+	const struct bpf_program *program = skel ? skel->progs.netto_sample : NULL;
 	uint64_t cycles, allowed_hz;
 	int err;
 
@@ -3401,12 +3387,12 @@ static int run_mark(const struct session *s, int cpu)
  */
 static bool has_samples(struct sampler *s, int cpu, bool online)
 {
-	bool had = s->state[cpu] == SAMPLING;
+	bool had = s->events[cpu] > 0;
 
-	if (online != had && s->state[cpu] != GIVEN_UP) {
+	if (online != had && s->events[cpu] >= 0) {
 		message("CPU %d was %s meanwhile: it is not sampled, and has no row", cpu,
 			had ? "unplugged" : "plugged in");
-		s->state[cpu] = GIVEN_UP;
+		s->events[cpu] = -1;
 	}
 	return online && had;
 }
