@@ -2079,11 +2079,11 @@ static __attribute__((format(printf, 2, 3))) void refuse_samples(struct sampler 
 	s->hz = 0;
 }
 
-enum { FRAMES = 32 }; /* of a stack for which there is to be room */
+enum { FRAMES = 32 }; /* mean depth of the stacks that the table has room for */
 
 /*
- * Room for the stacks of an interval, in case that each sample has another one of 32 frames; but at
- * most 1 MB a CPU at 1,000 Hz (4 MB at any frequency), and a sixteenth of the machine's memory.
+ * Gives the table room for as many different stacks as an interval has samples. It takes at most
+ * 1 MB a CPU at 1,000 Hz (4 MB at any frequency), and a sixteenth of the machine's memory in all.
  */
 static void size_table(struct sampler *s, double seconds)
 {
@@ -2105,7 +2105,7 @@ static void size_table(struct sampler *s, double seconds)
 		      (s->stack_words + 1 + MAX_DEPTH) * sizeof(__u64);
 }
 
-/* There was no memory: half of the room, and in the end none. False if there was none already. */
+/* There was no memory: halves the table, or gives samples up. False if there are none already. */
 static bool shrink_table(struct sampler *s)
 {
 	if (!s->hz)
@@ -2120,15 +2120,15 @@ static bool shrink_table(struct sampler *s)
 	return true;
 }
 
-/* What the kernel writes into a ring, as attr.sample_type asks in sample_all(). */
+/* What the kernel writes into a ring, as attr.sample_type in sample_all() asks for. */
 struct record {
 	struct perf_event_header header;
 	uint64_t time_ns;
 	uint64_t count;
-	uint64_t words[MAX_DEPTH + 3]; /* with marks of where the addresses are from */
+	uint64_t words[MAX_DEPTH + 3]; /* addresses, and PERF_CONTEXT_... that say whose they are */
 };
 
-/* Opens kallsyms, which must give addresses: else no stack can be told. */
+/* Opens kallsyms. Without its addresses no stack can be classified: then samples are refused. */
 static void open_kallsyms(struct sampler *s)
 {
 	char start[4096];
@@ -2156,7 +2156,7 @@ static void open_kallsyms(struct sampler *s)
 			"/proc/kallsyms hides its addresses: run `sysctl -w kernel.kptr_restrict=1`, and have CAP_SYSLOG");
 }
 
-/* Decides on samples, as far as can be told before the object is loaded. */
+/* Decides whether samples can be taken, as far as that is known before the object is loaded. */
 static void plan_samples(struct sampler *s)
 {
 	s->hz = opt.freq;
@@ -2179,7 +2179,7 @@ static void plan_samples(struct sampler *s)
 		s->max_depth = MAX_DEPTH;
 }
 
-/* Gives the object the sizes of the table, or leaves out all of it. */
+/* Gives the object the sizes of the table. Without samples it has neither table nor program. */
 static void configure_samples(const struct sampler *s, struct netto *skel)
 {
 	bpf_program__set_autoload(skel->progs.netto_sample, s->hz);
@@ -2196,7 +2196,7 @@ static void configure_samples(const struct sampler *s, struct netto *skel)
 	bpf_map__set_max_entries(skel->maps.netto_stacks, s->cpus * s->nr_bufs);
 }
 
-/* A perf event for samples: of cycles, or of the timer. */
+/* A perf event that takes samples: it counts cycles, or the nanoseconds of the timer. */
 static struct perf_event_attr event_attr(bool of_cycles)
 {
 	return (struct perf_event_attr) {
@@ -2206,7 +2206,7 @@ static struct perf_event_attr event_attr(bool of_cycles)
 	};
 }
 
-/* Of all that runs on a CPU, or with -1 of this process. Returns a descriptor or -errno. */
+/* Opens a perf event on a CPU, or with -1 for this process. Returns its descriptor or -errno. */
 static int open_event(struct perf_event_attr *attr, int cpu)
 {
 	int fd;
@@ -2218,8 +2218,8 @@ static int open_event(struct perf_event_attr *attr, int cpu)
 }
 
 /*
- * Starts the samples of a CPU, for the program or, without one, into a ring. Returns 0 or -errno;
- * -ENOBUFS: the ring would lock too much memory.
+ * Starts the samples of a CPU. The program takes them or, if it is NULL, a ring. Returns 0 or
+ * -errno; -ENOBUFS: the ring would lock too much memory.
  */
 static int sample_cpu(struct sampler *s, const struct bpf_program *program,
 		      struct perf_event_attr *attr, int cpu)
@@ -2271,11 +2271,11 @@ static uint64_t cycles_per_second(void)
 }
 
 /*
- * The period of a CPU's samples, in the units of `period`: that of CPU 0, and up to 1 % longer on
- * the others, by the golden ratio, so that CPUs are not sampled in step: at 1 kHz neighbours pass
- * each other in a quarter of a second, those that are 8 apart in two. In step, what one CPU's
- * sample holds up is what another one waits for at its own: a NAPI thread that took 75 % of a CPU
- * was seen with 4 to 42 % (Linux 6.18).
+ * The period of a CPU's samples. CPU 0 has `period`; the others have up to 1 % more, spread by the
+ * golden ratio, so that CPUs are not sampled in step. At 1 kHz neighbours pass each other in a
+ * quarter of a second, and CPUs that are 8 apart in two. In step, the sample of one CPU holds up
+ * what another one waits for at its own sample: a NAPI thread that took 75 % of a CPU was seen with
+ * 4 to 42 % (Linux 6.18).
  */
 static uint64_t sample_period(uint64_t period, int cpu)
 {
@@ -2283,9 +2283,9 @@ static uint64_t sample_period(uint64_t period, int cpu)
 }
 
 /*
- * Starts the perf event on all CPUs that are there: by cycles, of which a sample stands for a fixed
- * number (at a fixed frequency the kernel would take more of them from a CPU that is less busy), or
- * by the timer. Returns 0 or -errno.
+ * Starts the samples on all CPUs that are online: by cycles or, if `cycles` (a second) is 0, by the
+ * timer. Each sample stands for a fixed number of cycles: at a fixed frequency the kernel would
+ * take more samples of a CPU that is less busy. Returns 0 or -errno.
  */
 static int sample_all(struct sampler *s, const struct bpf_program *program, uint64_t cycles)
 {
@@ -2315,8 +2315,8 @@ static int sample_all(struct sampler *s, const struct bpf_program *program, uint
 }
 
 /*
- * Why there are no perf events, and what would help. Debian and Ubuntu have paranoid levels above
- * 2, at which CAP_PERFMON does not do.
+ * Says why there are no perf events, and what would help. Debian and Ubuntu have paranoid levels
+ * above 2, at which CAP_PERFMON is not enough.
  */
 static void explain_no_events(struct sampler *s, int err)
 {
@@ -2340,10 +2340,10 @@ static void explain_no_events(struct sampler *s, int err)
 }
 
 /*
- * What a sample takes here at least, ns: of some that this process takes of itself, once while it
- * reads a file, as netto_sample has it, and once while it looks at the clock: then its interrupt is
- * a gap, with what a hypervisor takes for the timer. The shortest of each, which nothing else made
- * longer; the longer of the two. 0: not known.
+ * What a sample takes here at least, ns; 0: not known. This process is sampled while it reads a
+ * file: netto_sample notes the shortest time that it took itself. It is sampled too while it reads
+ * the clock: there the interrupt is a gap, with what a hypervisor takes for the timer. The shortest
+ * gap is the one that nothing else made longer. The result is the longer of the two times.
  */
 static uint64_t sample_cost(struct netto *skel, uint64_t cycles)
 {
@@ -2392,9 +2392,9 @@ static void limit_samples(struct sampler *s, unsigned hz, const char *why)
 }
 
 /*
- * Samples take no more than a tenth of a CPU: netto_sample no more than a half of that, to which it
- * sees itself; their interrupts 3 %; the rest is for what both make slower behind them (caches).
- * Without eBPF it is not known, and they are few enough for a slow CPU.
+ * The frequency at which samples take no more than a tenth of a CPU. netto_sample keeps itself
+ * within a half of that. Interrupts may take 3 %; the rest is for what both make slower after them
+ * (caches). Without eBPF the cost is not known, and samples are few enough for a slow CPU.
  */
 static unsigned affordable_hz(struct netto *skel, uint64_t cycles)
 {
@@ -2410,7 +2410,7 @@ static unsigned affordable_hz(struct netto *skel, uint64_t cycles)
 	return cost_ns ? fmax(0.03 * NSEC_PER_SEC / cost_ns, 1) : MAX_HZ;
 }
 
-/* What CLOCK_MONOTONIC is ahead of the kernel's in a time namespace, ns. */
+/* How far CLOCK_MONOTONIC is ahead of the kernel's in this time namespace, ns. */
 static int64_t clock_offset(void)
 {
 	char text[64];
@@ -2422,8 +2422,8 @@ static int64_t clock_offset(void)
 }
 
 /*
- * Maps the table and starts the samples: by cycles where all CPUs count them, which shows what runs
- * with interrupts off, else by the timer. skel: NULL without eBPF.
+ * Maps the table and starts the samples: by cycles, which show too what runs with interrupts off,
+ * or by the timer, where a CPU does not count cycles. Without eBPF, skel is NULL.
  */
 static void start_samples(struct sampler *s, struct netto *skel)
 {
@@ -2458,7 +2458,10 @@ static void start_samples(struct sampler *s, struct netto *skel)
 	s->period_ns = RING_BYTES / 2 * NSEC_PER_SEC / sizeof(struct record) / s->hz;
 }
 
-/* Code of others may lie right behind that of this program, and be gone when kallsyms is read. */
+/*
+ * Notes where the code of this program's eBPF programs is. That of others may lie right behind it,
+ * and be gone when kallsyms is read.
+ */
 static void find_own_code(struct own_code *own, struct netto *skel)
 {
 	struct bpf_program *p;
@@ -2483,8 +2486,8 @@ static void find_own_code(struct own_code *own, struct netto *skel)
 }
 
 /*
- * Whether code came since the last time: a program, since each gets the next number, or a module,
- * which is the first in the list then. What is not known counts as nothing.
+ * Whether an eBPF program or a module was loaded since the last call. Each program gets the next
+ * number, and the last module is the first of the list. What cannot be read counts as not loaded.
  */
 static bool has_new_code(void)
 {
@@ -2507,7 +2510,7 @@ static bool has_new_code(void)
 	return changed;
 }
 
-/* The buffer of a CPU that is for an interval, when its turn comes. */
+/* The buffer of a CPU that is the interval's, when its turn comes. */
 static stack_buf_t *buf_at(const struct sampler *s, int cpu, uint32_t interval_id)
 {
 	size_t buf = cpu * s->nr_bufs + (interval_id & (s->nr_bufs - 1));
@@ -2517,7 +2520,7 @@ static stack_buf_t *buf_at(const struct sampler *s, int cpu, uint32_t interval_i
 
 /* ==== 10. Samples without eBPF: what netto_sample does ==== */
 
-/* Likewise, empty if it has been for an older one. */
+/* The same buffer; if it still holds an older interval, it is emptied. */
 static stack_buf_t *buf_for(struct sampler *s, int cpu, uint32_t interval_id)
 {
 	stack_buf_t *h = buf_at(s, cpu, interval_id);
@@ -2527,7 +2530,7 @@ static stack_buf_t *buf_for(struct sampler *s, int cpu, uint32_t interval_id)
 	return h;
 }
 
-/* Counts a stack of `depth` addresses; sizes and hash as in netto.bpf.c. */
+/* Counts a stack of `depth` addresses. Sizes and hash are as in netto.bpf.c. */
 static void count_stack(struct sampler *s, stack_buf_t *h, const uint64_t *stack, unsigned depth)
 {
 	uint64_t hash = EV_OTHER, *words = (uint64_t *)&h->slots[s->hash_slots] + h->used;
@@ -2555,7 +2558,7 @@ static void count_stack(struct sampler *s, stack_buf_t *h, const uint64_t *stack
 	h->used += 1 + depth;
 }
 
-/* Counts a sample, of which the kernel's part of the stack is of interest. */
+/* Counts a sample. Of its stack only the kernel's addresses are kept. */
 static void count_record(struct sampler *s, stack_buf_t *h, const struct record *record)
 {
 	uint64_t stack[MAX_DEPTH];
@@ -2567,7 +2570,10 @@ static void count_record(struct sampler *s, stack_buf_t *h, const struct record 
 	count_stack(s, h, stack, depth);
 }
 
-/* Of the kernel's 64 bits, positions have as many as can be loaded at once: they wrap around. */
+/*
+ * Counts the records of a ring. Positions are of type long, which is loaded at once: where it has
+ * 32 bits, they wrap around.
+ */
 static void read_ring(struct sampler *s, int cpu, uint32_t interval_id, uint64_t end_ns)
 {
 	struct perf_event_mmap_page *page = s->rings[cpu];
@@ -2600,10 +2606,7 @@ static void read_ring(struct sampler *s, int cpu, uint32_t interval_id, uint64_t
 	*(volatile __u64 *)&page->data_tail = at;
 }
 
-/*
- * Counts what is in the rings: for the interval `interval_id`, and what came from `end_ns` on, for
- * the next one.
- */
+/* Counts the records of all rings: until `end_ns` for that interval, then for the next one. */
 static void read_rings(struct sampler *s, uint32_t interval_id, uint64_t end_ns)
 {
 	for (int cpu = 0; cpu < s->cpus; cpu++)
@@ -3298,7 +3301,7 @@ struct times {
 /* How many numbers of struct times are sums: all before the longest stretches. */
 enum { SUMS = offsetof(struct times, longest_ns) / sizeof(uint64_t) };
 
-/* The columns of these counts, where nothing can be measured. */
+/* How reports name these counts. */
 static const struct {
 	int event;	  /* whose entries they are, or EV_NONE: packets */
 	const char *name; /* then */
@@ -3308,13 +3311,13 @@ static const struct {
 	[SQUEEZED] = { EV_NONE, "squeezed" },	 [RPS] = { EV_NONE, "rps" },
 };
 
-/* What a process did in operations, and what NET_RX took that interrupted it. */
+/* What a process did in operations, and what NET_RX took while it interrupted the process. */
 struct process {
 	uint32_t pid;
 	task_t did;
 };
 
-/* A thread of the kernel that is the network's. */
+/* A network thread of the kernel; ksoftirqd is one of them. */
 struct thread {
 	uint32_t pid;
 	int cpu;	/* where it ran last */
@@ -3349,7 +3352,7 @@ struct marks {
 	struct process *processes; /* by number */
 };
 
-/* Takes the larger ones. */
+/* Takes the longer stretch of each event. */
 static void merge_longest(uint64_t into[EV_MAX], const __u64 longest[EV_MAX])
 {
 	for (int e = 0; e < EV_MAX; e++)
@@ -3367,8 +3370,8 @@ static uint64_t sum_ns(const __u64 ns[16])
 }
 
 /*
- * Runs netto_mark on a CPU: after it no sample of the interval before is under way there. Returns
- * 0; -ENXIO: the CPU is offline; or -errno after a message.
+ * Runs netto_mark on a CPU. When it has run, no sample of the interval before is under way there.
+ * Returns 0, -ENXIO if the CPU is offline, or -errno after a message.
  */
 static int run_mark(const struct session *s, int cpu)
 {
@@ -3382,8 +3385,8 @@ static int run_mark(const struct session *s, int cpu)
 }
 
 /*
- * False if what is told from samples cannot be told of this CPU: it was offline at some time since
- * the start, and its perf event is gone.
+ * Whether this CPU was sampled without a gap. A CPU that was offline at some time has lost its perf
+ * event: what only samples tell is not known of it from then on.
  */
 static bool has_samples(struct sampler *s, int cpu, bool online)
 {
@@ -3398,8 +3401,8 @@ static bool has_samples(struct sampler *s, int cpu, bool online)
 }
 
 /*
- * Where no hook tells who owns a CPU, all of its time is `other` so far; it counts from one mark to
- * the next if it is online at both.
+ * Reads the clock for a CPU that has no hooks. Its time counts from one mark to the next if it is
+ * online at both. All of it is `other` until samples or /proc/stat share it out.
  */
 static void read_clock(struct session *s, int cpu, bool online, struct times *t)
 {
@@ -3413,9 +3416,9 @@ static void read_clock(struct session *s, int cpu, bool online, struct times *t)
 }
 
 /*
- * Reads a CPU that is marked. A mark that met a program halfway shows a residual that the mark
- * before did not have: then it is made again. An offline CPU has no new mark, and changes no more:
- * it is measured up to its last change.
+ * Reads a CPU that was marked. A mark that met a program halfway shows a residual that the mark
+ * before did not have: then the CPU is marked again. An offline CPU has no new mark, and its sums
+ * change no more: it is measured up to the last change.
  */
 static void read_times(struct session *s, int cpu, bool online, struct times *t)
 {
@@ -3445,8 +3448,8 @@ static void read_times(struct session *s, int cpu, bool online, struct times *t)
 }
 
 /*
- * Runs that the kernel skipped because the same program was under way on that CPU; and by
- * kprobe.multi, for which there was no room, as kernels from 6.7 on tell behind what
+ * Counts the runs that the kernel skipped because the same program was under way on that CPU; and
+ * those by kprobe.multi for which it had no room. Kernels from 6.7 on count these behind what
  * struct bpf_link_info has in older headers: type and id, program, addresses, count and flags.
  */
 static void read_recursion_misses(const struct session *s, struct marks *m)
@@ -3476,9 +3479,10 @@ static void read_recursion_misses(const struct session *s, struct marks *m)
 }
 
 /*
- * From /proc/stat, of each CPU: the idle time, in which it waits for input or output too, the time
- * in softirqs, and that of all columns (guests are in the first ones); and of all CPUs together
- * what the hypervisor gave to others. 0 if it is not known.
+ * Reads /proc/stat. Of each CPU it has the idle time, with that in which it waits for input or
+ * output, the time in softirqs, and the sum of all columns (guests are in the first two). Of all
+ * CPUs together it has the time of top halves, and what the hypervisor gave to others. 0: not
+ * known.
  */
 static void read_stat(struct marks *m)
 {
@@ -3508,7 +3512,7 @@ static void read_stat(struct marks *m)
 		fclose(f);
 }
 
-/* The two softirqs in /proc/softirqs, which has a column for each CPU that is possible. */
+/* Reads the network's softirqs in /proc/softirqs, which has a column for each possible CPU. */
 static void read_softirqs(struct marks *m)
 {
 	FILE *f = fopen("/proc/softirqs", "re");
@@ -3540,9 +3544,9 @@ static void read_softirqs(struct marks *m)
 }
 
 /*
- * Adds up the packets in /proc/net/softnet_stat (net/core/net-procfs.c): a line for each online
- * CPU, of hexadecimal numbers of 32 bits, of which the 10th are RPS's interrupts there, and the
- * 13th, from 5.10 on, is the CPU. They wrap: it is read more often.
+ * Adds up the packets in /proc/net/softnet_stat (net/core/net-procfs.c). It has a line for each
+ * online CPU, of hexadecimal numbers of 32 bits. The 10th counts RPS's interrupts there, and the
+ * 13th, from 5.10 on, is the CPU. They wrap around: so it is read within long intervals, too.
  */
 static void read_softnet(struct softnet *s, const bool online[MAX_CPUS])
 {
@@ -3574,9 +3578,9 @@ static void read_softnet(struct softnet *s, const bool online[MAX_CPUS])
 }
 
 /*
- * The next network card in /sys/class/net, or NULL. Virtual ones are cards too: a device with
- * hardware behind it that is not a port on another one, whose packets that counts too (of a switch
- * chip), nor one that is joined to another (a virtual function to Hyper-V's device).
+ * The next network card in /sys/class/net, or NULL. A card has hardware behind it, which may be
+ * virtual. A port of a switch chip is none: the device that it lies on counts its packets too
+ * (iflink). Nor is a device that is joined to another card (a virtual function to Hyper-V's).
  */
 static const char *next_card(DIR *d)
 {
@@ -3596,7 +3600,7 @@ static const char *next_card(DIR *d)
 	return NULL;
 }
 
-/* Whether an interrupt is a network card's: its thread is named irq/NUMBER-NAME. */
+/* Whether an interrupt's thread, irq/NUMBER-NAME, is that of a network card. */
 static bool is_card_irq(const char *thread)
 {
 	const char *number = thread + strlen("irq/"), *dash = strchr(thread, '-'), *card;
@@ -3614,7 +3618,7 @@ static bool is_card_irq(const char *thread)
 	return found;
 }
 
-/* The threads that are the network's as a whole, by the beginning of their names. */
+/* Network threads, by how their names begin. */
 static const struct thread_kind {
 	const char *name;
 	bool accounted; /* as in struct thread; ksoftirqd's time is that of softirqs */
@@ -3628,8 +3632,7 @@ static const struct thread_kind {
 	{},
 };
 
-/* Notes it if it is one: a line of /proc/PID/stat, "PID (NAME) S PARENT ...". False if it is not.
- */
+/* Notes a network thread; `stat` is "PID (NAME) S PARENT ...". False: it is none. */
 static bool note_thread(struct marks *m, char *stat)
 {
 	const struct thread_kind *kind = thread_kinds;
@@ -3664,7 +3667,7 @@ static bool note_thread(struct marks *m, char *stat)
 	return true;
 }
 
-/* A task is read at each mark if it is a network thread, and else once. */
+/* Reads a task. A network thread is read at each mark, any other task only once. */
 static void read_task(struct marks *m, unsigned long pid)
 {
 	static uint64_t others[(1 << 22) / 64]; /* a bit each; PID_MAX_LIMIT of the kernel */
@@ -3678,7 +3681,7 @@ static void read_task(struct marks *m, unsigned long pid)
 		*word |= bit;
 }
 
-/* kthreadd, which is the parent of all threads of the kernel, lists them, or all tasks are tried.
+/* Kernel threads are the children of kthreadd. Where it has no list of them, all tasks are tried.
  */
 static void read_threads(struct marks *m)
 {
@@ -3774,8 +3777,7 @@ static void read_processes(const struct session *s, struct marks *m)
 	qsort(m->processes, m->process_count, sizeof(*m->processes), compare_processes);
 }
 
-/* Which CPUs are online, and the counters that wrap around. Returns 0, or -ENOENT after a message.
- */
+/* Reads which CPUs are online, and the counters that wrap around. Returns 0 or -ENOENT. */
 static int read_wrapping(struct session *s, bool online[MAX_CPUS])
 {
 	if (read_cpus("online", online) < 0)
@@ -3786,9 +3788,9 @@ static int read_wrapping(struct session *s, bool online[MAX_CPUS])
 }
 
 /*
- * Makes a mark: the end of an interval, and the beginning of the one that has that number; 0: there
- * is none. What others count is read first, so that the CPUs are marked as soon as samples are for
- * the next interval. Returns 0 or -errno after a message.
+ * Makes a mark: it ends an interval, and begins the one that has that number (0: none). What the
+ * kernel counts is read first, so that the CPUs are marked as soon as samples belong to the next
+ * interval. Returns 0 or -errno after a message.
  */
 static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 {
@@ -3831,8 +3833,9 @@ static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 /* ==== 13. The command, signals and waiting ==== */
 
 /*
- * The command that is measured. It is forked before all else, with what this process was given, and
- * waits for a byte before it runs: without one it ends. It does not outlive this process.
+ * The command that is measured. It is forked before this process changes anything that a child
+ * inherits, and waits for a byte before it runs: without one it ends. It does not outlive this
+ * process.
  */
 static struct {
 	pid_t pid;  /* 0: there is none, or it has ended */
