@@ -3997,7 +3997,8 @@ static bool wait_until(struct session *s, uint64_t deadline_ns, uint32_t interva
 				sleep_ns = NSEC_PER_SEC;
 		}
 		ppoll(NULL, 0,
-		      &(struct timespec) { sleep_ns / NSEC_PER_SEC, sleep_ns % NSEC_PER_SEC },
+		      &(struct timespec) { .tv_sec = sleep_ns / NSEC_PER_SEC,
+					   .tv_nsec = sleep_ns % NSEC_PER_SEC },
 		      &awake);
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
