@@ -29,7 +29,7 @@
  *	13. The command, signals and waiting
  *	14. Profile: the samples of an interval, sorted
  *	15. Results and their arithmetic
- *	16. Printing the long report: pure functions of the result
+ *	16. Printing text: what both reports have, and the long one
  *	17. Printing the short report: it answers before it lists
  *	18. Printing CSV
  *	19. Command line
@@ -5115,11 +5115,29 @@ static struct estimate estimate_context(const struct result *r, int cpu, int eve
 	return estimate(ns, counts[context], samples);
 }
 
-/* ==== 16. Printing the long report: pure functions of the result ==== */
+/* ==== 16. Printing text: what both reports have, and the long one ==== */
+
+enum { WIDTH = 79, HEIGHT = 45, TOP_CPUS = 8, MIN_SAMPLES = 100 }; /* of the short report */
+
+/* To the text in an array, cut off where that ends. */
+#define APPEND(text, ...) snprintf(text + strlen(text), sizeof(text) - strlen(text), __VA_ARGS__)
 
 static unsigned stacks_wanted(void)
 {
 	return opt.stacks != UINT_MAX ? opt.stacks : opt.csv || opt.full ? 10 : 3;
+}
+
+/* What a list is ordered by, the largest value first. */
+struct ranked {
+	int id; /* of a CPU, an event or a stage */
+	double value;
+};
+
+static int compare_ranked(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+
+	return x->value != y->value ? (x->value < y->value ? 1 : -1) : x->id - y->id;
 }
 
 /* Whether what hooks could measure is told from samples. */
@@ -5129,6 +5147,14 @@ static bool is_net_sampled(const struct result *r)
 		if (r->events[e].net && e != EV_NET_OTHER && r->events[e].source == SAMPLED)
 			return true;
 	return false;
+}
+
+static const char *describe_mode(const struct result *r, const char *accounted)
+{
+	return r->accounted				   ? accounted
+	       : r->events[EV_RX_SOFTIRQ].source != TRACED ? "sampled"
+	       : is_net_sampled(r)			   ? "traced and sampled"
+							   : "traced";
 }
 
 /* What of `net` only samples tell, and have taken from `other` and `softirq`. */
@@ -5156,38 +5182,70 @@ static const char *net_mark(const struct result *r, const struct times *t)
 		       : "";
 }
 
-static void print_percent(FILE *f, bool measured, bool sampled, double percent, int decimals)
+static double net_percent(const struct result *r, const struct times *t)
 {
-	char text[16] = "-";
+	return percent(sum_net(r, t->ns), t->wall_ns);
+}
 
-	if (measured)
-		FORMAT(text, "%s%.*f", sampled ? "~" : "", decimals, percent);
-	fprintf(f, " %6s", text);
+static double per_second(const struct result *r, uint64_t count)
+{
+	return r->elapsed_ns ? (double)count * NSEC_PER_SEC / r->elapsed_ns : 0;
+}
+
+/* 1,402,331 */
+static const char *group_digits(double number, char text[32])
+{
+	char plain[32];
+	int length = FORMAT(plain, "%.0f", number), to = 0;
+
+	for (int i = 0; i < length && to < 30; i++) {
+		if (i && (length - i) % 3 == 0)
+			text[to++] = ',';
+		text[to++] = plain[i];
+	}
+	text[to] = 0;
+	return text;
+}
+
+static void print_cell(FILE *f, int width, bool known, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* Of a table, behind a space; what is not known is "-". */
+static void print_cell(FILE *f, int width, bool known, const char *format, ...)
+{
+	char text[32] = "-";
+	va_list args;
+
+	va_start(args, format);
+	if (known)
+		vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fprintf(f, " %*s", width, text);
+}
+
+/* Of a row, until the next call. */
+static const char *cpu_name(int cpu)
+{
+	static char name[12];
+
+	FORMAT(name, cpu == ALL_CPUS ? "all" : "%d", cpu);
+	return name;
 }
 
 static void print_table_header(FILE *f)
 {
-	fprintf(f, "%4s %6s", "CPU", "net");
+	fputs(" CPU    net", f);
 	for (int i = 0; i < TABLE_COLUMNS; i++)
 		fprintf(f, " %6s", column_names[i]);
 	fputc('\n', f);
-}
-
-/* The beginning of a row. */
-static void print_cpu(FILE *f, int width, int cpu)
-{
-	if (cpu == ALL_CPUS)
-		fprintf(f, "%*s", width, "all");
-	else
-		fprintf(f, "%*d", width, cpu);
 }
 
 static void print_table_row(FILE *f, const struct result *r, int cpu, int decimals)
 {
 	const struct times *t = times_of(r, cpu);
 
-	print_cpu(f, 4, cpu);
-	print_percent(f, true, net_mark(r, t)[0], percent(sum_net(r, t->ns), t->wall_ns), decimals);
+	fprintf(f, "%4s", cpu_name(cpu));
+	print_cell(f, 6, true, "%s%.*f", net_mark(r, t), decimals, net_percent(r, t));
 	for (int i = 0; i < TABLE_COLUMNS; i++) {
 		uint64_t ns = 0, sampled_ns = 0;
 		bool measured = false, traced = false;
@@ -5203,8 +5261,9 @@ static void print_table_row(FILE *f, const struct result *r, int cpu, int decima
 			else if (e == EV_OTHER)
 				sampled_ns += sampled_net_ns(r, t);
 		}
-		print_percent(f, measured, !traced || is_marked(sampled_ns, t->wall_ns),
-			      percent(ns, t->wall_ns), decimals);
+		print_cell(f, 6, measured, "%s%.*f",
+			   !traced || is_marked(sampled_ns, t->wall_ns) ? "~" : "", decimals,
+			   percent(ns, t->wall_ns));
 	}
 	fputc('\n', f);
 }
@@ -5258,61 +5317,51 @@ static void find_parents(const struct profile *p, int event, int parents[STAGES]
 	}
 }
 
+/* Half of the 95 % interval of a part of some samples, in percent of all of these. */
+static double half_interval(uint64_t part, uint64_t samples)
+{
+	struct estimate e = estimate(1000000000, part, samples);
+
+	return (e.high_ns - e.low_ns) / 2e7;
+}
+
 /* A stage and those within it, those with more samples first. */
 static void print_stage(FILE *f, const struct result *r, int event, const int parents[STAGES],
 			int stage, int depth)
 {
-	const struct profile *p = &r->profile;
-	uint64_t samples = p->all.samples[event];
-	uint64_t self = p->all.stages[event][stage].self, total = p->all.stages[event][stage].total;
-	struct estimate e = estimate(1000000000, self, samples);
-	bool printed[STAGES] = {};
-	uint64_t packets = r->all.counts[PROCESSED];
+	const struct share *shares = r->profile.all.stages[event];
+	const uint64_t samples = r->profile.all.samples[event], packets = r->all.counts[PROCESSED],
+		       self = shares[stage].self;
+	struct ranked within[STAGES];
+	int count = 0;
 
-	fprintf(f, "%7.2f %6.2f %6.2f", 100.0 * self / samples, 100.0 * total / samples,
-		(e.high_ns - e.low_ns) / 2e7);
+	fprintf(f, "%7.2f %6.2f %6.2f", 100.0 * self / samples,
+		100.0 * shares[stage].total / samples, half_interval(self, samples));
 	if (event_is(event, RECEIVES) && packets)
 		fprintf(f, " %9.1f", (double)r->all.ns[event] * self / samples / packets);
 	fprintf(f, "  %*s%s\n", 2 * depth, "", stages[stage].name);
-	for (;;) {
-		int next = STAGE_NONE;
-
-		for (int i = STAGE_NONE + 1; i < STAGES; i++)
-			if (!printed[i] && parents[i] == stage && p->all.stages[event][i].total &&
-			    (!next ||
-			     p->all.stages[event][i].total > p->all.stages[event][next].total))
-				next = i;
-		if (!next)
-			break;
-		printed[next] = true;
-		print_stage(f, r, event, parents, next, depth + 1);
-	}
+	for (int i = STAGE_NONE + 1; i < STAGES; i++)
+		if (parents[i] == stage && shares[i].total)
+			within[count++] = (struct ranked) { i, shares[i].total };
+	qsort(within, count, sizeof(*within), compare_ranked);
+	for (int i = 0; i < count; i++)
+		print_stage(f, r, event, parents, within[i].id, depth + 1);
 }
 
-/* How an event is parted in another way, on a line, in percent of `whole`. */
+/* How an event is parted in another way, on a line that begins with `what`: percent of `whole`. */
 static void print_parts(FILE *f, const char *what, const struct name_list *lists,
 			const uint64_t *parts, int count, uint64_t whole)
 {
-	const char *before = ": ";
+	const char *before = what;
 
 	for (int i = 0; i < count; i++) {
 		if (!parts[i])
 			continue;
-		fprintf(f, "%s%s%s %.2f", *before == ':' ? what : "", before, lists[i].name,
-			100.0 * parts[i] / whole);
+		fprintf(f, "%s%s %.2f", before, lists[i].name, 100.0 * parts[i] / whole);
 		before = ", ";
 	}
-	if (*before == ',')
+	if (before != what)
 		fputc('\n', f);
-}
-
-static void print_contexts(FILE *f, const struct result *r, int event)
-{
-	uint64_t ns[CONTEXTS];
-
-	for (int i = 0; i < CONTEXTS; i++)
-		ns[i] = estimate_context(r, ALL_CPUS, event, i).ns;
-	print_parts(f, "  context", contexts, ns, CONTEXTS, r->all.ns[event]);
 }
 
 /* The stages of each event that was sampled, in percent of its samples. */
@@ -5321,6 +5370,7 @@ static void print_stages(FILE *f, const struct result *r)
 	const struct profile *p = &r->profile;
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+		uint64_t contexts_ns[CONTEXTS];
 		int parents[STAGES];
 
 		if (!r->events[e].net || !p->all.samples[e])
@@ -5328,15 +5378,18 @@ static void print_stages(FILE *f, const struct result *r)
 		fprintf(f, "\n%s: %.2f %% of all CPUs; in percent of its %" PRIu64 " samples\n",
 			r->events[e].name, percent(r->all.ns[e], r->all.wall_ns),
 			p->all.samples[e]);
-		fprintf(f, "%7s %6s %6s%s  stage\n", "self", "total", "+/-",
+		fprintf(f, "   self  total    +/-%s  stage\n",
 			event_is(e, RECEIVES) && r->all.counts[PROCESSED] ? " ns/packet" : "");
 		find_parents(p, e, parents);
 		for (int i = STAGE_NONE + 1; i < STAGES; i++)
 			if (parents[i] == STAGE_NONE && p->all.stages[e][i].total)
 				print_stage(f, r, e, parents, i, 0);
+		for (int i = 0; i < CONTEXTS && event_is(e, HAS_CONTEXTS); i++)
+			contexts_ns[i] = estimate_context(r, ALL_CPUS, e, i).ns;
 		if (event_is(e, HAS_CONTEXTS))
-			print_contexts(f, r, e);
-		print_parts(f, "  activity", &activities[1], &p->all.activities[e][1],
+			print_parts(f, "  context: ", contexts, contexts_ns, CONTEXTS,
+				    r->all.ns[e]);
+		print_parts(f, "  activity: ", &activities[1], &p->all.activities[e][1],
 			    ACTIVITIES - 1, p->all.samples[e]);
 	}
 }
@@ -5352,60 +5405,66 @@ static void format_cpus_of(const struct profile *p, const struct stack *stack, c
 	format_cpus(seen, text, size);
 }
 
-/* The most sampled stacks, leaf first. */
-static void print_stacks(FILE *f, const struct result *r)
+/* A whole one, leaf first. */
+static void print_stack(FILE *f, const struct profile *p, const struct classified *s)
+{
+	size_t column = 4;
+
+	fputs("   ", f);
+	for (int i = 0; i < s->depth; i++) {
+		const char *name = name_of(p->symbols, s->frames[i]);
+
+		if (column + strlen(name) > 96) {
+			fputs("\n   ", f);
+			column = 4;
+		}
+		column += fprintf(f, " %s%s", name, i + 1 < s->depth ? " <" : "");
+	}
+	fputc('\n', f);
+}
+
+/* The most sampled stacks; in the short report as much of each as a line has room for. */
+static void print_stacks(FILE *f, const struct result *r, size_t rows)
 {
 	const struct profile *p = &r->profile;
 	char cpus[256];
 
-	for (size_t i = 0; i < p->stack_count && i < stacks_wanted(); i++) {
+	for (size_t i = 0; i < p->stack_count && i < rows && i < stacks_wanted(); i++) {
 		const struct stack *stack = &p->stacks[i];
 		const struct raw *raw = &p->raws[stack->first];
+		const char *event = r->events[raw->event].name;
+		const double part = 100.0 * stack->count / p->net_samples;
+		char line[WIDTH + 2];
 		struct classified s;
-		size_t column = 4;
 
 		classify_raw(p, raw, &s);
 		format_cpus_of(p, stack, cpus, sizeof(cpus));
-		fprintf(f, "\n%.2f %%, %" PRIu64 " of the samples, in %s on CPU %s\n   ",
-			100.0 * stack->count / p->net_samples, stack->count,
-			r->events[raw->event].name, cpus);
-		for (int j = 0; j < s.depth; j++) {
-			const char *name = name_of(p->symbols, s.frames[j]);
-
-			if (column + strlen(name) > 96) {
-				fputs("\n   ", f);
-				column = 4;
-			}
-			column += fprintf(f, " %s%s", name, j + 1 < s.depth ? " <" : "");
+		if (opt.full || !i)
+			fputc('\n', f);
+		if (opt.full) {
+			fprintf(f, "%.2f %%, %" PRIu64 " of the samples, in %s on CPU %s\n", part,
+				stack->count, event, cpus);
+			print_stack(f, p, &s);
+			continue;
 		}
-		fputc('\n', f);
+		FORMAT(line, "%.1f %% of samples, %s on CPU %.12s:", part, event, cpus);
+		for (int j = 0; j < s.depth; j++)
+			APPEND(line, "%s %s", j ? " <" : "", name_of(p->symbols, s.frames[j]));
+		if (strlen(line) > WIDTH)
+			strcpy(line + WIDTH - 2, "..");
+		fprintf(f, "%s\n", line);
 	}
 }
 
-/* Where and how long; how comes behind it. */
-static void print_title(FILE *f, const struct result *r)
-{
-	fprintf(f, "netto: %s, %s %s %s, %d CPU%s, %.3f s, ", r->host.nodename, r->host.sysname,
-		r->host.release, r->host.machine, r->cpus, r->cpus == 1 ? "" : "s",
-		r->elapsed_ns / 1e9);
-}
-
-static const char *count_name(const struct result *r, int i)
-{
-	return proc_counters[i].event ? r->events[proc_counters[i].event].name
-				      : proc_counters[i].name;
-}
-
+/* The last cell of a row. */
 static void print_ns_per_packet(FILE *f, const struct result *r, int cpu, uint64_t packets)
 {
 	uint64_t sampled_ns;
 	struct estimate e = estimate_receiving(r, cpu, &sampled_ns);
 
-	if (packets)
-		fprintf(f, " %s%.1f\n", sampled_ns >= 0.05 * packets ? "~" : "",
-			(double)e.ns / packets);
-	else
-		fputs(" -\n", f);
+	print_cell(f, 0, packets, "%s%.1f", sampled_ns >= 0.05 * packets ? "~" : "",
+		   (double)e.ns / packets);
+	fputc('\n', f);
 }
 
 /* Of each CPU that had any, and what the cards count. */
@@ -5413,7 +5472,7 @@ static void print_packets(FILE *f, const struct result *r)
 {
 	if (!r->counted[PROCESSED])
 		return;
-	fprintf(f, "\n%7s", "packets");
+	fputs("\npackets", f);
 	for (int i = PROCESSED; i < COUNTS; i++)
 		fprintf(f, " %11s", proc_counters[i].name);
 	fputs(" ns/packet\n", f);
@@ -5424,13 +5483,9 @@ static void print_packets(FILE *f, const struct result *r)
 		    (cpu != ALL_CPUS &&
 		     !(counts[PROCESSED] | counts[DROPPED] | counts[SQUEEZED] | counts[RPS])))
 			continue;
-		print_cpu(f, 7, cpu);
-		for (int i = PROCESSED; i < COUNTS; i++) {
-			if (r->counted[i])
-				fprintf(f, " %11" PRIu64, counts[i]);
-			else
-				fprintf(f, " %11s", "-");
-		}
+		fprintf(f, "%7s", cpu_name(cpu));
+		for (int i = PROCESSED; i < COUNTS; i++)
+			print_cell(f, 11, r->counted[i], "%" PRIu64, counts[i]);
 		print_ns_per_packet(f, r, cpu, counts[PROCESSED]);
 	}
 	if (!r->card_packets)
@@ -5453,49 +5508,63 @@ static void print_busiest(FILE *f, const struct result *r)
 	fputc('\n', f);
 }
 
-static void print_queue(FILE *f, const char *name, const char *cpu, const struct queue *q,
-			const struct times *t)
+static void print_queue(FILE *f, const struct result *r, const char *name, const struct queue *q)
 {
-	if (q->polls)
-		fprintf(f, "%7.2f %11" PRIu64 " %11" PRIu64 " %8.2f %4s  %s\n",
-			percent(q->ns, t->wall_ns), q->polls, q->packets,
-			(double)q->packets / q->polls, cpu, name);
-	else
-		fprintf(f, "%7.2f %11s %11s %8s %4s  ~%s\n", percent(q->ns, t->wall_ns), "-", "-",
-			"-", cpu, name);
+	fprintf(f, "%7.2f", percent(q->ns, times_of(r, q->cpu)->wall_ns));
+	print_cell(f, 11, q->polls, "%" PRIu64, q->polls);
+	print_cell(f, 11, q->polls, "%" PRIu64, q->packets);
+	print_cell(f, 8, q->polls, "%.2f", (double)q->packets / q->polls);
+	fprintf(f, " %4s  %s%s\n", cpu_name(q->cpu), q->polls ? "" : "~", name);
 }
 
-/* Devices by the time of their polls, and each one's queues on each CPU. */
-static void print_devices(FILE *f, const struct result *r)
+/* A device, whose queues are `n` from `i` on, and each of these on each CPU. */
+static void print_queues(FILE *f, const struct result *r, size_t i, size_t n)
 {
-	unsigned devices = 0;
-	char name[32], cpu[12];
+	const struct queue sum = sum_device(r, i, n, ALL_CPUS);
+	char name[32];
 
-	if (r->queue_count)
-		fprintf(f, "\n%7s %11s %11s %8s %4s  device\n", "% CPU", "polls", "packets",
-			"per poll", "CPU");
-	for (size_t i = 0, n; i < r->queue_count; i += n) {
-		struct queue sum;
-
-		n = queues_of_device(r, i);
-		if (devices++ >= MAX_DEVICES)
-			continue;
-		sum = sum_device(r, i, n, -1);
-		print_queue(f, r->queues[i].name, "all", &sum, &r->all);
-		for (size_t j = i; j < i + n && j < i + MAX_DEVICES; j++) {
-			const struct queue *q = &r->queues[j];
-
-			if (r->has_pollers)
-				break;
-			FORMAT(name, q->id ? "  napi %u" : "  napi", q->id);
-			FORMAT(cpu, "%d", q->cpu);
-			print_queue(f, name, cpu, q, &r->cpu[q->cpu]);
-		}
-		if (n > MAX_DEVICES)
-			fprintf(f, "%46s  and %zu more\n", "", n - MAX_DEVICES);
+	print_queue(f, r, sum.name, &sum);
+	for (size_t j = i; j < i + n && j < i + MAX_DEVICES && !r->has_pollers; j++) {
+		FORMAT(name, r->queues[j].id ? "  napi %u" : "  napi", r->queues[j].id);
+		print_queue(f, r, name, &r->queues[j]);
 	}
-	if (devices > MAX_DEVICES)
-		fprintf(f, "%46s and %u more devices\n", "", devices - MAX_DEVICES);
+	if (n > MAX_DEVICES)
+		fprintf(f, "%46s  and %zu more\n", "", n - MAX_DEVICES);
+}
+
+/* Likewise on one line, with the queue that takes most of a CPU. */
+static void print_device(FILE *f, const struct result *r, size_t i, size_t n)
+{
+	const struct queue *q = &r->queues[i], sum = sum_device(r, i, n, ALL_CPUS);
+	char rate[32], cpu[32], name[128];
+
+	FORMAT(cpu, "CPU %d, %.1f %%", q->cpu, percent(q->ns, r->cpu[q->cpu].wall_ns));
+	FORMAT(name, q->id && n > 1 ? "%s%s, queue %u" : "%s%s", sum.polls ? "" : "~", q->name,
+	       q->id);
+	fprintf(f, "%7.1f", percent(sum.ns, r->all.wall_ns));
+	print_cell(f, 10, sum.polls, "%s", group_digits(per_second(r, sum.packets), rate));
+	print_cell(f, 9, sum.polls, "%.1f", (double)sum.packets / sum.polls);
+	fprintf(f, "  %-16s  %.*s\n", cpu, WIDTH - 48, name);
+}
+
+/* Devices by the time of their polls. */
+static void print_devices(FILE *f, const struct result *r, size_t rows)
+{
+	size_t devices = 0;
+
+	if (r->queue_count && rows)
+		fputs(opt.full ? "\n  % CPU       polls     packets per poll  CPU  device\n"
+			       : "\n  % CPU  packets/s  per poll  busiest on        device\n",
+		      f);
+	for (size_t i = 0, n; i < r->queue_count; i += n) {
+		n = queues_of_device(r, i);
+		if (devices++ < rows)
+			(opt.full ? print_queues : print_device)(f, r, i, n);
+	}
+	if (devices > rows && opt.full)
+		fprintf(f, "%46s and %zu more devices\n", "", devices - rows);
+	else if (devices > rows && rows)
+		fprintf(f, "%7zu others\n", devices - rows);
 }
 
 static void name_process(const struct process *p, char *text, size_t size)
@@ -5515,8 +5584,9 @@ static void print_tasks(FILE *f, const struct result *r)
 
 	if (!r->has_tasks)
 		return;
-	fprintf(f, "\n%7s %6s %6s %6s %6s %6s %6s %11s  task: %zu in all\n", "% all", "recv",
-		"send", "conn", "poll", "work", "rx", "calls", r->process_count);
+	fprintf(f,
+		"\n  %% all   recv   send   conn   poll   work     rx       calls  task: %zu in all\n",
+		r->process_count);
 	for (size_t i = 0; i < r->process_count && i < opt.tasks; i++) {
 		const struct process *p = &r->processes[i];
 		uint64_t calls = 0;
@@ -5525,8 +5595,8 @@ static void print_tasks(FILE *f, const struct result *r)
 		for (unsigned j = 0; j < ARRAY_SIZE(shown); j++) {
 			int e = shown[j];
 
-			print_percent(f, r->events[e].source == TRACED, false,
-				      percent(p->did.ns[e], r->all.wall_ns), 2);
+			print_cell(f, 6, r->events[e].source == TRACED, "%.2f",
+				   percent(p->did.ns[e], r->all.wall_ns));
 			calls += e == EV_RX_SOFTIRQ ? 0 : p->did.count[e];
 		}
 		name_process(p, name, sizeof(name));
@@ -5538,36 +5608,69 @@ static void print_tasks(FILE *f, const struct result *r)
 }
 
 /* Network threads that ran 1 % of the time or more. */
-static void print_threads(FILE *f, const struct result *r)
+static void print_threads(FILE *f, const struct result *r, size_t rows)
 {
 	char name[4 * sizeof(r->threads->name)];
 
-	for (size_t i = 0; i < r->thread_count; i++) {
+	for (size_t i = 0; i < r->thread_count && i < rows; i++) {
 		const struct thread *t = &r->threads[i];
+		const double part = percent(t->ns, r->elapsed_ns);
 
-		if (percent(t->ns, r->elapsed_ns) < NOTED_THREAD)
+		if (part < NOTED_THREAD)
 			break;
 		if (!i)
-			fprintf(f, "\n%7s %11s %11s  thread\n", "% CPU", "last on CPU",
-				"may run on");
+			fputs(opt.full ? "\n  % CPU last on CPU  may run on  thread\n"
+				       : "\n  % CPU  last on  may run on  thread\n",
+			      f);
 		escape_name(t->name, sizeof(t->name), name, sizeof(name));
-		fprintf(f, "%7.2f %11d %11s  %s\n", percent(t->ns, r->elapsed_ns), t->cpu, t->cpus,
-			name);
+		if (opt.full)
+			fprintf(f, "%7.2f %11d %11s  %s\n", part, t->cpu, t->cpus, name);
+		else
+			fprintf(f, "%7.1f  CPU %-4d %-10.10s  %.*s\n", part, t->cpu, t->cpus,
+				WIDTH - 31, name);
 	}
 }
 
-/* Percent of each CPU's time, the row of all CPUs first. */
-static void print_table(FILE *f, const struct result *r)
+/* What measuring took, and what was lost by it. */
+static void print_costs(FILE *f, const struct result *r)
+{
+	const struct profile *p = &r->profile;
+
+	fprintf(f, "\nnetto itself: %.3f s user, %.3f s kernel; ", r->user_ns / 1e9,
+		r->kernel_ns / 1e9);
+	if (r->accounted) {
+		fprintf(f, "/proc/stat leaves %.2f %% of all time\n",
+			percent(r->unaccounted_ns, r->all.wall_ns));
+		return;
+	}
+	fprintf(f,
+		"residual %" PRIu64 " ns; lost: %.3f s unseen, %" PRIu64 " operations, %" PRIu64
+		" returns",
+		r->residual_ns, r->all.unseen_ns / 1e9, r->all.lost, r->all.unreturned);
+	if (r->all.unreturned)
+		fprintf(f, " (of %.3f s at most)", r->all.unreturned_ns / 1e9);
+	if (p->hz) {
+		fprintf(f, ", %" PRIu64 " samples (", p->lost);
+		if (p->knows_not_taken)
+			fprintf(f, "%" PRIu64 " missed, ", p->not_taken);
+		fprintf(f, "%" PRIu64 " unknown, %" PRIu64 " cut)", p->unknown, p->cut);
+	}
+	if (r->has_recursion_misses)
+		fprintf(f, ", %" PRIu64 " recursions", r->recursion_misses);
+	if (r->has_energy)
+		fprintf(f, "; power %.2f W, net's share %s%.2f W", power(r), net_mark(r, &r->all),
+			net_power(r));
+	fputc('\n', f);
+}
+
+/* In percent of each CPU's time, the row of all CPUs first. */
+static void print_long(FILE *f, const struct result *r)
 {
 	const double stolen = percent(r->stolen_ns, r->all.wall_ns);
 
-	print_title(f, r);
-	fprintf(f, "%s%s%s, ",
-		r->accounted				    ? "from /proc/stat"
-		: r->events[EV_RX_SOFTIRQ].source == TRACED ? "traced"
-							    : "sampled",
-		is_net_sampled(r) && r->events[EV_RX_SOFTIRQ].source == TRACED ? " and sampled"
-									       : "",
+	fprintf(f, "netto: %s, %s %s %s, %d CPU%s, %.3f s, %s%s, ", r->host.nodename,
+		r->host.sysname, r->host.release, r->host.machine, r->cpus, r->cpus == 1 ? "" : "s",
+		r->elapsed_ns / 1e9, describe_mode(r, "from /proc/stat"),
 		r->no_bpf ? " without eBPF" : "");
 	if (r->profile.hz)
 		fprintf(f, "%" PRIu64 " samples at %u Hz (%s)\n\n", r->profile.samples,
@@ -5583,85 +5686,32 @@ static void print_table(FILE *f, const struct result *r)
 			print_table_row(f, r, cpu, 2);
 	print_busiest(f, r);
 	print_packets(f, r);
-	print_devices(f, r);
-	print_threads(f, r);
+	print_devices(f, r, MAX_DEVICES);
+	print_threads(f, r, SIZE_MAX);
 	print_tasks(f, r);
 	print_stages(f, r);
-	print_stacks(f, r);
+	print_stacks(f, r, SIZE_MAX);
 	if (stolen >= NOTED_STEAL)
 		fprintf(f,
 			"\nsteal: %.2f %% of all CPUs was other virtual machines': it is in what it interrupted\n",
 			stolen);
-	fprintf(f, "\nnetto itself: %.3f s user, %.3f s kernel; ", r->user_ns / 1e9,
-		r->kernel_ns / 1e9);
-	if (r->accounted) {
-		fprintf(f, "/proc/stat leaves %.2f %% of all time\n",
-			percent(r->unaccounted_ns, r->all.wall_ns));
-		return;
-	}
-	fprintf(f,
-		"residual %" PRIu64 " ns; lost: %.3f s unseen, %" PRIu64 " operations, %" PRIu64
-		" returns",
-		r->residual_ns, r->all.unseen_ns / 1e9, r->all.lost, r->all.unreturned);
-	if (r->all.unreturned)
-		fprintf(f, " (of %.3f s at most)", r->all.unreturned_ns / 1e9);
-	if (r->profile.hz)
-		fprintf(f, ", %" PRIu64 " samples (", r->profile.lost);
-	if (r->profile.hz && r->profile.knows_not_taken)
-		fprintf(f, "%" PRIu64 " missed, ", r->profile.not_taken);
-	if (r->profile.hz)
-		fprintf(f, "%" PRIu64 " unknown, %" PRIu64 " cut)", r->profile.unknown,
-			r->profile.cut);
-	if (r->has_recursion_misses)
-		fprintf(f, ", %" PRIu64 " recursions", r->recursion_misses);
-	if (r->has_energy)
-		fprintf(f, "; power %.2f W, net's share %s%.2f W", power(r), net_mark(r, &r->all),
-			net_power(r));
-	fputc('\n', f);
+	print_costs(f, r);
 }
 
 /* ==== 17. Printing the short report: it answers before it lists ==== */
 
-enum { WIDTH = 79, HEIGHT = 45, TOP_CPUS = 8, TOP_ROWS = 5, MIN_SAMPLES = 100 };
-
-/* Words in lines of WIDTH columns; the first one begins with `first`, the others are indented. */
-static void print_wrapped(FILE *f, const char *first, int indent, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static void print_wrapped(FILE *f, const char *first, int indent, const char *format, ...)
+/* The words of a text, which is changed, in lines of WIDTH columns, all but the first indented. */
+static void print_wrapped(FILE *f, int indent, char *text)
 {
-	char text[1024];
-	int column = fprintf(f, "%s", first);
-	bool begins = true;
-	va_list args;
+	int column = 0;
 
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
 	for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
-		if (!begins && column + 1 + (int)strlen(word) > WIDTH) {
-			column = fprintf(f, "\n%*s", indent, "") - 1;
-			begins = true;
-		}
-		column += fprintf(f, begins ? "%s" : " %s", word);
-		begins = false;
+		if (column && column + 1 + (int)strlen(word) > WIDTH)
+			column = fprintf(f, "\n%*s%s", indent, "", word) - 1;
+		else
+			column += fprintf(f, column ? " %s" : "%s", word);
 	}
 	fputc('\n', f);
-}
-
-/* 1,402,331 */
-static const char *group_digits(double number, char text[32])
-{
-	char plain[32];
-	int length = FORMAT(plain, "%.0f", number), to = 0;
-
-	for (int i = 0; i < length && to < 30; i++) {
-		if (i && (length - i) % 3 == 0)
-			text[to++] = ',';
-		text[to++] = plain[i];
-	}
-	text[to] = 0;
-	return text;
 }
 
 /* What is said of a time for each packet. */
@@ -5671,18 +5721,9 @@ static const char *microseconds(double ns, char text[32])
 	return text;
 }
 
-static double per_second(const struct result *r, uint64_t count)
+static double idle_percent(const struct result *r, int cpu)
 {
-	return r->elapsed_ns ? (double)count * NSEC_PER_SEC / r->elapsed_ns : 0;
-}
-
-/* How it was measured. */
-static const char *describe_mode(const struct result *r)
-{
-	return r->accounted				   ? "from the kernel's accounts"
-	       : r->events[EV_RX_SOFTIRQ].source != TRACED ? "sampled"
-	       : is_net_sampled(r)			   ? "traced and sampled"
-							   : "traced";
+	return percent(times_of(r, cpu)->ns[EV_IDLE], times_of(r, cpu)->wall_ns);
 }
 
 static void print_summary(FILE *f, const struct result *r)
@@ -5690,7 +5731,7 @@ static void print_summary(FILE *f, const struct result *r)
 	const struct busiest b = find_busiest(r);
 	const uint64_t packets = r->all.counts[PROCESSED];
 	const time_t seconds = r->time;
-	char when[80] = "", rate[32], each[32], left[64] = "", numbers[2][32];
+	char title[1024], when[80] = "", cell[64], number[32], numbers[2][32];
 	uint64_t sampled_ns;
 	struct estimate e = estimate_receiving(r, ALL_CPUS, &sampled_ns);
 	struct tm tm;
@@ -5698,165 +5739,130 @@ static void print_summary(FILE *f, const struct result *r)
 	if (gmtime_r(&seconds, &tm))
 		FORMAT(when, "%d-%02d-%02d %02d:%02d:%02d UTC", tm.tm_year + 1900, tm.tm_mon + 1,
 		       tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
-	print_wrapped(f, "", 7, "netto: %s, %s %s, %d CPU%s, %s, %.1f s, %s%s", r->host.nodename,
-		      r->host.sysname, r->host.release, r->cpus, r->cpus == 1 ? "" : "s", when,
-		      r->elapsed_ns / 1e9, describe_mode(r),
-		      r->no_bpf && !r->accounted ? " without eBPF" : "");
-	FORMAT(rate, "%s%.1f %% of all CPUs", net_mark(r, &r->all),
-	       percent(sum_net(r, r->all.ns), r->all.wall_ns));
-	fprintf(f, "\nnetwork    %-27sbusiest    ", rate);
+	FORMAT(title, "netto: %s, %s %s, %d CPU%s, %s, %.1f s, %s%s", r->host.nodename,
+	       r->host.sysname, r->host.release, r->cpus, r->cpus == 1 ? "" : "s", when,
+	       r->elapsed_ns / 1e9, describe_mode(r, "from the kernel's accounts"),
+	       r->no_bpf && !r->accounted ? " without eBPF" : "");
+	print_wrapped(f, 7, title);
+	FORMAT(cell, "%s%.1f %% of all CPUs", net_mark(r, &r->all), net_percent(r, &r->all));
+	fprintf(f, "\nnetwork    %-27sbusiest    ", cell);
+	FORMAT(cell, idle_percent(r, b.cpu) < 1 ? "nothing left" : "%.1f %% idle",
+	       idle_percent(r, b.cpu));
 	if (b.cpu < 0)
 		fputs("none", f);
 	else
-		fprintf(f, "CPU %d: %s%s%.1f %%%s, ", b.cpu, opt.bold ? "\033[1m" : "",
-			net_mark(r, &r->cpu[b.cpu]), b.net, opt.bold ? "\033[m" : "");
-	if (b.cpu >= 0 && percent(r->cpu[b.cpu].ns[EV_IDLE], r->cpu[b.cpu].wall_ns) < 1)
-		fputs("nothing left", f);
-	else if (b.cpu >= 0)
-		fprintf(f, "%.1f %% idle",
-			percent(r->cpu[b.cpu].ns[EV_IDLE], r->cpu[b.cpu].wall_ns));
-	FORMAT(left, r->counted[PROCESSED] ? "%s/s" : "-",
-	       group_digits(per_second(r, packets), rate));
+		fprintf(f, "CPU %d: %s%s%.1f %%%s, %s", b.cpu, opt.bold ? "\033[1m" : "",
+			net_mark(r, &r->cpu[b.cpu]), b.net, opt.bold ? "\033[m" : "", cell);
+	FORMAT(cell, r->counted[PROCESSED] ? "%s/s" : "-",
+	       group_digits(per_second(r, packets), number));
 	if (packets)
-		ADD_FORMAT(left, ", %s%s each", sampled_ns >= 0.05 * packets ? "~" : "",
-			   microseconds((double)e.ns / packets, each));
-	fprintf(f, "\npackets    %-27sdropped    %-10s squeezed   %s\n", left,
+		APPEND(cell, ", %s%s each", sampled_ns >= 0.05 * packets ? "~" : "",
+		       microseconds((double)e.ns / packets, number));
+	fprintf(f, "\npackets    %-27sdropped    %-10s squeezed   %s\n", cell,
 		r->counted[DROPPED] ? group_digits(r->all.counts[DROPPED], numbers[0]) : "-",
 		r->counted[SQUEEZED] ? group_digits(r->all.counts[SQUEEZED], numbers[1]) : "-");
 }
 
-/* The CPU with the most net of those that are not `taken`; -1: there is none. */
-static int next_cpu(const struct result *r, const bool taken[MAX_CPUS])
-{
-	double most = -1;
-	int found = -1;
-
-	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
-		double net = percent(sum_net(r, r->cpu[cpu].ns), r->cpu[cpu].wall_ns);
-
-		if (r->cpu[cpu].wall_ns && !taken[cpu] && net > most) {
-			most = net;
-			found = cpu;
-		}
-	}
-	return found;
-}
-
+/* The CPUs with the most net, and one line for the rest. */
 static void print_short_table(FILE *f, const struct result *r)
 {
-	bool taken[MAX_CPUS] = {};
-	double low = 100, high = 0;
-	int others = 0, cpu;
+	struct ranked cpus[MAX_CPUS];
+	int count = 0, others;
 
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
+		if (is_measured(r, cpu))
+			cpus[count++] = (struct ranked) { cpu, net_percent(r, &r->cpu[cpu]) };
+	qsort(cpus, count, sizeof(*cpus), compare_ranked);
 	fputc('\n', f);
 	print_table_header(f);
 	print_table_row(f, r, ALL_CPUS, 1);
-	for (int i = 0; r->cpus > 1 && i < TOP_CPUS && (cpu = next_cpu(r, taken)) >= 0; i++) {
-		taken[cpu] = true;
-		print_table_row(f, r, cpu, 1);
-	}
-	while (r->cpus > 1 && (cpu = next_cpu(r, taken)) >= 0) {
-		double net = percent(sum_net(r, r->cpu[cpu].ns), r->cpu[cpu].wall_ns);
-
-		taken[cpu] = true;
-		others++;
-		low = net < low ? net : low;
-		high = net > high ? net : high;
-	}
-	if (others)
+	for (int i = 0; i < count && i < TOP_CPUS && count > 1; i++)
+		print_table_row(f, r, cpus[i].id, 1);
+	others = count - TOP_CPUS;
+	if (others > 0)
 		fprintf(f, "%7d other%s: %.1f to %.1f %% net\n", others, others == 1 ? "" : "s",
-			low, high);
+			cpus[count - 1].value, cpus[TOP_CPUS].value);
 }
 
-/* The stage with the largest self of those that are not `taken`; STAGE_NONE: there is none. */
-static int next_stage(const struct share *shares, const bool taken[STAGES])
+/* The stages that have any self time. Returns how many. */
+static int rank_stages(const struct share *shares, struct ranked list[STAGES])
 {
-	int most = STAGE_NONE;
+	int count = 0;
 
 	for (int i = STAGE_NONE + 1; i < STAGES; i++)
-		if (!taken[i] && shares[i].self && (!most || shares[i].self > shares[most].self))
-			most = i;
-	return most;
+		if (shares[i].self)
+			list[count++] = (struct ranked) { i, shares[i].self };
+	qsort(list, count, sizeof(*list), compare_ranked);
+	return count;
 }
 
 /* What softirqs ran in on the busiest CPU, and their largest stages there. */
 static void print_busiest_parts(FILE *f, const struct result *r, int event)
 {
-	const struct busiest b = find_busiest(r);
-	const struct shares *s = b.cpu < 0 ? NULL : &r->profile.cpu[b.cpu];
-	char text[160];
-	size_t length;
-	bool taken[STAGES] = {};
+	const int cpu = find_busiest(r).cpu;
+	const struct shares *s = shares_of(r, cpu);
+	const char *between = "";
+	struct ranked list[STAGES];
+	char line[160];
+	int count = rank_stages(s->stages[event], list);
 
-	if (!s || r->cpus < 2 || s->samples[event] < MIN_SAMPLES || !event_is(event, HAS_CONTEXTS))
+	if (cpu < 0 || r->cpus < 2 || s->samples[event] < MIN_SAMPLES ||
+	    !event_is(event, HAS_CONTEXTS))
 		return;
-	length = FORMAT(text, "  on CPU %d:", b.cpu);
+	FORMAT(line, "  on CPU %d:", cpu);
 	for (int i = 0; i < CONTEXTS; i++) {
-		double part =
-			percent(estimate_context(r, b.cpu, event, i).ns, r->cpu[b.cpu].ns[event]);
+		double part = percent(estimate_context(r, cpu, event, i).ns, r->cpu[cpu].ns[event]);
 
-		if (part >= 1)
-			length += snprintf(text + length, sizeof(text) - length, " %.0f %% %s,",
-					   part, contexts[i].name);
+		if (part < 1)
+			continue;
+		APPEND(line, "%s %.0f %% %s", between, part, contexts[i].name);
+		between = ",";
 	}
-	if (text[length - 1] == ',')
-		text[length - 1] = ';';
-	for (int i = 0; i < 3; i++) {
-		int stage = next_stage(s->stages[event], taken);
+	if (*between)
+		APPEND(line, ";");
+	for (int i = 0; i < count && i < 3; i++) {
 		char more[48];
 
-		if (!stage)
+		FORMAT(more, "%s %s %.0f %%", i ? "," : "", stages[list[i].id].name,
+		       100.0 * list[i].value / s->samples[event]);
+		if (strlen(line) + strlen(more) > WIDTH)
 			break;
-		taken[stage] = true;
-		FORMAT(more, "%s %s %.0f %%", i ? "," : "", stages[stage].name,
-		       100.0 * s->stages[event][stage].self / s->samples[event]);
-		if (length + strlen(more) > WIDTH)
-			break;
-		length = append(text, sizeof(text), length, more);
+		APPEND(line, "%s", more);
 	}
-	fprintf(f, "%s\n", text);
+	fprintf(f, "%s\n", line);
 }
 
 /* An event's stages with the largest self, and one line for the rest. */
 static void print_short_stages(FILE *f, const struct result *r, int event, int rows)
 {
-	const struct profile *p = &r->profile;
-	const struct share *shares = p->all.stages[event];
-	uint64_t samples = p->all.samples[event], left = samples;
-	double packets = event_is(event, RECEIVES) ? r->all.counts[PROCESSED] : 0;
-	bool taken[STAGES] = {};
-	char number[32], each[32];
-	int others = 0;
+	const uint64_t samples = r->profile.all.samples[event];
+	const double packets = event_is(event, RECEIVES) ? r->all.counts[PROCESSED] : 0;
+	struct ranked list[STAGES];
+	int count = rank_stages(r->profile.all.stages[event], list);
+	double left = samples;
+	char text[32];
 
 	fprintf(f, "\n%s, %.1f %% of all CPUs, by stage (%s samples)\n", r->events[event].name,
-		percent(r->all.ns[event], r->all.wall_ns), group_digits(samples, number));
-	for (int i = 0, stage; i < rows && (stage = next_stage(shares, taken)); i++) {
-		struct estimate e = estimate(1000000000, shares[stage].self, samples);
+		percent(r->all.ns[event], r->all.wall_ns), group_digits(samples, text));
+	for (int i = 0; i < count && i <= rows; i++) {
+		const bool is_rest = i == rows;
+		const struct stage *stage = &stages[list[i].id];
+		const double part = is_rest ? left : list[i].value;
+		const double half = half_interval(part, samples);
 
-		double half = (e.high_ns - e.low_ns) / 2e7;
-
-		taken[stage] = true;
-		left -= shares[stage].self;
-		/* no digit that the interval does not carry */
-		fprintf(f, "%5.*f %%  +/-%4.*f", half < 1, 100.0 * shares[stage].self / samples,
-			half < 1, half);
+		left -= part;
+		if (is_rest)
+			fprintf(f, "%5.1f %%         ", 100 * part / samples);
+		else /* no digit that the interval does not carry */
+			fprintf(f, "%5.*f %%  +/-%4.*f", half < 1, 100 * part / samples, half < 1,
+				half);
 		if (packets)
 			fprintf(f, " %8s/packet",
-				microseconds(r->all.ns[event] / packets * shares[stage].self /
-						     samples,
-					     each));
-		fprintf(f, "  %-16s %s\n", stages[stage].name, stages[stage].what);
-	}
-	while (next_stage(shares, taken)) {
-		taken[next_stage(shares, taken)] = true;
-		others++;
-	}
-	if (others) {
-		fprintf(f, "%5.1f %%         ", 100.0 * left / samples);
-		if (packets)
-			fprintf(f, " %8s/packet",
-				microseconds(r->all.ns[event] / packets * left / samples, each));
-		fprintf(f, "  %d other%s\n", others, others == 1 ? "" : "s");
+				microseconds(r->all.ns[event] / packets * part / samples, text));
+		if (is_rest)
+			fprintf(f, "  %d other%s\n", count - rows, count - rows == 1 ? "" : "s");
+		else
+			fprintf(f, "  %-16s %s\n", stage->name, stage->what);
 	}
 	print_busiest_parts(f, r, event);
 }
@@ -5867,115 +5873,36 @@ static void print_short_stages(FILE *f, const struct result *r, int event, int r
  */
 static void print_all_short_stages(FILE *f, const struct result *r, int rows, int events)
 {
-	const struct profile *p = &r->profile;
-	uint64_t net_ns = sum_net(r, r->all.ns);
-	bool taken[EV_MAX] = {};
-	char few[256] = "", more[256] = "";
+	static const char *const why_not[] = {
+		"the stages are in the long report (-l)",
+		"too few samples (measure longer, or -F higher)",
+	};
+	const uint64_t *samples = r->profile.all.samples, net_ns = sum_net(r, r->all.ns);
+	char names[ARRAY_SIZE(why_not)][256] = {};
+	struct ranked list[EV_MAX];
+	int count = 0;
 
-	for (;;) {
-		int most = EV_NONE;
-		char *list;
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		if (r->events[e].net && samples[e] && r->all.ns[e] >= net_ns / 100)
+			list[count++] = (struct ranked) { e, r->all.ns[e] };
+	qsort(list, count, sizeof(*list), compare_ranked);
+	for (int i = 0; i < count; i++) {
+		const int e = list[i].id;
+		const bool too_few = samples[e] < MIN_SAMPLES;
 
-		for (int e = EV_NONE + 1; e < EV_MAX; e++)
-			if (!taken[e] && r->events[e].net && p->all.samples[e] &&
-			    r->all.ns[e] >= net_ns / 100 &&
-			    (!most || r->all.ns[e] > r->all.ns[most]))
-				most = e;
-		if (!most)
-			break;
-		taken[most] = true;
-		if (p->all.samples[most] >= MIN_SAMPLES && events-- > 0) {
-			print_short_stages(f, r, most, rows);
-			continue;
-		}
-		list = p->all.samples[most] < MIN_SAMPLES ? few : more;
-		append(list, sizeof(few), strlen(list), list[0] ? ", " : "");
-		append(list, sizeof(few), strlen(list), r->events[most].name);
-	}
-	if (few[0] || more[0])
-		fputc('\n', f);
-	if (more[0])
-		print_wrapped(f, "", 2, "%s: the stages are in the long report (-l)", more);
-	if (few[0])
-		print_wrapped(f, "", 2, "%s: too few samples (measure longer, or -F higher)", few);
-}
-
-/* Devices, each with its queue that takes most of a CPU. */
-static void print_short_devices(FILE *f, const struct result *r, int rows)
-{
-	int devices = 0;
-	char rate[32], cpu[32], name[128];
-
-	if (r->queue_count && rows)
-		fprintf(f, "\n%7s %10s %9s  %-16s  device\n", "% CPU", "packets/s", "per poll",
-			"busiest on");
-	for (size_t i = 0, n; i < r->queue_count; i += n) {
-		const struct queue *q = &r->queues[i];
-		struct queue sum;
-
-		n = queues_of_device(r, i);
-		if (devices++ >= rows)
-			continue;
-		sum = sum_device(r, i, n, -1);
-		FORMAT(cpu, "CPU %d, %.1f %%", q->cpu, percent(q->ns, r->cpu[q->cpu].wall_ns));
-		FORMAT(name, q->id && n > 1 ? "%s, queue %u" : "%s", q->name, q->id);
-		if (sum.polls)
-			fprintf(f, "%7.1f %10s %9.1f  %-16s  %.*s\n",
-				percent(sum.ns, r->all.wall_ns),
-				group_digits(per_second(r, sum.packets), rate),
-				(double)sum.packets / sum.polls, cpu, WIDTH - 48, name);
+		if (!too_few && events-- > 0)
+			print_short_stages(f, r, e, rows);
 		else
-			fprintf(f, "%7.1f %10s %9s  %-16s  ~%.*s\n",
-				percent(sum.ns, r->all.wall_ns), "-", "-", cpu, WIDTH - 49, name);
+			APPEND(names[too_few], "%s%s", names[too_few][0] ? ", " : "",
+			       r->events[e].name);
 	}
-	if (devices > rows && rows)
-		fprintf(f, "%7d others\n", devices - rows);
-}
-
-static void print_short_threads(FILE *f, const struct result *r, int rows)
-{
-	char name[4 * sizeof(r->threads->name)];
-
-	for (int i = 0; i < (int)r->thread_count && i < rows; i++) {
-		const struct thread *t = &r->threads[i];
-
-		if (percent(t->ns, r->elapsed_ns) < NOTED_THREAD)
-			break;
-		if (!i)
-			fprintf(f, "\n%7s  last on  may run on  thread\n", "% CPU");
-		escape_name(t->name, sizeof(t->name), name, sizeof(name));
-		fprintf(f, "%7.1f  CPU %-4d %-10.10s  %.*s\n", percent(t->ns, r->elapsed_ns),
-			t->cpu, t->cpus, WIDTH - 31, name);
-	}
-}
-
-/* Stacks of the most samples, leaf first, as far as a line has room. */
-static void print_short_stacks(FILE *f, const struct result *r, int rows)
-{
-	const struct profile *p = &r->profile;
-	char text[MAX_DEPTH * 64], cpus[64];
-
-	if (p->stack_count && rows && stacks_wanted())
+	if (names[0][0] || names[1][0])
 		fputc('\n', f);
-	for (size_t i = 0; i < p->stack_count && i < (size_t)rows && i < stacks_wanted(); i++) {
-		const struct stack *stack = &p->stacks[i];
-		const struct raw *raw = &p->raws[stack->first];
-		size_t length;
-		struct classified s;
-
-		classify_raw(p, raw, &s);
-		format_cpus_of(p, stack, cpus, sizeof(cpus));
-		length = FORMAT(text, "%.1f %% of samples, %s on CPU %.12s: ",
-				100.0 * stack->count / p->net_samples, r->events[raw->event].name,
-				cpus);
-		for (int j = 0; j < s.depth; j++) {
-			length = append(text, sizeof(text), length, j ? " < " : "");
-			length = append(text, sizeof(text), length,
-					name_of(p->symbols, s.frames[j]));
-		}
-		if (length > WIDTH)
-			strcpy(text + WIDTH - 2, "..");
-		fprintf(f, "%s\n", text);
+	for (unsigned i = 0; i < ARRAY_SIZE(why_not); i++) {
+		if (!names[i][0])
+			continue;
+		APPEND(names[i], ": %s", why_not[i]);
+		print_wrapped(f, 2, names[i]);
 	}
 }
 
@@ -5994,29 +5921,24 @@ static const struct queue *fullest_queue(const struct result *r, int cpu)
 static void note_full_cpu(FILE *f, const struct result *r)
 {
 	const struct busiest b = find_busiest(r);
-	const struct queue *q;
-	char polls[256] = "";
+	const struct queue *q = fullest_queue(r, b.cpu);
 	int idle = 0, sharing = 0;
 
-	if (b.cpu < 0 || b.net < 50 ||
-	    percent(r->cpu[b.cpu].ns[EV_IDLE], r->cpu[b.cpu].wall_ns) >= 2)
-		return;
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
-		idle += r->cpu[cpu].wall_ns &&
-			percent(r->cpu[cpu].ns[EV_IDLE], r->cpu[cpu].wall_ns) >= 50;
-	if (!idle)
+		idle += is_measured(r, cpu) && idle_percent(r, cpu) >= 50;
+	if (!idle || b.cpu < 0 || b.net < 50 || idle_percent(r, b.cpu) >= 2)
 		return;
-	q = fullest_queue(r, b.cpu);
-	if (q && q->id)
-		FORMAT(polls, " It polls queue %u of %s%s%s.", q->id, q->name,
-		       r->rx_queues == 1  ? ", its only one"
-		       : r->rx_queues > 1 ? ", one of several"
-					  : "",
-		       r->rx_queues ? (r->rps ? "; RPS is on" : "; RPS is off") : "");
-	print_wrapped(
-		f, "note: ", 6,
-		"CPU %d is full while %d CPU%s half idle or more.%s Spread the flows (RSS, RPS).",
-		b.cpu, idle, idle == 1 ? " is" : "s are", polls);
+	fprintf(f, "note: CPU %d is full while %d CPU%s half idle or more.", b.cpu, idle,
+		idle == 1 ? " is" : "s are");
+	if (q && q->id) {
+		fprintf(f, " It polls queue %u of %s", q->id, q->name);
+		if (r->rx_queues)
+			fprintf(f, ", %s; RPS is %s",
+				r->rx_queues == 1 ? "its only one" : "one of several",
+				r->rps ? "on" : "off");
+		fputc('.', f);
+	}
+	fputs(" Spread the flows (RSS, RPS).\n", f);
 	for (size_t i = 0; i < r->thread_count; i++) {
 		const struct thread *t = &r->threads[i];
 
@@ -6024,15 +5946,13 @@ static void note_full_cpu(FILE *f, const struct result *r)
 			continue;
 		sharing++;
 		if (strtol(t->cpus, NULL, 10) == b.cpu && !strpbrk(t->cpus, ",-"))
-			print_wrapped(
-				f, "note: ", 6,
-				"%s may run on CPU %d alone, which is full: move it (taskset -p %u).",
+			fprintf(f,
+				"note: %s may run on CPU %d alone, which is full: move it (taskset -p %u).\n",
 				t->name, b.cpu, t->pid);
 	}
 	if (sharing > 1)
-		print_wrapped(
-			f, "note: ", 6,
-			"%d busy network threads ran last on CPU %d, which is full: spread them (taskset -p).",
+		fprintf(f,
+			"note: %d busy network threads ran last on CPU %d, which is full: spread them (taskset -p).\n",
 			sharing, b.cpu);
 }
 
@@ -6045,117 +5965,109 @@ static const char *describe_limit(const char *name, long value, char text[64])
 
 static void note_packets(FILE *f, const struct result *r)
 {
+	const uint64_t squeezed = r->all.counts[SQUEEZED];
 	char number[32], limits[2][64];
 
 	if (r->counted[DROPPED] && r->all.counts[DROPPED])
-		print_wrapped(
-			f, "note: ", 6,
-			"%s packets found no room in a CPU's backlog, and were dropped (%s).",
+		fprintf(f,
+			"note: %s packets found no room in a CPU's backlog, and were dropped (%s).\n",
 			group_digits(r->all.counts[DROPPED], number),
 			describe_limit("net.core.netdev_max_backlog", r->max_backlog, limits[0]));
-	if (r->counted[SQUEEZED] && r->all.counts[SQUEEZED])
-		print_wrapped(
-			f, "note: ", 6,
-			"NET_RX used up its budget %s time%s (%s, %s) and left packets for later.",
-			group_digits(r->all.counts[SQUEEZED], number),
-			r->all.counts[SQUEEZED] == 1 ? "" : "s",
+	if (r->counted[SQUEEZED] && squeezed)
+		fprintf(f,
+			"note: NET_RX used up its budget %s time%s (%s, %s) and left packets for later.\n",
+			group_digits(squeezed, number), squeezed == 1 ? "" : "s",
 			describe_limit("net.core.netdev_budget", r->budget, limits[0]),
 			describe_limit("netdev_budget_usecs", r->budget_usecs, limits[1]));
-}
-
-static void note_ksoftirqd(FILE *f, const struct result *r)
-{
-	uint64_t ns = r->all.ns[EV_RX_SOFTIRQ];
-
-	if (r->has_parts && find_busiest(r).net >= 10 && r->all.parts_ns[PART_KSOFTIRQD] > ns / 2)
-		print_wrapped(
-			f, "note: ", 6,
-			"%.0f %% of rx_softirq runs in ksoftirqd: packets come faster than softirqs get them done, and wait for their turn behind other tasks.",
-			percent(r->all.parts_ns[PART_KSOFTIRQD], ns));
 }
 
 /* What was lost or missed, where it is more than 1 %, and which figures are wrong by it. */
 static void note_losses(FILE *f, const struct result *r)
 {
 	const struct profile *p = &r->profile;
-	uint64_t net_ns = sum_net(r, r->all.ns),
-		 calls = r->all.count[EV_RECV] + r->all.count[EV_SEND] + r->all.count[EV_CONN];
-	const uint64_t due = p->samples + p->lost + (p->knows_not_taken ? p->not_taken : 0);
+	const struct times *t = &r->all;
+	const uint64_t not_seen = p->lost + (p->knows_not_taken ? p->not_taken : 0);
+	const uint64_t calls = t->count[EV_RECV] + t->count[EV_SEND] + t->count[EV_CONN];
+	/* clang-format off */
+	const struct {
+		bool known;
+		uint64_t part, whole;
+		const char *format;
+	} losses[] = {
+		{ p->hz, not_seen, p->samples + not_seen,
+		  "%.0f %% of the samples were lost or not taken: stages and stacks are of the others." },
+		{ p->hz, p->unknown, p->net_samples, "%.0f %% of the samples are of no known stage." },
+		{ true, t->lost, calls,
+		  "%.0f %% of the socket operations were lost while their task slept: recv, send and conn are too low, and other too high." },
+		{ t->unreturned, t->unreturned_ns, sum_net(r, t->ns),
+		  "%.1f %% of net, at most, is of operations whose end was missed: recv, send and conn are too high by it." },
+		{ true, t->unseen_ns, t->wall_ns + t->unseen_ns,
+		  "for %.1f %% of the time it is not known what CPUs did: percentages are of the rest." },
+		{ true, r->residual_ns, t->wall_ns,
+		  "the events miss %.1f %% of the time: this is a fault of netto." },
+	};
+	/* clang-format on */
 
-	if (p->hz && (due - p->samples) * 100 > due)
-		print_wrapped(
-			f, "note: ", 6,
-			"%.0f %% of the samples were lost or not taken: stages and stacks are of the others.",
-			percent(due - p->samples, due));
-	if (p->hz && p->unknown * 100 > p->net_samples && p->unknown)
-		print_wrapped(f, "note: ", 6, "%.0f %% of the samples are of no known stage.",
-			      percent(p->unknown, p->net_samples));
-	if (r->all.lost * 100 > calls && r->all.lost)
-		print_wrapped(
-			f, "note: ", 6,
-			"%.0f %% of the socket operations were lost while their task slept: recv, send and conn are too low, and other too high.",
-			percent(r->all.lost, calls));
-	if (r->all.unreturned_ns * 100 > net_ns && r->all.unreturned)
-		print_wrapped(
-			f, "note: ", 6,
-			"%.1f %% of net, at most, is of operations whose end was missed: recv, send and conn are too high by it.",
-			percent(r->all.unreturned_ns, net_ns));
-	if (r->all.unseen_ns * 100 > r->all.wall_ns)
-		print_wrapped(
-			f, "note: ", 6,
-			"for %.1f %% of the time it is not known what CPUs did: percentages are of the rest.",
-			percent(r->all.unseen_ns, r->all.wall_ns + r->all.unseen_ns));
-	if (r->residual_ns * 100 > r->all.wall_ns)
-		print_wrapped(f, "note: ", 6,
-			      "the events miss %.1f %% of the time: this is a fault of netto.",
-			      percent(r->residual_ns, r->all.wall_ns));
+	for (unsigned i = 0; i < ARRAY_SIZE(losses); i++) {
+		if (!losses[i].known || losses[i].part * 100 <= losses[i].whole)
+			continue;
+		fputs("note: ", f);
+		fprintf(f, losses[i].format, percent(losses[i].part, losses[i].whole));
+		fputc('\n', f);
+	}
 }
 
-/* Only what is certain. */
+/* Each on a line, and only what is certain. */
 static void print_notes(FILE *f, const struct result *r)
 {
 	const double stolen = percent(r->stolen_ns, r->all.wall_ns);
 	const struct estimate net = event_time(r, &r->all, EV_NONE);
+	const uint64_t rx_ns = r->all.ns[EV_RX_SOFTIRQ],
+		       ksoftirqd_ns = r->all.parts_ns[PART_KSOFTIRQD];
 
 	note_full_cpu(f, r);
 	note_packets(f, r);
-	note_ksoftirqd(f, r);
+	if (r->has_parts && find_busiest(r).net >= 10 && ksoftirqd_ns > rx_ns / 2)
+		fprintf(f,
+			"note: %.0f %% of rx_softirq runs in ksoftirqd: packets come faster than softirqs get them done, and wait for their turn behind other tasks.\n",
+			percent(ksoftirqd_ns, rx_ns));
 	if (stolen >= NOTED_STEAL)
-		print_wrapped(
-			f, "note: ", 6,
-			"other virtual machines had the CPUs for %.1f %% of the time (steal). It is in what it interrupted.",
+		fprintf(f,
+			"note: other virtual machines had the CPUs for %.1f %% of the time (steal). It is in what it interrupted.\n",
 			stolen);
 	note_losses(f, r);
 	if (r->events[EV_RX_SOFTIRQ].source == SAMPLED && net.ns &&
 	    net.high_ns - net.low_ns > net.ns)
-		print_wrapped(f, "note: ", 6,
-			      "net is +/- more than half of itself: measure longer, or -F higher.");
+		fputs("note: net is +/- more than half of itself: measure longer, or -F higher.\n",
+		      f);
 	if (r->accounted)
-		print_wrapped(
-			f, "note: ", 6,
-			"net is all softirqs and network threads: an upper bound%s. Packets, drops and threads are exact.",
+		fprintf(f,
+			"note: net is all softirqs and network threads: an upper bound%s. Packets, drops and threads are exact.\n",
 			r->exact ? "" : ", by ticks of the timer (CSV has the interval)");
 }
 
 /* Renders it with so many rows of each list. */
 static void render_short(FILE *f, const struct result *r, int rows, int events)
 {
-	char *notes = NULL;
-	size_t size = 0;
+	char *notes = NULL, *rest;
+	size_t size;
 	FILE *m = open_memstream(&notes, &size);
 
 	print_summary(f, r);
 	print_short_table(f, r);
 	print_all_short_stages(f, r, rows, events);
-	print_short_devices(f, r, rows);
-	print_short_threads(f, r, 3);
+	print_devices(f, r, rows);
+	print_threads(f, r, 3);
 	print_tasks(f, r);
-	print_short_stacks(f, r, rows < 3 ? rows : 3);
-	if (m) {
-		print_notes(m, r);
-		fclose(m);
-		if (size)
-			fprintf(f, "\n%s", notes);
+	print_stacks(f, r, rows < 3 ? rows : 3);
+	if (!m)
+		return;
+	print_notes(m, r);
+	fclose(m);
+	for (char *line = strtok_r(notes, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		if (line == notes)
+			fputc('\n', f);
+		print_wrapped(f, 6, line);
 	}
 	free(notes);
 }
@@ -6170,23 +6082,22 @@ static void print_short(FILE *f, const struct result *r)
 	unsigned tasks = r->has_tasks && opt.tasks
 				 ? 2 + (opt.tasks < r->process_count ? opt.tasks : r->process_count)
 				 : 0;
+	unsigned lines = UINT_MAX;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(sizes) && lines > HEIGHT + tasks; i++) {
 		char *text = NULL;
-		size_t size = 0;
-		unsigned lines = 0;
+		size_t size;
 		FILE *m = open_memstream(&text, &size);
 
 		if (!m)
 			return;
 		render_short(m, r, sizes[i].rows, sizes[i].events);
 		fclose(m);
+		lines = 0;
 		for (size_t j = 0; text && j < size; j++)
 			lines += text[j] == '\n';
-		if (text && (lines <= HEIGHT + tasks || i + 1 == ARRAY_SIZE(sizes))) {
+		if (text && (lines <= HEIGHT + tasks || i + 1 == ARRAY_SIZE(sizes)))
 			fputs(text, f);
-			i = ARRAY_SIZE(sizes);
-		}
 		free(text);
 	}
 }
@@ -6204,7 +6115,7 @@ struct csv_row {
 	uint64_t wall_ns;	      /* of which `ns` is a percentage */
 	const double *percent;	      /* instead of that one */
 	const uint64_t *count, *total_ns, *max_ns;
-	const char *source;
+	int source;
 };
 
 #define CSV_ROW(f, r, what, where, ...)                                                            \
@@ -6226,12 +6137,6 @@ static void print_csv_field(FILE *f, const char *text)
 	fputc('"', f);
 }
 
-static void print_csv_header(FILE *f)
-{
-	fputs("time,host,record,cpu,name,ns,percent,count,low_ns,high_ns,total_ns,source,max_ns\n",
-	      f);
-}
-
 static void print_csv_number(FILE *f, const uint64_t *number, bool tenths)
 {
 	fputc(',', f);
@@ -6247,12 +6152,12 @@ static void print_csv_row(FILE *f, const struct result *r, const struct csv_row 
 	const struct estimate *range = row->range;
 	const uint64_t *ns = row->ns ? row->ns : range ? &range->ns : NULL;
 
-	FORMAT(name, "%s%s%s%s%s", row->name[0], row->name[1] ? "/" : "",
-	       row->name[1] ? row->name[1] : "", row->name[2] ? "/" : "",
-	       row->name[2] ? row->name[2] : "");
+	FORMAT(name, "%s", row->name[0]);
+	for (unsigned i = 1; i < ARRAY_SIZE(row->name) && row->name[i]; i++)
+		APPEND(name, "/%s", row->name[i]);
 	fprintf(f, "%.3f,", r->time);
 	print_csv_field(f, r->host.nodename);
-	fprintf(f, row->cpu == ALL_CPUS ? ",%s,all," : ",%s,%d,", row->record, row->cpu);
+	fprintf(f, ",%s,%s,", row->record, cpu_name(row->cpu));
 	print_csv_field(f, name);
 	print_csv_number(f, ns, row->tenths);
 	fputc(',', f);
@@ -6262,7 +6167,7 @@ static void print_csv_row(FILE *f, const struct result *r, const struct csv_row 
 	print_csv_number(f, range ? &range->low_ns : NULL, row->tenths);
 	print_csv_number(f, range ? &range->high_ns : NULL, row->tenths);
 	print_csv_number(f, row->total_ns, row->tenths);
-	fprintf(f, ",%s", row->source ? row->source : "");
+	fprintf(f, ",%s", sources[row->source]);
 	print_csv_number(f, row->max_ns, false);
 	fputc('\n', f);
 }
@@ -6270,33 +6175,34 @@ static void print_csv_row(FILE *f, const struct result *r, const struct csv_row 
 static void print_csv_events(FILE *f, const struct result *r, int cpu)
 {
 	const struct times *t = times_of(r, cpu);
-	bool by_ticks = r->accounted && !r->exact,
-	     has_samples = r->events[EV_NET_OTHER].source == SAMPLED, took = sampled_net_ns(r, t);
-	struct estimate net = event_time(r, t, EV_NONE);
-	uint64_t count = sum_net(r, t->count);
+	const bool by_ticks = r->accounted && !r->exact, is_sampled = is_net_sampled(r),
+		   has_samples = r->events[EV_NET_OTHER].source == SAMPLED,
+		   took = sampled_net_ns(r, t);
+	const struct estimate net = event_time(r, t, EV_NONE);
+	const uint64_t count = sum_net(r, t->count);
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		int source = r->events[e].source;
+		const int source = r->events[e].source;
 		/* what no hook claims: it has no entries, and samples may have taken a part */
-		bool pool = e == EV_OTHER || e == EV_SOFTIRQ;
-		bool has_range = source == SAMPLED || (pool && has_samples) || by_ticks;
-		struct estimate range = event_time(r, t, e);
+		const bool pool = e == EV_OTHER || e == EV_SOFTIRQ;
+		const bool has_range = source == SAMPLED || (pool && has_samples) || by_ticks;
+		const bool has_count = source == TRACED && e != EV_OTHER;
+		const bool has_longest = source == TRACED && event_is(e, HAS_LONGEST);
+		const struct estimate range = event_time(r, t, e);
 
 		if (source)
 			CSV_ROW(f, r, "event", cpu, .name = { r->events[e].name }, .ns = &t->ns[e],
 				.range = has_range ? &range : NULL, .wall_ns = t->wall_ns,
-				.count = source == TRACED && e != EV_OTHER ? &t->count[e] : NULL,
-				.source = sources[pool && took ? SAMPLED : source],
-				.max_ns = source == TRACED && event_is(e, HAS_LONGEST)
-						  ? &t->longest_ns[e]
-						  : NULL);
+				.count = has_count ? &t->count[e] : NULL,
+				.source = pool && took ? SAMPLED : source,
+				.max_ns = has_longest ? &t->longest_ns[e] : NULL);
 	}
 	CSV_ROW(f, r, "event", cpu, .name = { "net" }, .ns = &net.ns,
 		.range = by_ticks || has_samples ? &net : NULL, .wall_ns = t->wall_ns,
-		.count = is_net_sampled(r) || r->accounted ? NULL : &count,
-		.source = sources[r->accounted		      ? COUNTED
-				  : is_net_sampled(r) || took ? SAMPLED
-							      : TRACED]);
+		.count = is_sampled || r->accounted ? NULL : &count,
+		.source = r->accounted	       ? COUNTED
+			  : is_sampled || took ? SAMPLED
+					       : TRACED);
 }
 
 /* Of some packets, each of which took its part of a time: in tenths of a nanosecond. */
@@ -6311,17 +6217,16 @@ static void print_csv_per_packet(FILE *f, const struct result *r, int cpu, const
 				 uint64_t packets)
 {
 	uint64_t sampled_ns;
-	struct estimate e = estimate_receiving(r, cpu, &sampled_ns);
-	struct estimate each;
+	const struct estimate e = estimate_receiving(r, cpu, &sampled_ns);
+	const struct estimate each = packets ? per_packet(e, packets) : e;
 
-	if (!packets)
-		return;
-	each = per_packet(e, packets);
-	CSV_ROW(f, r, "packet", cpu, .name = { name }, .ns = &each.ns,
-		.range = e.low_ns != e.high_ns ? &each : NULL, .tenths = true, .count = &packets,
-		.source = sources[r->accounted ? COUNTED
+	if (packets)
+		CSV_ROW(f, r, "packet", cpu, .name = { name }, .ns = &each.ns,
+			.range = e.low_ns != e.high_ns ? &each : NULL, .tenths = true,
+			.count = &packets,
+			.source = r->accounted ? COUNTED
 				  : sampled_ns ? SAMPLED
-					       : TRACED]);
+					       : TRACED);
 }
 
 /* What was counted on a CPU, and what receiving took for each packet. */
@@ -6329,18 +6234,21 @@ static void print_csv_counts(FILE *f, const struct result *r, int cpu)
 {
 	const uint64_t *counts = times_of(r, cpu)->counts;
 
-	for (int i = r->accounted ? 0 : PROCESSED; i < COUNTS; i++)
+	for (int i = r->accounted ? 0 : PROCESSED; i < COUNTS; i++) {
+		const int event = proc_counters[i].event;
+
 		if (r->counted[i])
-			CSV_ROW(f, r, proc_counters[i].event ? "event" : "packet", cpu,
-				.name = { count_name(r, i) }, .count = &counts[i]);
+			CSV_ROW(f, r, event ? "event" : "packet", cpu,
+				.name = { event ? r->events[event].name : proc_counters[i].name },
+				.count = &counts[i]);
+	}
 	print_csv_per_packet(f, r, cpu, "ns_per_packet", counts[PROCESSED]);
 }
 
-/* Rows of packets that were received, on each CPU, by the cards, and in each stage. */
+/* Packets that were received on each CPU, by the cards, and in each stage. */
 static void print_csv_packets(FILE *f, const struct result *r)
 {
-	const struct shares *s = &r->profile.all;
-	uint64_t packets = r->all.counts[PROCESSED];
+	const uint64_t packets = r->all.counts[PROCESSED];
 
 	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++)
 		if (is_measured(r, cpu))
@@ -6350,7 +6258,7 @@ static void print_csv_packets(FILE *f, const struct result *r)
 	print_csv_per_packet(f, r, ALL_CPUS, "ns_per_card_packet", r->card_packets);
 	for (int e = EV_NONE + 1; e < EV_MAX && packets; e++) {
 		for (int i = 0; i < STAGES && event_is(e, RECEIVES); i++) {
-			const struct share *share = &s->stages[e][i];
+			const struct share *share = &r->profile.all.stages[e][i];
 			struct estimate self, total;
 
 			if (!share->total)
@@ -6360,7 +6268,7 @@ static void print_csv_packets(FILE *f, const struct result *r)
 			CSV_ROW(f, r, "packet", ALL_CPUS,
 				.name = { "ns_per_packet", r->events[e].name, stages[i].name },
 				.range = &self, .tenths = true, .count = &packets,
-				.total_ns = &total.ns, .source = sources[SAMPLED]);
+				.total_ns = &total.ns, .source = SAMPLED);
 		}
 	}
 }
@@ -6385,7 +6293,7 @@ static void print_csv_shares(FILE *f, const struct result *r, int cpu)
 			total_ns = estimate_part(r, cpu, e, share->total).ns;
 			CSV_ROW(f, r, "stage", cpu, .name = { event, stages[i].name },
 				.range = &part, .wall_ns = t->wall_ns, .count = &share->self,
-				.total_ns = &total_ns, .source = sources[SAMPLED]);
+				.total_ns = &total_ns, .source = SAMPLED);
 		}
 		for (int i = ACTIVITY_NONE + 1; i < ACTIVITIES; i++) {
 			const uint64_t *samples = &s->activities[e][i];
@@ -6395,7 +6303,7 @@ static void print_csv_shares(FILE *f, const struct result *r, int cpu)
 			part = estimate_part(r, cpu, e, *samples);
 			CSV_ROW(f, r, "activity", cpu, .name = { event, activities[i].name },
 				.range = &part, .wall_ns = t->wall_ns, .count = samples,
-				.source = sources[SAMPLED]);
+				.source = SAMPLED);
 		}
 		for (int i = 0; i < CONTEXTS && event_is(e, HAS_CONTEXTS); i++) {
 			const uint64_t *traced = traced_context(r, cpu, e, i),
@@ -6407,7 +6315,7 @@ static void print_csv_shares(FILE *f, const struct result *r, int cpu)
 			CSV_ROW(f, r, "context", cpu, .name = { event, contexts[i].name },
 				.ns = &part.ns, .range = traced ? NULL : &part,
 				.wall_ns = t->wall_ns, .count = traced ? NULL : samples,
-				.source = sources[traced ? TRACED : SAMPLED]);
+				.source = traced ? TRACED : SAMPLED);
 		}
 	}
 }
@@ -6424,24 +6332,11 @@ static void print_csv_stacks(FILE *f, const struct result *r)
 
 		fold_stack(r, stack, name, sizeof(name));
 		CSV_ROW(f, r, "stack", ALL_CPUS, .name = { name }, .range = &part,
-			.wall_ns = r->all.wall_ns, .count = &stack->count,
-			.source = sources[SAMPLED]);
+			.wall_ns = r->all.wall_ns, .count = &stack->count, .source = SAMPLED);
 	}
 }
 
-/* A device on a CPU, or on all: its polls, and the packets that these got. */
-static void print_csv_device(FILE *f, const struct result *r, int cpu, const struct queue *sum)
-{
-	if (cpu != ALL_CPUS && !sum->ns && !sum->polls)
-		return;
-	CSV_ROW(f, r, "device", cpu, .name = { sum->name }, .ns = &sum->ns,
-		.wall_ns = times_of(r, cpu)->wall_ns, .count = sum->polls ? &sum->polls : NULL,
-		.source = sources[r->has_pollers ? SAMPLED : TRACED]);
-	if (!r->has_pollers)
-		CSV_ROW(f, r, "packet", cpu, .name = { "polled", sum->name },
-			.count = &sum->packets, .source = sources[TRACED]);
-}
-
+/* The polls of each device, and the packets that these got; and of its queues. */
 static void print_csv_devices(FILE *f, const struct result *r)
 {
 	char id[12];
@@ -6449,9 +6344,17 @@ static void print_csv_devices(FILE *f, const struct result *r)
 	for (size_t i = 0, n; i < r->queue_count; i += n) {
 		n = queues_of_device(r, i);
 		for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++) {
-			struct queue sum = sum_device(r, i, n, cpu);
+			const struct queue sum = sum_device(r, i, n, cpu);
 
-			print_csv_device(f, r, cpu, &sum);
+			if (cpu != ALL_CPUS && !sum.ns && !sum.polls)
+				continue;
+			CSV_ROW(f, r, "device", cpu, .name = { sum.name }, .ns = &sum.ns,
+				.wall_ns = times_of(r, cpu)->wall_ns,
+				.count = sum.polls ? &sum.polls : NULL,
+				.source = r->has_pollers ? SAMPLED : TRACED);
+			if (!r->has_pollers)
+				CSV_ROW(f, r, "packet", cpu, .name = { "polled", sum.name },
+					.count = &sum.packets, .source = TRACED);
 		}
 		for (size_t j = i; j < i + n && !r->has_pollers; j++) {
 			const struct queue *q = &r->queues[j];
@@ -6459,7 +6362,7 @@ static void print_csv_devices(FILE *f, const struct result *r)
 			FORMAT(id, "%u", q->id);
 			CSV_ROW(f, r, "queue", q->cpu, .name = { q->name, id }, .ns = &q->ns,
 				.wall_ns = r->cpu[q->cpu].wall_ns,
-				.count = q->polls ? &q->polls : NULL, .source = sources[TRACED]);
+				.count = q->polls ? &q->polls : NULL, .source = TRACED);
 		}
 	}
 }
@@ -6473,7 +6376,7 @@ static void print_csv_threads(FILE *f, const struct result *r)
 
 		escape_name(t->name, sizeof(t->name), name, sizeof(name));
 		CSV_ROW(f, r, "thread", t->cpu, .name = { name }, .ns = &t->ns,
-			.wall_ns = r->elapsed_ns, .source = sources[COUNTED]);
+			.wall_ns = r->elapsed_ns, .source = COUNTED);
 	}
 }
 
@@ -6491,7 +6394,7 @@ static void print_csv_tasks(FILE *f, const struct result *r)
 					.ns = (const uint64_t *)&did->ns[e],
 					.wall_ns = r->all.wall_ns,
 					.count = (const uint64_t *)&did->count[e],
-					.source = sources[TRACED]);
+					.source = TRACED);
 	}
 }
 
@@ -6589,14 +6492,15 @@ static int print_report(const struct result *r, bool first)
 		message("cannot empty %s: %s", opt.output, strerror(errno));
 	if (opt.csv) {
 		if (first)
-			print_csv_header(report);
+			fputs("time,host,record,cpu,name,ns,percent,count,low_ns,high_ns,total_ns,source,max_ns\n",
+			      report);
 		print_csv(report, r);
 	} else if (opt.folded) {
 		print_folded(report, r);
 	} else {
 		if (!first)
 			fputc('\n', report);
-		(opt.full ? print_table : print_short)(report, r);
+		(opt.full ? print_long : print_short)(report, r);
 	}
 	if (fflush(report) || ferror(report)) {
 		message("cannot write the report: %s", strerror(errno));
