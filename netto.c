@@ -6511,143 +6511,136 @@ static int print_report(const struct result *r, bool first)
 
 /* ==== 19. Command line ==== */
 
-static const struct {
-	struct option option;
-	const char *argument, *help;
-} options[] = {
-	{ { "csv", no_argument, NULL, 'c' }, NULL, "CSV on stdout instead of text" },
-	{ { "folded", no_argument, NULL, 'f' },
-	  NULL,
-	  "folded stacks on stdout, for flamegraph.pl" },
-	{ { "mode", required_argument, NULL, 'm' },
-	  "MODE",
-	  "auto: trace what can be, and sample the rest; trace; sample" },
-	{ { "freq", required_argument, NULL, 'F' },
-	  "HZ",
-	  "stack samples per second and CPU (997); 0: none" },
-	{ { "stacks", required_argument, NULL, 's' },
-	  "N",
-	  "how many of the most-sampled stacks to print (3; with -c and -l 10)" },
-	{ { "long", no_argument, NULL, 'l' }, NULL, "the whole report as text, not the short one" },
-	{ { "tasks", required_argument, NULL, 't' },
-	  "N",
-	  "how many of the tasks that spend most in socket operations to print (0)" },
-	{ { "output", required_argument, NULL, 'o' },
-	  "FILE",
-	  "write the report to FILE instead of stdout" },
-	{ { "verbose", no_argument, NULL, 'v' },
-	  NULL,
-	  "say on stderr what measures each event, and why not more" },
-	{ { "help", no_argument, NULL, 'h' },
-	  NULL,
-	  "print this and exit; `--help events`, `--help stages`: what these are" },
-	{ { "version", no_argument, NULL, 'V' }, NULL, "print the version and exit" },
-};
+/* What is wrong with it; the exit status. */
+#define REFUSE(...) (message(__VA_ARGS__), EXIT_USAGE)
 
-static void print_usage(FILE *f)
+/* clang-format off */
+/* Those that only set something say where. */
+static const struct {
+	char letter;
+	const char *name, *argument, *help;
+	bool *flag;
+	unsigned *number, max;
+} options[] = {
+	{ 'c', "csv", .flag = &opt.csv, .help = "CSV on stdout instead of text" },
+	{ 'f', "folded", .flag = &opt.folded, .help = "folded stacks on stdout, for flamegraph.pl" },
+	{ 'm', "mode", "MODE", .help = "auto: trace what can be, and sample the rest; trace; sample" },
+	{ 'F', "freq", "HZ", .number = &opt.freq, .max = MAX_HZ,
+	  .help = "stack samples per second and CPU (997); 0: none" },
+	{ 's', "stacks", "N", .number = &opt.stacks, .max = MAX_STACKS,
+	  .help = "how many of the most-sampled stacks to print (3; with -c and -l 10)" },
+	{ 'l', "long", .flag = &opt.full, .help = "the whole report as text, not the short one" },
+	{ 't', "tasks", "N", .number = &opt.tasks, .max = MAX_TASKS,
+	  .help = "how many of the tasks that spend most in socket operations to print (0)" },
+	{ 'o', "output", "FILE", .help = "write the report to FILE instead of stdout" },
+	{ 'v', "verbose", .flag = &opt.verbose,
+	  .help = "say on stderr what measures each event, and why not more" },
+	{ 'h', "help", .help = "print this and exit; `--help events`, `--help stages`: what these are" },
+	{ 'V', "version", .help = "print the version and exit" },
+};
+/* clang-format on */
+
+static void print_usage(void)
 {
 	fputs("Usage: netto [OPTION]... [SECONDS [COUNT]]\n"
 	      "       netto [OPTION]... -- COMMAND [ARG]...\n"
 	      "Measures how much of each CPU the kernel's network stack takes: for 10 seconds, or for\n"
 	      "SECONDS (a fraction is fine), COUNT times (0: until interrupted), or while COMMAND runs.\n\n",
-	      f);
-	for (unsigned i = 0; i < ARRAY_SIZE(options); i++) {
-		const char *argument = options[i].argument ? options[i].argument : "";
-
-		fprintf(f, "  -%c, --%s %-*s %s\n", options[i].option.val, options[i].option.name,
-			(int)(10 - strlen(options[i].option.name)), argument, options[i].help);
-	}
+	      stdout);
+	for (unsigned i = 0; i < ARRAY_SIZE(options); i++)
+		printf("  -%c, --%s %-*s %s\n", options[i].letter, options[i].name,
+		       (int)(10 - strlen(options[i].name)),
+		       options[i].argument ? options[i].argument : "", options[i].help);
 	fputs("\nExit status: 0 measured, 1 failed, 2 bad usage, 3 this kernel lets nothing be measured;\n"
 	      "that of COMMAND where it is not 0 (128 and the signal that killed it; 126 or 127 if it\n"
 	      "cannot be run). SIGINT, SIGTERM and SIGHUP end the run early (COMMAND gets them): what was\n"
 	      "measured so far is reported. A second one ends it at once.\n",
-	      f);
+	      stdout);
 }
 
-/* -h, and what the word behind it asks for. False if it asks for what there is not. */
-static bool print_help(const char *topic)
-{
-	struct netto *skel = topic && !strcmp(topic, "events") ? netto__open() : NULL;
-
-	if (!topic) {
-		print_usage(stdout);
-		return true;
-	}
-	for (int e = EV_NONE + 1; skel && e < EV_MAX; e++)
-		printf("%-12s %s\n", (const char *)skel->rodata->events[e].name,
-		       event_kinds[e].words);
-	for (int i = STAGE_NONE + 1; !strcmp(topic, "stages") && i < STAGES; i++)
-		printf("%-18s %s\n", stages[i].name, stages[i].what);
-	netto__destroy(skel);
-	return skel || !strcmp(topic, "stages");
-}
-
-/* Prints what -h and -V ask for. Returns the exit status. */
+/* What -V asks for, or -h and the word behind it, if there is one. Returns the exit status. */
 static int print_and_exit(bool version, const char *topic)
 {
+	struct netto *skel;
+
 	if (version) {
 		puts("netto " VERSION);
-	} else if (!print_help(topic)) {
-		message("--help tells of events and stages, not of '%s'", topic);
-		return EXIT_USAGE;
+	} else if (!topic) {
+		print_usage();
+	} else if (!strcmp(topic, "stages")) {
+		for (int i = STAGE_NONE + 1; i < STAGES; i++)
+			printf("%-18s %s\n", stages[i].name, stages[i].what);
+	} else if (!strcmp(topic, "events") && (skel = netto__open())) {
+		for (int e = EV_NONE + 1; e < EV_MAX; e++)
+			printf("%-12s %s\n", (const char *)skel->rodata->events[e].name,
+			       event_kinds[e].words);
+		netto__destroy(skel);
+	} else {
+		return REFUSE("--help tells of events and stages, not of '%s'", topic);
 	}
-	if (fflush(stdout) || ferror(stdout)) {
-		message("cannot write: %s", strerror(errno));
-		return EXIT_FAILED;
-	}
-	return EXIT_MEASURED;
+	if (!fflush(stdout) && !ferror(stdout))
+		return EXIT_MEASURED;
+	message("cannot write: %s", strerror(errno));
+	return EXIT_FAILED;
 }
 
-/* The value of an option. Returns -1 to go on, or the exit status. */
-static int parse_value(const char *name, double max, unsigned *value)
+/* Returns -1 to go on, or the exit status, as those below do. */
+static int parse_value(const char *name, const char *text, double max, unsigned *value)
 {
 	double number;
 
-	if (!parse_number(optarg, 0, max, true, &number)) {
-		message("%s is '%s': it must be a whole number from 0 to %.0f", name, optarg, max);
-		return EXIT_USAGE;
-	}
+	if (!parse_number(text, 0, max, true, &number))
+		return REFUSE("%s is '%s': it must be a whole number from 0 to %.0f", name, text,
+			      max);
 	*value = number;
 	return -1;
 }
 
-/* Likewise of -m. */
-static int parse_mode(void)
+static int parse_mode(const char *text)
 {
 	static const char *const modes[] = {
 		[AUTO] = "auto", [TRACE] = "trace", [SAMPLE] = "sample"
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
-		if (strcmp(optarg, modes[i]))
+		if (strcmp(text, modes[i]))
 			continue;
 		opt.mode = i;
 		return -1;
 	}
-	message("MODE is '%s': it must be auto, trace or sample", optarg);
-	return EXIT_USAGE;
+	return REFUSE("MODE is '%s': it must be auto, trace or sample", text);
 }
 
+/* SECONDS and COUNT, and whether they and all options go together. */
 static int parse_arguments(int argc, char **argv)
 {
-	double count = opt.count;
+	const struct {
+		bool is_so;
+		const char *why_not;
+	} refused[] = {
+		{ opt.csv && opt.folded, "-c and -f exclude each other" },
+		{ opt.folded && !opt.freq, "-f needs samples: -F must not be 0" },
+		{ opt.mode == SAMPLE && !opt.freq, "-m sample needs samples: -F must not be 0" },
+		{ opt.command && !opt.command[0], "COMMAND is missing behind --" },
+		{ opt.command && argc, "SECONDS and COMMAND exclude each other" },
+	};
+	unsigned count = opt.count;
+	int status = -1;
 
-	if (argc > 2) {
-		message("too many arguments: '%s': --help says more", argv[2]);
-		return EXIT_USAGE;
-	}
-	if (argc > 0 && !parse_number(argv[0], 0.001, MAX_SECONDS, false, &opt.seconds)) {
-		message("SECONDS is '%s': it must be a number from 0.001 to %.0f", argv[0],
-			MAX_SECONDS);
-		return EXIT_USAGE;
-	}
-	if (argc > 1 && !parse_number(argv[1], 0, MAX_COUNT, true, &count)) {
-		message("COUNT is '%s': it must be a whole number from 0 to %.0f", argv[1],
-			MAX_COUNT);
-		return EXIT_USAGE;
-	}
+	for (unsigned i = 0; i < ARRAY_SIZE(refused); i++)
+		if (refused[i].is_so)
+			return REFUSE("%s", refused[i].why_not);
+	if (argc > 2)
+		return REFUSE("too many arguments: '%s': --help says more", argv[2]);
+	if (argc > 0 && !parse_number(argv[0], 0.001, MAX_SECONDS, false, &opt.seconds))
+		return REFUSE("SECONDS is '%s': it must be a number from 0.001 to %.0f", argv[0],
+			      MAX_SECONDS);
+	if (argc > 1)
+		status = parse_value("COUNT", argv[1], MAX_COUNT, &count);
 	opt.count = count;
-	return -1;
+	if (opt.command)
+		opt.seconds = MAX_SECONDS;
+	return status;
 }
 
 /* Splits off what is behind a "--", the command. Returns how many arguments are before it. */
@@ -6667,100 +6660,60 @@ static int find_command(int argc, char **argv)
  * Why getopt_long() took no option; `word` is the last one that it read. musl leaves 0 in optopt of
  * a long one that it does not know.
  */
-static void explain_option(const char *word)
+static int refuse_option(const char *word)
 {
 	unsigned alike = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(options); i++) {
-		const char *name = options[i].option.name;
-
-		if (optopt && options[i].option.val == optopt) {
-			message("option '--%s' takes no value: --help says more", name);
-			return;
-		}
-		alike += !optopt && !strncmp(name, word + 2, strcspn(word + 2, "="));
+		if (optopt && options[i].letter == optopt)
+			return REFUSE("option '--%s' takes no value: --help says more",
+				      options[i].name);
+		alike += !optopt && !strncmp(options[i].name, word + 2, strcspn(word + 2, "="));
 	}
-	if (optopt)
-		message("unknown option '-%c': --help says more", optopt);
-	else
-		message("%s option '%s': --help says more", alike > 1 ? "ambiguous" : "unknown",
-			word);
+	return optopt ? REFUSE("unknown option '-%c': --help says more", optopt)
+		      : REFUSE("%s option '%s': --help says more",
+			       alike > 1 ? "ambiguous" : "unknown", word);
 }
 
-/* Returns -1 to go on, or the exit status. */
 static int parse_options(int argc, char **argv)
 {
 	struct option longs[ARRAY_SIZE(options) + 1] = {};
 	char shorts[2 * ARRAY_SIZE(options) + 2] = ":";
 	int c, status = -1;
+	unsigned i;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(options); i++) {
-		longs[i] = options[i].option;
-		shorts[strlen(shorts)] = longs[i].val;
-		if (longs[i].has_arg)
-			shorts[strlen(shorts)] = ':';
+	for (i = 0; i < ARRAY_SIZE(options); i++) {
+		longs[i] = (struct option) { options[i].name, options[i].argument != NULL, NULL,
+					     options[i].letter };
+		APPEND(shorts, "%c%s", options[i].letter, options[i].argument ? ":" : "");
 	}
 	argc = find_command(argc, argv);
 	opterr = 0;
 	while (status < 0 && (c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
 		switch (c) {
-		case 'c':
-			opt.csv = true;
-			break;
-		case 'f':
-			opt.folded = true;
-			break;
-		case 'F':
-			status = parse_value("HZ", MAX_HZ, &opt.freq);
-			break;
-		case 'l':
-			opt.full = true;
-			break;
 		case 'm':
-			status = parse_mode();
-			break;
-		case 's':
-			status = parse_value("N", MAX_STACKS, &opt.stacks);
-			break;
-		case 't':
-			status = parse_value("N", MAX_TASKS, &opt.tasks);
+			status = parse_mode(optarg);
 			break;
 		case 'o':
 			opt.output = optarg;
-			break;
-		case 'v':
-			opt.verbose = true;
 			break;
 		case 'h':
 		case 'V':
 			return print_and_exit(c == 'V', optind < argc ? argv[optind] : NULL);
 		case ':':
-			message("option '-%c' needs a value: --help says more", optopt);
-			return EXIT_USAGE;
+			return REFUSE("option '-%c' needs a value: --help says more", optopt);
+		case '?':
+			return refuse_option(argv[optind - 1]);
 		default:
-			explain_option(argv[optind - 1]);
-			return EXIT_USAGE;
+			for (i = 0; options[i].letter != c; i++)
+				;
+			if (options[i].flag)
+				*options[i].flag = true;
+			else
+				status = parse_value(options[i].argument, optarg, options[i].max,
+						     options[i].number);
 		}
 	}
-	if (status < 0 && opt.csv && opt.folded) {
-		message("-c and -f exclude each other");
-		return EXIT_USAGE;
-	}
-	if (status < 0 && opt.folded && !opt.freq) {
-		message("-f needs samples: -F must not be 0");
-		return EXIT_USAGE;
-	}
-	if (status < 0 && opt.mode == SAMPLE && !opt.freq) {
-		message("-m sample needs samples: -F must not be 0");
-		return EXIT_USAGE;
-	}
-	if (status < 0 && opt.command && (!opt.command[0] || optind < argc)) {
-		message(opt.command[0] ? "SECONDS and COMMAND exclude each other"
-				       : "COMMAND is missing behind --");
-		return EXIT_USAGE;
-	}
-	if (opt.command)
-		opt.seconds = MAX_SECONDS;
 	return status < 0 ? parse_arguments(argc - optind, argv + optind) : status;
 }
 
