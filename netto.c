@@ -6728,8 +6728,7 @@ static long read_setting(const char *name)
 /* What notes tell of: the limits of reception, and how the busiest device spreads its packets. */
 static void read_settings(struct result *r)
 {
-	const struct busiest b = find_busiest(r);
-	const struct queue *q = b.cpu < 0 ? NULL : fullest_queue(r, b.cpu);
+	const struct queue *q = fullest_queue(r, find_busiest(r).cpu);
 	char path[PATH_MAX], text[256];
 
 	r->max_backlog = read_setting("netdev_max_backlog");
@@ -6795,28 +6794,30 @@ static int run_intervals(struct session *s)
 		message("measuring");
 	if (opt.command && !start_command())
 		return EXIT_FAILED;
-	for (long i = 0; !ended; i++) {
+	for (long id = 1; !ended; id++) {
+		struct marks *start = &marks[(id - 1) % 2], *end = &marks[id % 2];
+
 		/* what could not be kept is not made up for */
 		if (now_ns(CLOCK_MONOTONIC) > deadline_ns + length_ns)
 			deadline_ns = now_ns(CLOCK_MONOTONIC);
 		deadline_ns += length_ns;
-		ended = wait_until(s, deadline_ns, i + 1) || i + 1 == opt.count;
-		if (make_mark(s, &marks[(i + 1) % 2], ended ? 0 : i + 2))
+		ended = wait_until(s, deadline_ns, id) || id == opt.count;
+		if (make_mark(s, end, ended ? 0 : id + 1))
 			return EXIT_FAILED;
-		read_rings(&s->sampler, i + 1, now_ns(CLOCK_MONOTONIC));
-		subtract_marks(&marks[(i + 1) % 2], &marks[i % 2], &r);
+		read_rings(&s->sampler, id, now_ns(CLOCK_MONOTONIC));
+		subtract_marks(end, start, &r);
 		if (r.has_tasks)
-			forget_processes(s, &marks[(i + 1) % 2], &marks[i % 2]);
+			forget_processes(s, end, start);
 		if (opt.count != 1 && s->sampler.hz && has_new_code())
 			free_symbols(&symbols); /* to be read once more */
-		if (make_profile(&r.profile, &s->sampler, i + 1))
+		if (make_profile(&r.profile, &s->sampler, id))
 			status = EXIT_FAILED; /* what was traced is reported all the same */
 		share_out(&r);
 		find_pollers(&r);
 		count_missed(&r);
 		read_settings(&r);
 		tell_skipped(s);
-		if (print_report(&r, i == 0))
+		if (print_report(&r, id == 1))
 			return EXIT_FAILED;
 		ended |= phase == ENDING; /* meanwhile: then this was the last one */
 	}
