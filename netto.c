@@ -5234,7 +5234,7 @@ static const char *cpu_name(int cpu)
 
 static void print_table_header(FILE *f)
 {
-	fputs(" CPU    net", f);
+	fputs("\n CPU    net", f);
 	for (int i = 0; i < TABLE_COLUMNS; i++)
 		fprintf(f, " %6s", column_names[i]);
 	fputc('\n', f);
@@ -5256,10 +5256,9 @@ static void print_table_row(FILE *f, const struct result *r, int cpu, int decima
 			measured = true;
 			traced |= r->events[e].source != SAMPLED;
 			ns += t->ns[e];
-			if (r->events[e].source == SAMPLED)
-				sampled_ns += t->ns[e];
-			else if (e == EV_OTHER)
-				sampled_ns += sampled_net_ns(r, t);
+			sampled_ns += r->events[e].source == SAMPLED ? t->ns[e]
+				      : e == EV_OTHER		     ? sampled_net_ns(r, t)
+								     : 0;
 		}
 		print_cell(f, 6, measured, "%s%.*f",
 			   !traced || is_marked(sampled_ns, t->wall_ns) ? "~" : "", decimals,
@@ -5673,12 +5672,12 @@ static void print_long(FILE *f, const struct result *r)
 		r->elapsed_ns / 1e9, describe_mode(r, "from /proc/stat"),
 		r->no_bpf ? " without eBPF" : "");
 	if (r->profile.hz)
-		fprintf(f, "%" PRIu64 " samples at %u Hz (%s)\n\n", r->profile.samples,
-			r->profile.hz, r->profile.clock);
+		fprintf(f, "%" PRIu64 " samples at %u Hz (%s)\n", r->profile.samples, r->profile.hz,
+			r->profile.clock);
 	else
-		fputs("no samples\n\n", f);
+		fputs("no samples\n", f);
 	if (r->accounted)
-		fprintf(f, "net: all softirqs and network threads, at most; %s\n\n",
+		fprintf(f, "\nnet: all softirqs and network threads, at most; %s\n",
 			r->exact ? "exact times" : "by ticks of the timer");
 	print_table_header(f);
 	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++)
@@ -5773,7 +5772,6 @@ static void print_short_table(FILE *f, const struct result *r)
 		if (is_measured(r, cpu))
 			cpus[count++] = (struct ranked) { cpu, net_percent(r, &r->cpu[cpu]) };
 	qsort(cpus, count, sizeof(*cpus), compare_ranked);
-	fputc('\n', f);
 	print_table_header(f);
 	print_table_row(f, r, ALL_CPUS, 1);
 	for (int i = 0; i < count && i < TOP_CPUS && count > 1; i++)
@@ -5963,24 +5961,6 @@ static const char *describe_limit(const char *name, long value, char text[64])
 	return text;
 }
 
-static void note_packets(FILE *f, const struct result *r)
-{
-	const uint64_t squeezed = r->all.counts[SQUEEZED];
-	char number[32], limits[2][64];
-
-	if (r->counted[DROPPED] && r->all.counts[DROPPED])
-		fprintf(f,
-			"note: %s packets found no room in a CPU's backlog, and were dropped (%s).\n",
-			group_digits(r->all.counts[DROPPED], number),
-			describe_limit("net.core.netdev_max_backlog", r->max_backlog, limits[0]));
-	if (r->counted[SQUEEZED] && squeezed)
-		fprintf(f,
-			"note: NET_RX used up its budget %s time%s (%s, %s) and left packets for later.\n",
-			group_digits(squeezed, number), squeezed == 1 ? "" : "s",
-			describe_limit("net.core.netdev_budget", r->budget, limits[0]),
-			describe_limit("netdev_budget_usecs", r->budget_usecs, limits[1]));
-}
-
 /* What was lost or missed, where it is more than 1 %, and which figures are wrong by it. */
 static void note_losses(FILE *f, const struct result *r)
 {
@@ -6023,10 +6003,23 @@ static void print_notes(FILE *f, const struct result *r)
 	const double stolen = percent(r->stolen_ns, r->all.wall_ns);
 	const struct estimate net = event_time(r, &r->all, EV_NONE);
 	const uint64_t rx_ns = r->all.ns[EV_RX_SOFTIRQ],
-		       ksoftirqd_ns = r->all.parts_ns[PART_KSOFTIRQD];
+		       ksoftirqd_ns = r->all.parts_ns[PART_KSOFTIRQD],
+		       dropped = r->counted[DROPPED] ? r->all.counts[DROPPED] : 0,
+		       squeezed = r->counted[SQUEEZED] ? r->all.counts[SQUEEZED] : 0;
+	char number[32], limits[2][64];
 
 	note_full_cpu(f, r);
-	note_packets(f, r);
+	if (dropped)
+		fprintf(f,
+			"note: %s packets found no room in a CPU's backlog, and were dropped (%s).\n",
+			group_digits(dropped, number),
+			describe_limit("net.core.netdev_max_backlog", r->max_backlog, limits[0]));
+	if (squeezed)
+		fprintf(f,
+			"note: NET_RX used up its budget %s time%s (%s, %s) and left packets for later.\n",
+			group_digits(squeezed, number), squeezed == 1 ? "" : "s",
+			describe_limit("net.core.netdev_budget", r->budget, limits[0]),
+			describe_limit("netdev_budget_usecs", r->budget_usecs, limits[1]));
 	if (r->has_parts && find_busiest(r).net >= 10 && ksoftirqd_ns > rx_ns / 2)
 		fprintf(f,
 			"note: %.0f %% of rx_softirq runs in ksoftirqd: packets come faster than softirqs get them done, and wait for their turn behind other tasks.\n",
@@ -6124,17 +6117,12 @@ struct csv_row {
 /* A field as RFC 4180 has it: quoted only where it must be. */
 static void print_csv_field(FILE *f, const char *text)
 {
-	if (!strpbrk(text, ",\"\r\n")) {
-		fputs(text, f);
-		return;
-	}
-	fputc('"', f);
-	for (; *text; text++) {
-		if (*text == '"')
-			fputc('"', f);
-		fputc(*text, f);
-	}
-	fputc('"', f);
+	const char *quote = strpbrk(text, ",\"\r\n") ? "\"" : "";
+
+	fputs(quote, f);
+	for (; *text; text++)
+		fprintf(f, *text == '"' ? "\"\"" : "%c", *text);
+	fputs(quote, f);
 }
 
 static void print_csv_number(FILE *f, const uint64_t *number, bool tenths)
@@ -6229,30 +6217,26 @@ static void print_csv_per_packet(FILE *f, const struct result *r, int cpu, const
 					       : TRACED);
 }
 
-/* What was counted on a CPU, and what receiving took for each packet. */
-static void print_csv_counts(FILE *f, const struct result *r, int cpu)
-{
-	const uint64_t *counts = times_of(r, cpu)->counts;
-
-	for (int i = r->accounted ? 0 : PROCESSED; i < COUNTS; i++) {
-		const int event = proc_counters[i].event;
-
-		if (r->counted[i])
-			CSV_ROW(f, r, event ? "event" : "packet", cpu,
-				.name = { event ? r->events[event].name : proc_counters[i].name },
-				.count = &counts[i]);
-	}
-	print_csv_per_packet(f, r, cpu, "ns_per_packet", counts[PROCESSED]);
-}
-
 /* Packets that were received on each CPU, by the cards, and in each stage. */
 static void print_csv_packets(FILE *f, const struct result *r)
 {
 	const uint64_t packets = r->all.counts[PROCESSED];
 
-	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++)
-		if (is_measured(r, cpu))
-			print_csv_counts(f, r, cpu);
+	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++) {
+		const uint64_t *counts = times_of(r, cpu)->counts;
+
+		if (!is_measured(r, cpu))
+			continue;
+		for (int i = r->accounted ? 0 : PROCESSED; i < COUNTS; i++) {
+			const int e = proc_counters[i].event;
+
+			if (r->counted[i])
+				CSV_ROW(f, r, e ? "event" : "packet", cpu,
+					.name = { e ? r->events[e].name : proc_counters[i].name },
+					.count = &counts[i]);
+		}
+		print_csv_per_packet(f, r, cpu, "ns_per_packet", counts[PROCESSED]);
+	}
 	if (r->has_cards)
 		CSV_ROW(f, r, "packet", ALL_CPUS, .name = { "cards" }, .count = &r->card_packets);
 	print_csv_per_packet(f, r, ALL_CPUS, "ns_per_card_packet", r->card_packets);
@@ -6388,13 +6372,14 @@ static void print_csv_tasks(FILE *f, const struct result *r)
 		const typeof(r->processes->did) *did = &r->processes[i].did;
 
 		name_process(&r->processes[i], name, sizeof(name));
-		for (int e = EV_NONE + 1; e < EV_MAX; e++)
-			if (did->ns[e] | did->count[e])
+		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+			const uint64_t ns = did->ns[e], count = did->count[e];
+
+			if (ns | count)
 				CSV_ROW(f, r, "task", ALL_CPUS, .name = { name, r->events[e].name },
-					.ns = (const uint64_t *)&did->ns[e],
-					.wall_ns = r->all.wall_ns,
-					.count = (const uint64_t *)&did->count[e],
+					.ns = &ns, .wall_ns = r->all.wall_ns, .count = &count,
 					.source = TRACED);
+		}
 	}
 }
 
