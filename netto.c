@@ -5176,10 +5176,10 @@ static bool is_marked(uint64_t sampled_ns, uint64_t wall_ns)
 
 static const char *net_mark(const struct result *r, const struct times *t)
 {
-	return r->events[EV_RX_SOFTIRQ].source == SAMPLED ||
-			       is_marked(sampled_net_ns(r, t), t->wall_ns)
-		       ? "~"
-		       : "";
+	bool sampled = r->events[EV_RX_SOFTIRQ].source == SAMPLED ||
+		       is_marked(sampled_net_ns(r, t), t->wall_ns);
+
+	return sampled ? "~" : "";
 }
 
 static double net_percent(const struct result *r, const struct times *t)
@@ -5268,28 +5268,25 @@ static void print_table_row(FILE *f, const struct result *r, int cpu, int decima
 }
 
 /* A stack as flamegraph.pl takes it: the event first, then from the root to the leaf. */
-static void fold_stack(const struct result *r, const struct stack *stack, char *text, size_t size)
+static const char *fold_stack(const struct result *r, const struct stack *stack)
 {
+	static char text[MAX_DEPTH * 520]; /* the kernel's names have 511 characters at most */
 	const struct raw *raw = &r->profile.raws[stack->first];
 	struct classified s;
-	size_t length = append(text, size, 0, r->events[raw->event].name);
 
 	classify_raw(&r->profile, raw, &s);
-	for (int i = s.depth - 1; i >= 0; i--) {
-		length = append(text, size, length, ";");
-		length = append(text, size, length, name_of(r->profile.symbols, s.frames[i]));
-	}
+	FORMAT(text, "%s", r->events[raw->event].name);
+	for (int i = s.depth - 1; i >= 0; i--)
+		APPEND(text, ";%s", name_of(r->profile.symbols, s.frames[i]));
+	return text;
 }
 
 /* Each stack that was sampled, on a line, with its samples. */
 static void print_folded(FILE *f, const struct result *r)
 {
-	static char name[MAX_DEPTH * 520];
-
-	for (size_t i = 0; i < r->profile.stack_count; i++) {
-		fold_stack(r, &r->profile.stacks[i], name, sizeof(name));
-		fprintf(f, "%s %" PRIu64 "\n", name, r->profile.stacks[i].count);
-	}
+	for (size_t i = 0; i < r->profile.stack_count; i++)
+		fprintf(f, "%s %" PRIu64 "\n", fold_stack(r, &r->profile.stacks[i]),
+			r->profile.stacks[i].count);
 }
 
 /*
@@ -6117,12 +6114,14 @@ struct csv_row {
 /* A field as RFC 4180 has it: quoted only where it must be. */
 static void print_csv_field(FILE *f, const char *text)
 {
-	const char *quote = strpbrk(text, ",\"\r\n") ? "\"" : "";
-
-	fputs(quote, f);
+	if (!strpbrk(text, ",\"\r\n")) {
+		fputs(text, f);
+		return;
+	}
+	fputc('"', f);
 	for (; *text; text++)
 		fprintf(f, *text == '"' ? "\"\"" : "%c", *text);
-	fputs(quote, f);
+	fputc('"', f);
 }
 
 static void print_csv_number(FILE *f, const uint64_t *number, bool tenths)
@@ -6306,16 +6305,14 @@ static void print_csv_shares(FILE *f, const struct result *r, int cpu)
 
 static void print_csv_stacks(FILE *f, const struct result *r)
 {
-	static char name[MAX_DEPTH * 520];
 	const struct profile *p = &r->profile;
 
 	for (size_t i = 0; i < p->stack_count && i < stacks_wanted(); i++) {
 		const struct stack *stack = &p->stacks[i];
-		struct estimate part =
+		const struct estimate part =
 			estimate_part(r, ALL_CPUS, p->raws[stack->first].event, stack->count);
 
-		fold_stack(r, stack, name, sizeof(name));
-		CSV_ROW(f, r, "stack", ALL_CPUS, .name = { name }, .range = &part,
+		CSV_ROW(f, r, "stack", ALL_CPUS, .name = { fold_stack(r, stack) }, .range = &part,
 			.wall_ns = r->all.wall_ns, .count = &stack->count, .source = SAMPLED);
 	}
 }
