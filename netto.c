@@ -5603,11 +5603,18 @@ static void print_tasks(FILE *f, const struct result *r)
 			percent(r->tasks_lost_ns, r->all.wall_ns), r->tasks_lost);
 }
 
+/* Escaped, until the next call. */
+static const char *thread_name(const struct thread *t)
+{
+	static char name[4 * sizeof(t->name)];
+
+	escape_name(t->name, sizeof(t->name), name, sizeof(name));
+	return name;
+}
+
 /* Network threads that ran 1 % of the time or more. */
 static void print_threads(FILE *f, const struct result *r, size_t rows)
 {
-	char name[4 * sizeof(r->threads->name)];
-
 	for (size_t i = 0; i < r->thread_count && i < rows; i++) {
 		const struct thread *t = &r->threads[i];
 		const double part = percent(t->ns, r->elapsed_ns);
@@ -5618,12 +5625,11 @@ static void print_threads(FILE *f, const struct result *r, size_t rows)
 			fputs(opt.full ? "\n  % CPU last on CPU  may run on  thread\n"
 				       : "\n  % CPU  last on  may run on  thread\n",
 			      f);
-		escape_name(t->name, sizeof(t->name), name, sizeof(name));
 		if (opt.full)
-			fprintf(f, "%7.2f %11d %11s  %s\n", part, t->cpu, t->cpus, name);
+			fprintf(f, "%7.2f %11d %11s  %s\n", part, t->cpu, t->cpus, thread_name(t));
 		else
 			fprintf(f, "%7.1f  CPU %-4d %-10.10s  %.*s\n", part, t->cpu, t->cpus,
-				WIDTH - 31, name);
+				WIDTH - 31, thread_name(t));
 	}
 }
 
@@ -5943,7 +5949,7 @@ static void note_full_cpu(FILE *f, const struct result *r)
 		if (strtol(t->cpus, NULL, 10) == b.cpu && !strpbrk(t->cpus, ",-"))
 			fprintf(f,
 				"note: %s may run on CPU %d alone, which is full: move it (taskset -p %u).\n",
-				t->name, b.cpu, t->pid);
+				thread_name(t), b.cpu, t->pid);
 	}
 	if (sharing > 1)
 		fprintf(f,
@@ -6350,15 +6356,9 @@ static void print_csv_devices(FILE *f, const struct result *r)
 
 static void print_csv_threads(FILE *f, const struct result *r)
 {
-	char name[4 * sizeof(r->threads->name)];
-
-	for (size_t i = 0; i < r->thread_count; i++) {
-		const struct thread *t = &r->threads[i];
-
-		escape_name(t->name, sizeof(t->name), name, sizeof(name));
-		CSV_ROW(f, r, "thread", t->cpu, .name = { name }, .ns = &t->ns,
+	for (const struct thread *t = r->threads; t < r->threads + r->thread_count; t++)
+		CSV_ROW(f, r, "thread", t->cpu, .name = { thread_name(t) }, .ns = &t->ns,
 			.wall_ns = r->elapsed_ns, .source = COUNTED);
-	}
 }
 
 static void print_csv_tasks(FILE *f, const struct result *r)
