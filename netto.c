@@ -5563,12 +5563,24 @@ static void print_devices(FILE *f, const struct result *r, size_t rows)
 		fprintf(f, "%7zu others\n", devices - rows);
 }
 
-static void name_process(const struct process *p, char *text, size_t size)
+/* Escaped, until the next call. */
+static const char *thread_name(const struct thread *t)
 {
+	static char name[4 * sizeof(t->name)];
+
+	escape_name(t->name, sizeof(t->name), name, sizeof(name));
+	return name;
+}
+
+/* Likewise. */
+static const char *process_name(const struct process *p)
+{
+	static char text[100];
 	char name[4 * sizeof(p->did.name) + 1];
 
 	escape_name((const char *)p->did.name, sizeof(p->did.name), name, sizeof(name));
-	snprintf(text, size, "%s:%u", p->pid ? name : "idle", p->pid);
+	FORMAT(text, "%s:%u", p->pid ? name : "idle", p->pid);
+	return text;
 }
 
 /* The processes that took most of the operations' time, in percent of all CPUs' time. */
@@ -5576,7 +5588,6 @@ static void print_tasks(FILE *f, const struct result *r)
 {
 	static const int shown[] = { EV_RECV,	   EV_SEND,	  EV_CONN,
 				     EV_BUSY_POLL, EV_NET_WORKER, EV_RX_SOFTIRQ };
-	char name[100];
 
 	if (!r->has_tasks)
 		return;
@@ -5595,21 +5606,11 @@ static void print_tasks(FILE *f, const struct result *r)
 				   percent(p->did.ns[e], r->all.wall_ns));
 			calls += e == EV_RX_SOFTIRQ ? 0 : p->did.count[e];
 		}
-		name_process(p, name, sizeof(name));
-		fprintf(f, " %11" PRIu64 "  %s\n", calls, name);
+		fprintf(f, " %11" PRIu64 "  %s\n", calls, process_name(p));
 	}
 	if (r->tasks_lost)
 		fprintf(f, "%7.2f %53" PRIu64 "  not known: no room for more tasks\n",
 			percent(r->tasks_lost_ns, r->all.wall_ns), r->tasks_lost);
-}
-
-/* Escaped, until the next call. */
-static const char *thread_name(const struct thread *t)
-{
-	static char name[4 * sizeof(t->name)];
-
-	escape_name(t->name, sizeof(t->name), name, sizeof(name));
-	return name;
 }
 
 /* Network threads that ran 1 % of the time or more. */
@@ -6363,18 +6364,16 @@ static void print_csv_threads(FILE *f, const struct result *r)
 
 static void print_csv_tasks(FILE *f, const struct result *r)
 {
-	char name[100];
-
 	for (size_t i = 0; i < r->process_count && i < opt.tasks; i++) {
-		const typeof(r->processes->did) *did = &r->processes[i].did;
+		const struct process *p = &r->processes[i];
 
-		name_process(&r->processes[i], name, sizeof(name));
 		for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-			const uint64_t ns = did->ns[e], count = did->count[e];
+			const uint64_t ns = p->did.ns[e], count = p->did.count[e];
 
 			if (ns | count)
-				CSV_ROW(f, r, "task", ALL_CPUS, .name = { name, r->events[e].name },
-					.ns = &ns, .wall_ns = r->all.wall_ns, .count = &count,
+				CSV_ROW(f, r, "task", ALL_CPUS,
+					.name = { process_name(p), r->events[e].name }, .ns = &ns,
+					.wall_ns = r->all.wall_ns, .count = &count,
 					.source = TRACED);
 		}
 	}

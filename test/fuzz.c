@@ -447,10 +447,7 @@ static void fuzz_names(void)
 	diff_queues(&marks_again, &marks, &r);
 	EXPECT(r.queue_count == (part.size > 0));
 	for (unsigned i = 0; i <= r.queue_count; i++) {
-		if (i)
-			strcpy(name, r.queues[0].name);
-		else
-			name_process(&process, name, sizeof(name));
+		strcpy(name, i ? r.queues[0].name : process_name(&process));
 		for (const char *p = name; *p; p++)
 			EXPECT(*p > ' ' && *p < 127 && !strchr(",\"", *p));
 		for (const char *p = name; (p = strchr(p, '\\')); p += 4)
