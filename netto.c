@@ -487,27 +487,28 @@ static bool pretends_missing(const char *word)
 
 /* ==== 4. Kernel symbols ==== */
 
-/*
- * What the tables below say of a kernel function; 0: nothing. Indices of stages[], activities[] and
- * events.
- */
-struct traits {
-	uint8_t stage, activity;
-	uint8_t calls; /* the stage of what it calls by a pointer: a driver, or a netfilter hook */
-	uint8_t root;  /* the event that it is a root of */
-	uint8_t context; /* of contexts[]: what runs softirqs */
-	bool helper;	 /* any stage's: tells nothing of it */
-};
-
 struct symbol {
 	uint64_t address;
 	uint32_t name;	 /* in symbols.names: up to the first dot */
 	uint32_t module; /* likewise; 0: the kernel itself */
-	bool classified; /* what follows is known */
-	uint32_t hash;	 /* of the name */
-	struct traits traits;
+	uint32_t hash;	 /* of the name; what follows is known when it is classified, too */
+	bool classified;
 	bool bpf;
-	bool trampoline; /* between a function and the programs attached to it */
+	/* what the rules say of it, 0: nothing */
+	uint8_t stage, activity, context; /* indices of stages[], activities[] and contexts[] */
+	uint8_t calls;	/* the stage of what it calls by a pointer: a driver, or a netfilter hook */
+	uint8_t root;	/* the event that it is a root of */
+	uint8_t helper; /* 1: any stage calls it, and it tells nothing of the stage */
+};
+
+/* What a list of names says of a function. */
+struct rule {
+	const char *name; /* not 0-terminated */
+	uint8_t length;	  /* without the star */
+	bool star;	  /* it is how names begin */
+	bool module;	  /* it is a module's name */
+	uint8_t member;	  /* where in struct symbol */
+	uint8_t value;	  /* to store this */
 };
 
 /*
@@ -525,8 +526,14 @@ struct symbols {
 	uint32_t *modules;	  /* their names, one after the other as in kallsyms */
 	size_t module_count, module_room;
 	bool has_napi_poll; /* from 5.12 on: before, net_rx_action() itself calls the drivers */
-	const struct symbol *cache[16384]; /* by address: what was found last */
-	uint64_t cached[16384];
+	struct {
+		uint64_t address;
+		const struct symbol *symbol; /* NULL: this place is free */
+	} cache[16384];			     /* by address: what was found last */
+	/* what follows is not of kallsyms: it stays when that is read again */
+	struct rule rules[2560];
+	unsigned rule_count;
+	bool has_kprobes; /* attached by this program */
 	const struct own_code *own;
 };
 
@@ -580,12 +587,12 @@ static uint32_t add_name(struct symbols *s, const char *name, size_t length)
 	return at;
 }
 
-static uint32_t hash_name(const char *name, size_t length)
+static uint32_t hash_name(const char *name)
 {
 	uint32_t hash = 2166136261; /* FNV-1a */
 
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ (uint8_t)name[i]) * 16777619;
+	while (*name)
+		hash = (hash ^ (uint8_t)*name++) * 16777619;
 	return hash;
 }
 
@@ -707,15 +714,13 @@ static int compare_symbols(const void *a, const void *b)
 	return x->address < y->address ? -1 : x->address > y->address;
 }
 
+/* Forgets the functions, and keeps the rules. */
 static void free_symbols(struct symbols *s)
 {
-	const struct own_code *own = s->own;
-
 	free(s->list);
 	free(s->names);
 	free(s->modules);
-	memset(s, 0, sizeof(*s));
-	s->own = own;
+	memset(s, 0, offsetof(struct symbols, rules));
 }
 
 /*
@@ -743,14 +748,6 @@ static int read_symbols(struct symbols *s, int fd)
 static const char *name_of(const struct symbols *s, const struct symbol *symbol)
 {
 	return s->names + symbol->name;
-}
-
-/* bpf_prog_TAG_netto_..., in the module "bpf" */
-static bool is_own_program(const struct symbols *s, const struct symbol *symbol)
-{
-	return !strcmp(s->names + symbol->module, "bpf") &&
-	       !strncmp(name_of(s, symbol), "bpf_prog_", 9) &&
-	       strstr(name_of(s, symbol), "_netto_");
 }
 
 /* The last symbol that is not behind the address, as an index of the list. */
@@ -937,126 +934,73 @@ static const struct {
 };
 /* clang-format on */
 
-/* The tables by name: what is said of each function, module and beginning of a name. */
-struct pattern {
-	const char *name; /* not 0-terminated */
-	uint32_t length, hash;
-	struct traits traits;
-};
-
-struct rules {
-	struct pattern functions[2048]; /* a hash table by name */
-	struct pattern modules[256];	/* a list; the traits are a stage alone */
-	struct pattern starred[384];	/* a list, of functions */
-	unsigned module_count, starred_count;
-	bool has_kprobes; /* attached by this program; the last one: see prepare_classifying() */
-};
-
-/* Adds what is not 0 to what is: no name is twice in lists of the same kind. */
-static void merge_traits(struct traits *into, const struct traits *from)
-{
-	into->stage |= from->stage;
-	into->activity |= from->activity;
-	into->calls |= from->calls;
-	into->root |= from->root;
-	into->context |= from->context;
-	into->helper |= from->helper;
-}
-
-/* The pattern of the name, or the free place for it. */
-static struct pattern *find_function(struct rules *r, const char *name, uint32_t length,
-				     uint32_t hash)
-{
-	uint32_t i = hash % ARRAY_SIZE(r->functions);
-
-	while (r->functions[i].name &&
-	       (r->functions[i].hash != hash || r->functions[i].length != length ||
-		memcmp(r->functions[i].name, name, length)))
-		i = (i + 1) % ARRAY_SIZE(r->functions);
-	return &r->functions[i];
-}
-
-/* Gives the traits to all names of a list that are parted by spaces. */
-static void add_rules(struct rules *r, const char *list, bool modules, struct traits traits)
+/* A rule for each name of a list; `member` is an offset in struct symbol. */
+static void add_rules(struct symbols *s, const char *list, bool module, size_t member, int value)
 {
 	for (const char *name = list, *end; name && *name; name = end + strspn(end, " ")) {
-		struct pattern *p;
-		uint32_t length, hash;
-
 		end = name + strcspn(name, " ");
-		length = end - name;
-		hash = hash_name(name, length);
-		if (modules)
-			p = &r->modules[r->module_count++];
-		else if (end[-1] == '*')
-			p = &r->starred[r->starred_count++];
-		else
-			p = find_function(r, name, length, hash);
-		p->name = name;
-		p->length = length;
-		p->hash = hash;
-		merge_traits(&p->traits, &traits);
+		s->rules[s->rule_count++] = (struct rule) { .name = name,
+							    .length = end - name - (end[-1] == '*'),
+							    .star = end[-1] == '*',
+							    .module = module,
+							    .member = member,
+							    .value = value };
 	}
 }
 
-static void make_rules(struct rules *r)
+static void make_rules(struct symbols *s)
 {
-	for (unsigned i = 0; i < STAGES; i++) {
-		add_rules(r, stages[i].symbols, false, (struct traits) { .stage = i });
-		add_rules(r, stages[i].modules, true, (struct traits) { .stage = i });
-		add_rules(r, stages[i].callers, false, (struct traits) { .calls = i });
+	for (int i = 0; i < STAGES; i++) {
+		add_rules(s, stages[i].symbols, false, offsetof(struct symbol, stage), i);
+		add_rules(s, stages[i].modules, true, offsetof(struct symbol, stage), i);
+		add_rules(s, stages[i].callers, false, offsetof(struct symbol, calls), i);
 	}
-	for (unsigned i = 0; i < ACTIVITIES; i++)
-		add_rules(r, activities[i].symbols, false, (struct traits) { .activity = i });
-	for (unsigned i = 0; i < CONTEXTS; i++)
-		add_rules(r, contexts[i].symbols, false, (struct traits) { .context = i });
-	add_rules(r, helpers, false, (struct traits) { .helper = true });
+	for (int i = 0; i < ACTIVITIES; i++)
+		add_rules(s, activities[i].symbols, false, offsetof(struct symbol, activity), i);
+	for (int i = 0; i < CONTEXTS; i++)
+		add_rules(s, contexts[i].symbols, false, offsetof(struct symbol, context), i);
 	for (unsigned i = 0; i < ARRAY_SIZE(roots); i++)
-		add_rules(r, roots[i].symbols, false, (struct traits) { .root = roots[i].event });
+		add_rules(s, roots[i].symbols, false, offsetof(struct symbol, root),
+			  roots[i].event);
+	add_rules(s, helpers, false, offsetof(struct symbol, helper), true);
 }
 
-static bool matches(const struct pattern *p, const char *name, size_t length)
+static void apply_rule(struct symbol *s, const struct rule *r)
 {
-	bool star = p->name[p->length - 1] == '*';
-
-	return (star ? length >= p->length - 1 : length == p->length) &&
-	       !memcmp(name, p->name, p->length - star);
+	((uint8_t *)s)[r->member] = r->value;
 }
 
-/* The longest of the patterns that match, or NULL. */
-static const struct pattern *best_match(const struct pattern *list, unsigned count,
-					const char *name)
-{
-	const struct pattern *best = NULL;
-
-	for (unsigned i = 0; i < count; i++)
-		if ((!best || list[i].length > best->length) &&
-		    matches(&list[i], name, strlen(name)))
-			best = &list[i];
-	return best;
-}
-
-static void classify(struct rules *r, const struct symbols *symbols, struct symbol *s)
+/* Of the modules and of the beginnings of names that match, the longest ones count. */
+static void classify(const struct symbols *symbols, struct symbol *s)
 {
 	const char *name = name_of(symbols, s), *module = symbols->names + s->module;
-	const struct pattern *by_module = best_match(r->modules, r->module_count, module),
-			     *by_star = best_match(r->starred, r->starred_count, name);
+	const struct rule *by_module = NULL, *by_star = NULL;
 
-	s->hash = hash_name(name, strlen(name));
-	s->traits = find_function(r, name, strlen(name), s->hash)->traits;
+	for (const struct rule *r = symbols->rules; r < symbols->rules + symbols->rule_count; r++) {
+		const char *text = r->module ? module : name;
+		const struct rule **longest = r->module ? &by_module : &by_star;
+
+		if (*text != *r->name || strncmp(text, r->name, r->length) ||
+		    (!r->star && text[r->length]))
+			continue;
+		if (!r->module && !r->star)
+			apply_rule(s, r);
+		else if (!*longest || r->length > (*longest)->length)
+			*longest = r;
+	}
+	if (by_module && !s->stage)
+		apply_rule(s, by_module);
+	if (by_star && !s->stage && !s->activity)
+		apply_rule(s, by_star);
+	s->hash = hash_name(name);
+	s->bpf = !strcmp(module, "bpf");
+	if (s->bpf && !strncmp(name, "bpf_prog_", 9) && strstr(name, "_netto_")) /* after its tag */
+		s->stage = STAGE_tracing;
 	/* vhost_net's are named handle_tx and handle_rx, as others' may be */
 	if (!strncmp(name, "handle_", 7) && s->module && strcmp(module, "vhost_net"))
-		s->traits.root = EV_NONE;
-	if (!s->traits.stage && by_module)
-		s->traits.stage = by_module->traits.stage;
-	if (!s->traits.stage && !s->traits.activity && by_star)
-		merge_traits(&s->traits, &by_star->traits);
+		s->root = EV_NONE;
 	if (symbols->has_napi_poll && !strcmp(name, "net_rx_action"))
-		s->traits.calls = STAGE_NONE;
-	s->bpf = !strcmp(module, "bpf");
-	s->trampoline = s->bpf && !strncmp(name, "bpf_trampoline_", 15);
-	if (is_own_program(symbols, s))
-		s->traits.stage = STAGE_tracing;
+		s->calls = STAGE_NONE;
 	s->classified = true;
 }
 
@@ -1064,30 +1008,29 @@ static void classify(struct rules *r, const struct symbols *symbols, struct symb
  * The function that holds the address. Of several names for it, the one that the tables know best;
  * else the first.
  */
-static const struct symbol *find_symbol(struct symbols *s, struct rules *r, uint64_t address)
+static const struct symbol *find_symbol(struct symbols *s, uint64_t address)
 {
 	unsigned at = (address >> 2 ^ address >> 14) % ARRAY_SIZE(s->cache);
 	struct symbol *first, *best;
 
-	if (s->cache[at] && s->cached[at] == address)
-		return s->cache[at];
+	if (s->cache[at].symbol && s->cache[at].address == address)
+		return s->cache[at].symbol;
 	first = best = search_symbol(s, address);
 	for (struct symbol *i = first; i < s->list + s->count && i->address == first->address;
 	     i++) {
 		if (!i->classified)
-			classify(r, s, i);
-		if (!best->traits.stage && !best->traits.root &&
-		    (i->traits.stage || i->traits.root ||
-		     (i->traits.activity && !best->traits.activity)))
+			classify(s, i);
+		if (!best->stage && !best->root &&
+		    (i->stage || i->root || (i->activity && !best->activity)))
 			best = i;
 	}
-	s->cached[at] = address;
-	s->cache[at] = best;
+	s->cache[at].address = address;
+	s->cache[at].symbol = best;
 	return best;
 }
 
-/* Reads kallsyms and the tables, perhaps once more. Returns 0 or -errno. */
-static int prepare_classifying(struct symbols *s, struct rules *r, int kallsyms)
+/* Reads kallsyms, perhaps once more, and makes the rules. Returns 0 or -errno. */
+static int prepare_classifying(struct symbols *s, int kallsyms)
 {
 	int err = read_symbols(s, kallsyms);
 
@@ -1095,9 +1038,9 @@ static int prepare_classifying(struct symbols *s, struct rules *r, int kallsyms)
 		free_symbols(s);
 		return err;
 	}
-	memset(r, 0, offsetof(struct rules, has_kprobes));
-	make_rules(r);
-	classify(r, s, &s->list[TRACING_SYMBOL]);
+	if (!s->rule_count)
+		make_rules(s);
+	classify(s, &s->list[TRACING_SYMBOL]);
 	return 0;
 }
 
@@ -1113,6 +1056,12 @@ struct classified {
 	int path_length;
 };
 
+/* What is between a function and the programs attached to it. */
+static bool is_trampoline(const struct symbols *symbols, const struct symbol *s)
+{
+	return s->bpf && !strncmp(name_of(symbols, s), "bpf_trampoline_", 15);
+}
+
 /*
  * Looks up the frames. One that is pushed for all of tracing stands for netto's programs, what they
  * call and what calls them, a trampoline at the leaf included. Other trampolines are left out, and
@@ -1121,8 +1070,8 @@ struct classified {
  * believed. Where a kprobe has put a breakpoint, what its exception takes with interrupts off is
  * seen at the first instruction of the function.
  */
-static void resolve_frames(struct symbols *symbols, struct rules *rules, const uint64_t *addresses,
-			   int depth, struct classified *out)
+static void resolve_frames(struct symbols *symbols, const uint64_t *addresses, int depth,
+			   struct classified *out)
 {
 	const struct symbol *traced = NULL; /* the function that a trampoline has called */
 	const struct symbol *tracing = &symbols->list[TRACING_SYMBOL];
@@ -1133,30 +1082,29 @@ static void resolve_frames(struct symbols *symbols, struct rules *rules, const u
 	out->depth = 0;
 	for (int i = 0; i < depth; i++) {
 		/* a return address is behind the call */
-		const struct symbol *s = find_symbol(symbols, rules, addresses[i] - !exact);
-		bool is_tracing =
-			s->traits.stage == STAGE_tracing ||
-			(!i && rules->has_kprobes && event_is(s->traits.root, BY_FUNCTIONS) &&
-			 addresses[0] - s->address <= BREAKPOINT_BYTES);
+		const struct symbol *s = find_symbol(symbols, addresses[i] - !exact);
+		bool is_tracing = s->stage == STAGE_tracing ||
+				  (!i && symbols->has_kprobes && event_is(s->root, BY_FUNCTIONS) &&
+				   addresses[0] - s->address <= BREAKPOINT_BYTES);
 
-		exact = s->traits.stage == STAGE_interrupt;
+		exact = s->stage == STAGE_interrupt;
 		if (!addresses[i]) {
 			found = true;
 		} else if (found) {
-			if (s->traits.helper || s == symbols->list)
+			if (s->helper || s == symbols->list)
 				continue;
-			is_tracing |= s->trampoline || s->traits.calls == STAGE_tracing;
+			is_tracing |= is_trampoline(symbols, s) || s->calls == STAGE_tracing;
 			out->frames[out->depth++] = is_tracing ? tracing : s;
 			return;
-		} else if (!rooted && (is_tracing || (s->trampoline && !out->depth))) {
+		} else if (!rooted && (is_tracing || (is_trampoline(symbols, s) && !out->depth))) {
 			out->frames[0] = tracing;
 			out->depth = 1;
-		} else if (s->trampoline) {
+		} else if (is_trampoline(symbols, s)) {
 			traced = out->frames[out->depth - 1];
 			continue;
 		} else if (s != traced) {
 			out->frames[out->depth++] = s;
-			rooted |= s->traits.root != EV_NONE;
+			rooted |= s->root != EV_NONE;
 		}
 		traced = NULL;
 	}
@@ -1167,20 +1115,20 @@ static void cut_at_root(struct classified *out)
 {
 	int root = 0;
 
-	while (root < out->depth && !out->frames[root]->traits.root)
+	while (root < out->depth && !out->frames[root]->root)
 		root++;
 	out->event = EV_NONE;
 	out->context = CONTEXT_UNKNOWN;
 	for (int i = root < out->depth ? root : 0; i < out->depth; i++) {
-		int context = out->frames[i]->traits.context;
+		int context = out->frames[i]->context;
 
 		if (!out->context || context == CONTEXT_IDLE)
 			out->context = context;
 	}
 	if (root == out->depth)
 		return;
-	out->event = out->frames[root]->traits.root;
-	while (root + 1 < out->depth && out->frames[root + 1]->traits.root == out->event)
+	out->event = out->frames[root]->root;
+	while (root + 1 < out->depth && out->frames[root + 1]->root == out->event)
 		root++;
 	out->depth = root + 1;
 }
@@ -1203,25 +1151,25 @@ static int stage_by_caller(const struct classified *s, int i, unsigned kind)
 {
 	int caller = i + 1, stage;
 
-	while (caller < s->depth && s->frames[caller]->traits.stage == STAGE_netfilter)
+	while (caller < s->depth && s->frames[caller]->stage == STAGE_netfilter)
 		caller++;
-	stage = caller < s->depth ? s->frames[caller]->traits.calls : STAGE_NONE;
+	stage = caller < s->depth ? s->frames[caller]->calls : STAGE_NONE;
 	return stages[stage].kind == kind ? stage : STAGE_NONE;
 }
 
 /* A task that is preempted where an interrupt, frame `i`, returns is in no top half any more. */
 static bool is_preempted(const struct classified *s, int i)
 {
-	while (i > 0 && s->frames[i]->traits.stage == STAGE_interrupt)
+	while (i > 0 && s->frames[i]->stage == STAGE_interrupt)
 		i--;
-	return s->frames[i]->traits.activity == ACTIVITY_SCHEDULE;
+	return s->frames[i]->activity == ACTIVITY_SCHEDULE;
 }
 
 /* The stage of frame `i`, or STAGE_NONE: it belongs to what called it. */
 static int stage_of_frame(const struct classified *s, int i, const struct walk *c)
 {
 	const struct symbol *frame = s->frames[i];
-	int stage = frame->traits.stage, hook;
+	int stage = frame->stage, hook;
 
 	if (stage == STAGE_netfilter) {
 		hook = stage_by_caller(s, i, HOOK);
@@ -1247,7 +1195,7 @@ static int stage_of_frame(const struct classified *s, int i, const struct walk *
 		return STAGE_tunnel_tx;
 	if (stage == STAGE_xdp && c->stage == STAGE_xdp_generic)
 		return STAGE_xdp_generic;
-	if (!stage && !frame->bpf && !frame->traits.activity && !frame->traits.helper)
+	if (!stage && !frame->bpf && !frame->activity && !frame->helper)
 		return stage_by_caller(s, i, POINTER);
 	return stage;
 }
@@ -1299,8 +1247,8 @@ static void walk_stages(struct classified *s)
 	s->activity = ACTIVITY_NONE;
 	for (int i = 0; i < known; i++) {
 		if (!s->activity)
-			s->activity = s->frames[i]->traits.activity;
-		unknown |= !s->frames[i]->traits.helper;
+			s->activity = s->frames[i]->activity;
+		unknown |= !s->frames[i]->helper;
 	}
 	if (!c.stage || (stages[c.stage].kind == GENERIC && unknown && !s->activity))
 		enter_stage(s, &c, STAGE_unknown);
@@ -1308,10 +1256,10 @@ static void walk_stages(struct classified *s)
 }
 
 /* Sorts a stack of `depth` addresses, leaf first. */
-static void classify_stack(struct symbols *symbols, struct rules *rules, const uint64_t *addresses,
-			   int depth, struct classified *out)
+static void classify_stack(struct symbols *symbols, const uint64_t *addresses, int depth,
+			   struct classified *out)
 {
-	resolve_frames(symbols, rules, addresses, depth, out);
+	resolve_frames(symbols, addresses, depth, out);
 	cut_at_root(out);
 	walk_stages(out);
 }
@@ -1324,9 +1272,9 @@ static void cut_at_interrupt(struct classified *s)
 {
 	int end = 0;
 
-	while (end < s->depth && s->frames[end]->traits.stage != STAGE_interrupt)
+	while (end < s->depth && s->frames[end]->stage != STAGE_interrupt)
 		end++;
-	while (end < s->depth && s->frames[end]->traits.stage == STAGE_interrupt)
+	while (end < s->depth && s->frames[end]->stage == STAGE_interrupt)
 		end++;
 	s->depth = end;
 	walk_stages(s);
@@ -4067,7 +4015,6 @@ struct profile {
 	struct stack *stacks; /* the most sampled first */
 	size_t stack_count;
 	struct symbols *symbols; /* these cache what they found: so they are not of the profile */
-	struct rules *rules;
 };
 
 /* What owned the CPU, as far as the kernel side knows. */
@@ -4084,7 +4031,7 @@ static int raw_depth(const struct raw *raw)
 
 static void classify_raw(const struct profile *p, const struct raw *raw, struct classified *out)
 {
-	classify_stack(p->symbols, p->rules, raw->words + 1, raw_depth(raw), out);
+	classify_stack(p->symbols, raw->words + 1, raw_depth(raw), out);
 	if (raw_owner(raw) == EV_HARDIRQ)
 		cut_at_interrupt(out);
 }
@@ -4270,7 +4217,7 @@ static int make_profile(struct profile *p, struct sampler *s, uint32_t interval_
 	if (!s->hz)
 		return 0;
 	if (!p->symbols->count)
-		err = prepare_classifying(p->symbols, p->rules, s->kallsyms);
+		err = prepare_classifying(p->symbols, s->kallsyms);
 	if (err) {
 		message("cannot read /proc/kallsyms: %s", strerror(-err));
 	} else if (!read_tables(p, s, interval_id) || !classify_raws(p)) {
@@ -4952,11 +4899,11 @@ static void find_pollers(struct result *r)
 		if (raw->event != EV_RX_SOFTIRQ && raw->event != EV_NAPI_THREAD)
 			continue;
 		classify_raw(p, raw, &s);
-		while (k < s.depth && s.frames[k]->traits.calls != STAGE_driver)
+		while (k < s.depth && s.frames[k]->calls != STAGE_driver)
 			k++;
 		called = s.frames[k - 1];
-		if (k >= s.depth || called->traits.activity || called->traits.helper ||
-		    called->traits.stage == STAGE_core || called->traits.stage == STAGE_tracing)
+		if (k >= s.depth || called->activity || called->helper ||
+		    called->stage == STAGE_core || called->stage == STAGE_tracing)
 			continue;
 		FORMAT(name, "%.71s()", name_of(p->symbols, called));
 		for (uint32_t j = p->stacks[i].first; j; j = p->raws[j].next) {
@@ -6741,7 +6688,6 @@ static void tell_skipped(const struct session *s)
 static int run_intervals(struct session *s)
 {
 	static struct symbols symbols;
-	static struct rules rules;
 	static struct marks marks[2];
 	static struct result r;
 	const uint64_t length_ns = opt.seconds * NSEC_PER_SEC;
@@ -6755,11 +6701,10 @@ static int run_intervals(struct session *s)
 		r.profile.from_samples[e] = r.events[e].source == SAMPLED;
 	symbols.own = &s->sampler.own;
 	r.profile.symbols = &symbols;
-	rules.has_kprobes = is_kprobe_used(s);
-	r.profile.rules = &rules;
+	symbols.has_kprobes = is_kprobe_used(s);
 	/* of many intervals the first report must not be late; make_profile() says if it fails */
 	if (opt.count != 1 && s->sampler.hz && has_new_code())
-		prepare_classifying(&symbols, &rules, s->sampler.kallsyms);
+		prepare_classifying(&symbols, s->sampler.kallsyms);
 	r.no_bpf = s->no_bpf[0];
 	r.accounted = s->accounted;
 	r.has_devices = s->devices.link;

@@ -170,7 +170,6 @@ static void fuzz_plan(void)
 }
 
 static struct symbols symbols, in_pieces;
-static struct rules rules;
 
 /* Symbols are sorted, each has a name, and they do not depend on how much one read() gives. */
 static int fuzz_kallsyms(void)
@@ -193,10 +192,10 @@ static int fuzz_kallsyms(void)
 	EXPECT(symbols.count == in_pieces.count && symbols.used == in_pieces.used);
 	EXPECT(!memcmp(symbols.names, in_pieces.names, symbols.used));
 	EXPECT(!symbols.names[0] && !symbols.names[symbols.used - 1]);
-	if (!rules.module_count)
-		make_rules(&rules);
+	if (!symbols.rule_count)
+		make_rules(&symbols);
 	if (!err)
-		classify(&rules, &symbols, &symbols.list[TRACING_SYMBOL]);
+		classify(&symbols, &symbols.list[TRACING_SYMBOL]);
 	return err;
 }
 
@@ -222,7 +221,7 @@ static void count_next_stack(struct sampler *s)
 static void fuzz_stacks(void)
 {
 	static struct sampler s = { .cpus = 1, .nr_bufs = 1, .hz = 997 };
-	static struct result r = { .profile = { .symbols = &symbols, .rules = &rules } };
+	static struct result r = { .profile = { .symbols = &symbols } };
 	struct profile *p = &r.profile;
 	uint64_t taken = 0, sum = 0, self = 0;
 
@@ -235,7 +234,7 @@ static void fuzz_stacks(void)
 	}
 	for (int err = fuzz_kallsyms(); !err && input && input < input_end; taken++)
 		count_next_stack(&s);
-	rules.has_kprobes = taken % 2;
+	symbols.has_kprobes = taken % 2;
 	EXPECT(read_tables(p, &s, 1) && classify_raws(p) && p->samples + p->lost == taken);
 	for (size_t i = 0; i < p->stack_count; i++)
 		sum += p->stacks[i].count;

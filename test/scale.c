@@ -14,7 +14,6 @@ enum { DEPTH = 24, FUNCTIONS = 5000 };
 
 static struct sampler sampler;
 static struct symbols symbols;
-static struct rules rules;
 static struct result r;
 
 static double seconds_since(uint64_t began_ns)
@@ -111,7 +110,7 @@ int main(int argc, char **argv)
 	sampler.hz = 997;
 	sampler.clock = "cpu-clock";
 	sampler.kallsyms = open("/proc/kallsyms", O_RDONLY);
-	if (prepare_classifying(&symbols, &rules, sampler.kallsyms))
+	if (prepare_classifying(&symbols, sampler.kallsyms))
 		return EXIT_FAILED;
 	kallsyms_s = seconds_since(began_ns);
 	tables = make_tables(atoi(argv[2]));
@@ -119,7 +118,6 @@ int main(int argc, char **argv)
 		return EXIT_FAILED;
 	describe_events(&s, r.events);
 	r.profile.symbols = &symbols;
-	r.profile.rules = &rules;
 	make_times();
 	began_ns = now_ns(CLOCK_MONOTONIC);
 	if (make_profile(&r.profile, &sampler, 1))

@@ -252,7 +252,6 @@ static const char *next_line(const char *line)
 }
 
 static struct symbols symbols;
-static struct rules rules;
 
 /* Reads lines of kallsyms through a file descriptor, and the tables. */
 static int read_lines(const char *lines, size_t length)
@@ -266,8 +265,7 @@ static int read_lines(const char *lines, size_t length)
 			return -EIO;
 		done += wrote;
 	}
-	memset(&rules, 0, sizeof(rules));
-	err = prepare_classifying(&symbols, &rules, fd);
+	err = prepare_classifying(&symbols, fd);
 	close(fd);
 	return err;
 }
@@ -502,7 +500,6 @@ static void make_up_profile(struct profile *p)
 							 .cpu = samples[i].cpu };
 	}
 	p->symbols = &symbols;
-	p->rules = &rules;
 	classify_raws(p);
 }
 
@@ -1589,9 +1586,8 @@ static void check_lists(const char *kind, const char *const lists[], const char 
 
 static void test_tables(void)
 {
-	static struct rules r;
+	static struct symbols s;
 	const char *names[STAGES], *symbols[STAGES], *modules[STAGES], *callers[STAGES];
-	unsigned functions = 0;
 
 	for (int i = 0; i < STAGES; i++) {
 		CHECK(i == STAGE_NONE || (stages[i].name && stages[i].name[0]),
@@ -1616,13 +1612,8 @@ static void test_tables(void)
 	}
 	check_lists("roots", symbols, names, ARRAY_SIZE(roots));
 
-	make_rules(&r);
-	for (unsigned i = 0; i < ARRAY_SIZE(r.functions); i++)
-		functions += r.functions[i].name != NULL;
-	CHECK(functions <= ARRAY_SIZE(r.functions) * 3 / 4, "%u functions in a table of %zu",
-	      functions, ARRAY_SIZE(r.functions));
-	CHECK(r.module_count <= ARRAY_SIZE(r.modules), "%u modules", r.module_count);
-	CHECK(r.starred_count <= ARRAY_SIZE(r.starred), "%u names with a star", r.starred_count);
+	make_rules(&s);
+	CHECK(s.rule_count <= ARRAY_SIZE(s.rules), "%u rules", s.rule_count);
 }
 
 /* ==== 8. The sorter, with made-up stacks, since these are hard to come by ==== */
@@ -1676,7 +1667,7 @@ static void check_stacks(bool old)
 			depth = stack_addresses(m->frames, addresses);
 			if (!pass)
 				continue;
-			classify_stack(&symbols, &rules, addresses, depth, &s);
+			classify_stack(&symbols, addresses, depth, &s);
 			check_text(m->frames, told(&s), expand(m->told));
 			SAME(s.stage, s.path[s.path_length - 1]);
 		}
@@ -1693,7 +1684,7 @@ static void test_stacks(void)
 /* What a stack tells in which a top half is in a softirq in a send, by what owned the CPU. */
 static void test_top_half(void)
 {
-	static struct profile p = { .symbols = &symbols, .rules = &rules };
+	static struct profile p = { .symbols = &symbols };
 	uint64_t words[1 + MAX_DEPTH];
 	struct raw raw = { .words = words };
 	struct classified s;
@@ -1732,7 +1723,7 @@ static void test_deepest_stack(void)
 	for (unsigned i = 0; i < ARRAY_SIZE(others); i++) {
 		for (int k = 0; k < MAX_DEPTH; k += 2)
 			make_up_stack(others[i], addresses + k);
-		classify_stack(&symbols, &rules, addresses, MAX_DEPTH, &s);
+		classify_stack(&symbols, addresses, MAX_DEPTH, &s);
 		CHECK(s.depth > 0 && s.depth <= MAX_DEPTH && s.path_length > 0 &&
 			      s.path_length <= 2 * MAX_DEPTH,
 		      "%s: %d frames, %d stages", others[i], s.depth, s.path_length);
@@ -1793,7 +1784,7 @@ static void replay_stack(const char *path, const char *line, bool show)
 	CHECK(depth && (*line == '\n' || !*line), "%s: %.*s", path, (int)strcspn(line, "\n"), line);
 	if (!depth)
 		return;
-	classify_stack(&symbols, &rules, addresses, depth, &s);
+	classify_stack(&symbols, addresses, depth, &s);
 	snprintf(said, sizeof(said), "%s %s %s", root, stage, activity);
 	snprintf(now, sizeof(now), "%s %s %s", event_name(s.event), stage_name(s.stage),
 		 activity_name(s.activity));
@@ -1873,7 +1864,7 @@ static int needed_depth(const struct raw *raw, const struct classified *whole)
 	int n = 1;
 
 	for (; n + BEYOND < raw_depth(raw); n++) {
-		classify_stack(&symbols, &rules, raw->words + 1, n, &part);
+		classify_stack(&symbols, raw->words + 1, n, &part);
 		if (part.event == whole->event && part.depth == whole->depth &&
 		    part.stage == whole->stage && part.activity == whole->activity &&
 		    part.path_length == whole->path_length)
@@ -1980,7 +1971,7 @@ static int record(double seconds)
 {
 	static struct session s;
 	static struct marks marks;
-	static struct profile p = { .symbols = &symbols, .rules = &rules };
+	static struct profile p = { .symbols = &symbols };
 	uint64_t end_ns, next_ns, samples = 0, unknown = 0, lost = 0;
 	bool ended = false;
 	int status;
@@ -2000,7 +1991,6 @@ static int record(double seconds)
 		next_ns = now_ns(CLOCK_MONOTONIC) + opt.seconds * NSEC_PER_SEC;
 		ended = wait_until(&s, fmin(next_ns, end_ns), interval_id) || next_ns >= end_ns;
 		free_symbols(&symbols);
-		memset(&rules, 0, sizeof(rules));
 		status = make_mark(&s, &marks, ended ? 0 : interval_id + 1) ||
 			 make_profile(&p, &s.sampler, interval_id);
 		choose_stacks(&p);
