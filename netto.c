@@ -112,12 +112,9 @@ int arm_compare_and_swap(volatile int *p, int old, int new)
 
 /* Into an array, cut off where it ends. */
 #define FORMAT(text, ...) snprintf(text, sizeof(text), __VA_ARGS__)
-/* Likewise, behind the text that is there. */
-#define ADD_FORMAT(text, ...)                                                                      \
-	snprintf(text + strlen(text), sizeof(text) - strlen(text), __VA_ARGS__)
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define NSEC_PER_SEC  1000000000ull
-#define ENOTSUPP      524 /* the kernel's own, not in errno.h */
+#define ARRAY_SIZE(a)	  (sizeof(a) / sizeof((a)[0]))
+#define NSEC_PER_SEC	  1000000000ull
+#define ENOTSUPP	  524 /* the kernel's own, not in errno.h */
 
 enum { EXIT_MEASURED, EXIT_FAILED, EXIT_USAGE, EXIT_IMPOSSIBLE };
 
@@ -248,10 +245,8 @@ static void clear_progress(void)
 	has_progress = false;
 }
 
-static void message(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
 /* One line on stderr. */
-static void message(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static void message(const char *format, ...)
 {
 	va_list args;
 
@@ -263,21 +258,15 @@ static void message(const char *format, ...)
 	fputc('\n', stderr);
 }
 
-static void show_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static void show_progress(const char *format, ...)
+static void show_progress(const char *what)
 {
 	struct winsize window;
-	va_list args;
 
 	if (!ioctl(STDERR_FILENO, TIOCGWINSZ, &window) && window.ws_col &&
 	    window.ws_col <= PROGRESS_COLUMNS)
 		return; /* it would go on in the next line */
 	clear_progress();
-	fputs("netto: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
+	fprintf(stderr, "netto: %s", what);
 	has_progress = true;
 }
 
@@ -304,7 +293,7 @@ static void show_waiting(const char *what)
 {
 	if (!has_progress && now_ns(CLOCK_MONOTONIC) > phase_ns + NSEC_PER_SEC &&
 	    isatty(STDERR_FILENO))
-		show_progress("%s", what);
+		show_progress(what);
 }
 
 /*
@@ -316,14 +305,9 @@ static uint64_t subtract(uint64_t b, uint64_t a)
 	return (int64_t)(b - a) < 0 ? 0 : b - a;
 }
 
-/* CPU time of this process, ns. */
-static void own_cpu_time(uint64_t *user_ns, uint64_t *kernel_ns)
+static uint64_t timeval_ns(struct timeval t)
 {
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	*user_ns = usage.ru_utime.tv_sec * NSEC_PER_SEC + usage.ru_utime.tv_usec * 1000;
-	*kernel_ns = usage.ru_stime.tv_sec * NSEC_PER_SEC + usage.ru_stime.tv_usec * 1000;
+	return t.tv_sec * NSEC_PER_SEC + t.tv_usec * 1000;
 }
 
 /* What strerror() says, of the kernel's own number too, and what helps where there is one cure. */
@@ -399,21 +383,27 @@ static int parse_cpus(const char *list, bool *cpus)
 	return last;
 }
 
-/* Adds to a text of `length`, if it fits. Returns the length. */
-static size_t append(char *text, size_t size, size_t length, const char *more)
+/* Adds to a text. False if not all of it fits: then nothing is added. */
+__attribute__((format(printf, 3, 4))) static bool append(char *text, size_t size,
+							 const char *format, ...)
 {
-	if (length + strlen(more) >= size)
-		return length;
-	strcpy(text + length, more);
-	return length + strlen(more);
+	size_t length = strlen(text), room = length < size ? size - length : 0, more;
+	va_list args;
+
+	va_start(args, format);
+	more = vsnprintf(text + length, room, format, args);
+	va_end(args);
+	if (more >= room)
+		text[length] = 0;
+	return more < room;
 }
+
+/* The same with an array. */
+#define APPEND(text, ...) append(text, sizeof(text), __VA_ARGS__)
 
 /* CPUs as the kernel lists them, "0-2,5"; the last one of cpus[MAX_CPUS + 1] is none. */
 static void format_cpus(const bool *cpus, char *text, size_t size)
 {
-	size_t length = 0;
-	char number[32];
-
 	text[0] = 0;
 	for (int first = 0, last; first < MAX_CPUS; first = last + 1) {
 		last = first;
@@ -421,8 +411,8 @@ static void format_cpus(const bool *cpus, char *text, size_t size)
 			continue;
 		while (cpus[last + 1])
 			last++;
-		FORMAT(number, first == last ? "%s%d" : "%s%d-%d", length ? "," : "", first, last);
-		length = append(text, size, length, number);
+		append(text, size, first == last ? "%s%d" : "%s%d-%d", text[0] ? "," : "", first,
+		       last);
 	}
 }
 
@@ -596,59 +586,6 @@ static uint32_t hash_name(const char *name)
 	return hash;
 }
 
-/* Which module this is, as an index of modules[]: a new one is the last. Returns it, or -ENOMEM. */
-static int intern_module(struct symbols *s, const char *name, size_t length)
-{
-	for (size_t i = s->module_count; i--;)
-		if (strlen(s->names + s->modules[i]) == length &&
-		    !memcmp(s->names + s->modules[i], name, length))
-			return i;
-	if (!grow((void **)&s->modules, &s->module_room, s->module_count, sizeof(*s->modules)))
-		return -ENOMEM;
-	s->modules[s->module_count] = add_name(s, name, length);
-	return s->modules[s->module_count] ? (int)s->module_count++ : -ENOMEM;
-}
-
-/*
- * The padding before a function, which has a symbol of its own, is the function's, and that of all
- * its names; the suffix of a clone or a part is left out. Returns -ENOMEM, or 0.
- */
-static int add_symbol(struct symbols *s, uint64_t address, const char *name, size_t length,
-		      const char *module, size_t module_length)
-{
-	struct symbol new = {};
-	uint32_t at;
-
-	if (length > 6 && (!memcmp(name, "__pfx_", 6) || !memcmp(name, "__cfi_", 6))) {
-		s->padding = address;
-		s->padded = 0;
-		at = add_name(s, name + 6, length - 6);
-		s->used = at; /* it stays there until the next one is added */
-		return at ? 0 : -ENOMEM;
-	}
-	if (s->padding && !s->padded && address - s->padding <= MAX_PADDING &&
-	    !strncmp(s->names + s->used, name, strlen(s->names + s->used)))
-		s->padded = address;
-	else if (!s->padded)
-		s->padding = 0;
-	new.address = address == s->padded ? s->padding : address;
-	if (module_length) {
-		int i = intern_module(s, module, module_length);
-
-		if (i < 0)
-			return i;
-		if (i != (int)s->module_count - 1) /* ftrace remembers freed code */
-			return 0;
-		new.module = s->modules[i];
-	}
-	new.name = add_name(s, name, length);
-	if (!new.name || !grow((void **)&s->list, &s->room, s->count, sizeof(*s->list)))
-		return -ENOMEM;
-	s->list[s->count++] = new;
-	s->has_napi_poll |= !strcmp(s->names + new.name, "__napi_poll");
-	return 0;
-}
-
 /* A function in kallsyms: "ffffffff81000000 t name\t[module]". */
 struct line {
 	uint64_t address; /* 0: it is hidden */
@@ -675,6 +612,61 @@ static bool parse_line(const char *p, const char *end, struct line *line)
 	return line->length;
 }
 
+/*
+ * The name of a module, whose functions stand together in kallsyms. Returns where it is; 0 if it
+ * was there before, since ftrace remembers freed code; or -ENOMEM.
+ */
+static int add_module(struct symbols *s, const char *name, size_t length)
+{
+	size_t i = s->module_count;
+
+	while (i && (strlen(s->names + s->modules[i - 1]) != length ||
+		     memcmp(s->names + s->modules[i - 1], name, length)))
+		i--;
+	if (i)
+		return i == s->module_count ? s->modules[i - 1] : 0;
+	if (!grow((void **)&s->modules, &s->module_room, s->module_count, sizeof(*s->modules)))
+		return -ENOMEM;
+	s->modules[s->module_count] = add_name(s, name, length);
+	return s->modules[s->module_count] ? (int)s->modules[s->module_count++] : -ENOMEM;
+}
+
+/*
+ * Adds a function. The padding before it, which has a symbol of its own, is the function's, and
+ * that of all its names. Returns -ENOMEM, or 0.
+ */
+static int add_symbol(struct symbols *s, const struct line *l)
+{
+	struct symbol new = { .address = l->address };
+
+	if (l->length > 6 && (!memcmp(l->name, "__pfx_", 6) || !memcmp(l->name, "__cfi_", 6))) {
+		s->padding = l->address;
+		s->padded = 0;
+		s->used = add_name(s, l->name + 6, l->length - 6);
+		return s->used ? 0 : -ENOMEM; /* it stays there until the next one is added */
+	}
+	if (s->padding && !s->padded && l->address - s->padding <= MAX_PADDING &&
+	    !strncmp(s->names + s->used, l->name, strlen(s->names + s->used)))
+		s->padded = l->address;
+	else if (!s->padded)
+		s->padding = 0;
+	if (l->address == s->padded)
+		new.address = s->padding;
+	if (l->module_length) {
+		int module = add_module(s, l->module, l->module_length);
+
+		if (module <= 0)
+			return module;
+		new.module = module;
+	}
+	new.name = add_name(s, l->name, l->length);
+	if (!new.name || !grow((void **)&s->list, &s->room, s->count, sizeof(*s->list)))
+		return -ENOMEM;
+	s->list[s->count++] = new;
+	s->has_napi_poll |= !strcmp(s->names + new.name, "__napi_poll");
+	return 0;
+}
+
 static int keep_symbol(void *symbols, const char *start, const char *end)
 {
 	struct symbols *s = symbols;
@@ -682,7 +674,7 @@ static int keep_symbol(void *symbols, const char *start, const char *end)
 
 	if (!parse_line(start, end, &l) || !l.address || s->count == MAX_SYMBOLS)
 		return 0;
-	return add_symbol(s, l.address, l.name, l.length, l.module, l.module_length);
+	return add_symbol(s, &l);
 }
 
 /*
@@ -729,16 +721,19 @@ static void free_symbols(struct symbols *s)
  */
 static int read_symbols(struct symbols *s, int fd)
 {
-	int err;
+	static const struct line first[] = {
+		[UNKNOWN_SYMBOL] = { .name = "[unknown]", .length = 9 },
+		[TRACING_SYMBOL] = { .name = "[tracing]", .length = 9, .address = 1 },
+	};
+	int err = 0;
 
 	free_symbols(s);
 	add_name(s, "", 0);
-	err = add_symbol(s, 0, "[unknown]", 9, NULL, 0);
-	if (!err)
-		err = add_symbol(s, TRACING_SYMBOL, "[tracing]", 9, NULL, 0);
+	for (unsigned i = 0; !err && i < ARRAY_SIZE(first); i++)
+		err = add_symbol(s, &first[i]);
 	if (!err)
 		err = read_kallsyms(fd, keep_symbol, s);
-	if (!err && s->count == 2)
+	if (!err && s->count == ARRAY_SIZE(first))
 		err = -EACCES;
 	if (!err)
 		qsort(s->list, s->count, sizeof(*s->list), compare_symbols);
@@ -3773,7 +3768,9 @@ static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 	read_polled(s, m);
 	read_processes(s, m);
 	read_recursion_misses(s, m);
-	own_cpu_time(&m->user_ns, &m->kernel_ns);
+	getrusage(RUSAGE_SELF, &usage);
+	m->user_ns = timeval_ns(usage.ru_utime);
+	m->kernel_ns = timeval_ns(usage.ru_stime);
 	m->time = now_ns(CLOCK_REALTIME) / 1e9;
 	return 0;
 }
@@ -3939,8 +3936,11 @@ static bool wait_until(struct session *s, uint64_t deadline_ns, uint32_t interva
 			continue;
 		}
 		if (shown) {
+			char left[PROGRESS_COLUMNS];
+
+			FORMAT(left, "%.0f s left", ceil((deadline_ns - now) / 1e9));
 			if (tcgetpgrp(STDERR_FILENO) == getpgrp()) /* not in the background */
-				show_progress("%.0f s left", ceil((deadline_ns - now) / 1e9));
+				show_progress(left);
 			if (sleep_ns > NSEC_PER_SEC)
 				sleep_ns = NSEC_PER_SEC;
 		}
@@ -4337,12 +4337,12 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 
 		for (int kind = NO_HOOK + 1; kind < KINDS && !has_why && !p->absent; kind++)
 			if (p->why_not[kind][0])
-				ADD_FORMAT(e->why, "%snot %s: %s", e->why[0] ? "; " : "",
-					   hook_names[kind], p->why_not[kind]);
+				APPEND(e->why, "%snot %s: %s", e->why[0] ? "; " : "",
+				       hook_names[kind], p->why_not[kind]);
 		if (!p->attached)
 			continue;
-		ADD_FORMAT(e->hook, "%s%s%s%s", e->hook[0] ? "+" : "",
-			   changes ? hook_names[p->kind] : "", changes ? ":" : "", p->target);
+		APPEND(e->hook, "%s%s%s%s", e->hook[0] ? "+" : "",
+		       changes ? hook_names[p->kind] : "", changes ? ":" : "", p->target);
 		kinds[p->event] = p->kind;
 	}
 	for (int i = EV_NONE + 1; i < EV_MAX; i++) {
@@ -5066,9 +5066,6 @@ static struct estimate estimate_context(const struct result *r, int cpu, int eve
 
 enum { WIDTH = 79, HEIGHT = 45, TOP_CPUS = 8, MIN_SAMPLES = 100 }; /* of the short report */
 
-/* To the text in an array, cut off where that ends. */
-#define APPEND(text, ...) snprintf(text + strlen(text), sizeof(text) - strlen(text), __VA_ARGS__)
-
 static unsigned stacks_wanted(void)
 {
 	return opt.stacks != UINT_MAX ? opt.stacks : opt.csv || opt.full ? 10 : 3;
@@ -5770,13 +5767,9 @@ static void print_busiest_parts(FILE *f, const struct result *r, int event)
 	if (*between)
 		APPEND(line, ";");
 	for (int i = 0; i < count && i < 3; i++) {
-		char more[48];
-
-		FORMAT(more, "%s %s %.0f %%", i ? "," : "", stages[list[i].id].name,
-		       100.0 * list[i].value / s->samples[event]);
-		if (strlen(line) + strlen(more) > WIDTH)
+		if (!append(line, WIDTH + 1, "%s %s %.0f %%", i ? "," : "", stages[list[i].id].name,
+			    100.0 * list[i].value / s->samples[event]))
 			break;
-		APPEND(line, "%s", more);
 	}
 	fprintf(f, "%s\n", line);
 }

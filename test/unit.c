@@ -1165,10 +1165,10 @@ static void test_energy(void)
 static const char *append_text(const char *more)
 {
 	static char text[8];
-	static size_t length;
+	size_t length = strlen(text);
+	bool added = append(text, sizeof(text), "%s", more);
 
-	length = append(text, sizeof(text), length, more);
-	SAME(length, strlen(text));
+	SAME(strlen(text), length + (added ? strlen(more) : 0));
 	return text;
 }
 
@@ -1622,16 +1622,12 @@ static void test_tables(void)
 static const char *told(const struct classified *s)
 {
 	static char text[4096];
-	size_t length = append(text, sizeof(text), 0, event_name(s->event));
 
-	for (int i = 0; i < s->path_length; i++) {
-		length = append(text, sizeof(text), length, " ");
-		length = append(text, sizeof(text), length, stage_name(s->path[i]));
-	}
-	if (s->activity) {
-		length = append(text, sizeof(text), length, " /");
-		append(text, sizeof(text), length, activity_name(s->activity));
-	}
+	snprintf(text, sizeof(text), "%s", event_name(s->event));
+	for (int i = 0; i < s->path_length; i++)
+		append(text, sizeof(text), " %s", stage_name(s->path[i]));
+	if (s->activity)
+		append(text, sizeof(text), " /%s", activity_name(s->activity));
 	return text;
 }
 
@@ -1736,12 +1732,10 @@ static void test_deepest_stack(void)
 static const char *describe(const struct classified *s)
 {
 	static char text[MAX_DEPTH * 600];
-	size_t length = append(text, sizeof(text), 0, told(s));
 
-	for (int i = 0; i < s->depth; i++) {
-		length = append(text, sizeof(text), length, i ? " < " : ": ");
-		length = append(text, sizeof(text), length, symbol_text(s->frames[i]));
-	}
+	snprintf(text, sizeof(text), "%s", told(s));
+	for (int i = 0; i < s->depth; i++)
+		append(text, sizeof(text), "%s%s", i ? " < " : ": ", symbol_text(s->frames[i]));
 	return text;
 }
 
