@@ -822,9 +822,10 @@ static const struct stage {
 	const char *callers;
 	enum {
 		GENERIC = 1, /* says nothing of the unknown functions below */
-		LOCAL,	 /* the packet was delivered to this host: what it sends is no forwarding */
-		POINTER, /* callers call it by a pointer: what no rule knows is of this stage */
-		HOOK,	 /* callers call a hook */
+		NO_FORWARD,  /* below it an output does not forward what was received: this host
+				answers, or the packet was forwarded already */
+		POINTER,     /* callers call it by a pointer: what no rule knows is of this stage */
+		HOOK,	     /* callers call a hook */
 	} kind;
 	const char *what; /* in plain words, for operators, of at most 28 characters */
 	bool shared;	  /* not the network's alone: a stack of no event that has no other is no
@@ -1029,14 +1030,13 @@ static int prepare_classifying(struct symbols *s, int kallsyms)
 {
 	int err = read_symbols(s, kallsyms);
 
-	if (err) {
-		free_symbols(s);
-		return err;
-	}
 	if (!s->rule_count)
 		make_rules(s);
-	classify(s, &s->list[TRACING_SYMBOL]);
-	return 0;
+	if (err)
+		free_symbols(s);
+	else
+		classify(s, &s->list[TRACING_SYMBOL]);
+	return err;
 }
 
 /* A stack, sorted. */
@@ -1112,31 +1112,20 @@ static void cut_at_root(struct classified *out)
 
 	while (root < out->depth && !out->frames[root]->root)
 		root++;
-	out->event = EV_NONE;
+	out->event = root < out->depth ? out->frames[root]->root : EV_NONE;
 	out->context = CONTEXT_UNKNOWN;
-	for (int i = root < out->depth ? root : 0; i < out->depth; i++) {
+	for (int i = out->event ? root : 0; i < out->depth; i++) {
 		int context = out->frames[i]->context;
 
 		if (!out->context || context == CONTEXT_IDLE)
 			out->context = context;
 	}
-	if (root == out->depth)
+	if (!out->event)
 		return;
-	out->event = out->frames[root]->root;
 	while (root + 1 < out->depth && out->frames[root + 1]->root == out->event)
 		root++;
 	out->depth = root + 1;
 }
-
-/* What the frames rootward of the one looked at tell. */
-struct walk {
-	int stage;	/* the innermost so far */
-	bool core;	/* received */
-	bool local;	/* and delivered to this host */
-	bool forwarded; /* or forwarded */
-	bool output;	/* being sent, and not received again since */
-	bool v6;	/* of IPv6 */
-};
 
 /*
  * The stage that the caller of frame `i` gives to what it calls by a pointer, if it is of a kind.
@@ -1160,59 +1149,70 @@ static bool is_preempted(const struct classified *s, int i)
 	return s->frames[i]->activity == ACTIVITY_SCHEDULE;
 }
 
-/* The stage of frame `i`, or STAGE_NONE: it belongs to what called it. */
-static int stage_of_frame(const struct classified *s, int i, const struct walk *c)
+/* Whether the walk has come through a stage since the packet was received, if it was. */
+static bool has_passed(const struct classified *s, int stage)
+{
+	int i = s->path_length - 1;
+
+	while (i >= 0 && s->path[i] != stage && s->path[i] != STAGE_core)
+		i--;
+	return i >= 0 && s->path[i] == stage;
+}
+
+/*
+ * The stage of frame `i`, or STAGE_NONE: it belongs to what called it. `s->stage` is that of the
+ * frames rootward of it.
+ */
+static int stage_of_frame(const struct classified *s, int i)
 {
 	const struct symbol *frame = s->frames[i];
 	int stage = frame->stage, hook;
 
+	if (frame->bpf && (s->stage == STAGE_driver || s->stage == STAGE_virtual_poll))
+		return STAGE_xdp;
+	if (frame->bpf &&
+	    (s->stage == STAGE_driver_tx || stage_by_caller(s, i, POINTER) == STAGE_bpf))
+		return STAGE_bpf;
+	if (frame->bpf && (s->stage == STAGE_core || s->stage == STAGE_qdisc))
+		stage = STAGE_tc; /* tcx, which is inlined there */
 	if (stage == STAGE_netfilter) {
 		hook = stage_by_caller(s, i, HOOK);
-		if (hook == STAGE_nf_prerouting_v4 && c->v6) /* VRF's are of both */
-			return STAGE_nf_prerouting_v6;
+		if (hook == STAGE_nf_prerouting_v4 && has_passed(s, STAGE_ip_rx_v6))
+			return STAGE_nf_prerouting_v6; /* VRF's are of both */
 		return hook ? hook : stage;
 	}
 	if (stage == STAGE_interrupt && is_preempted(s, i))
 		return STAGE_NONE;
-	if (frame->bpf && (c->stage == STAGE_driver || c->stage == STAGE_virtual_poll))
-		return STAGE_xdp;
-	if (frame->bpf &&
-	    (c->stage == STAGE_driver_tx || stage_by_caller(s, i, POINTER) == STAGE_bpf))
-		return STAGE_bpf;
-	if (frame->bpf && (c->stage == STAGE_core || c->stage == STAGE_qdisc))
-		stage = STAGE_tc; /* tcx, which is inlined there */
-	if (stage == STAGE_backlog && c->stage == STAGE_core)
+	if (stage == STAGE_backlog && s->stage == STAGE_core)
 		return STAGE_rps;
-	if (stage == STAGE_tc && c->output)
-		return STAGE_tc_egress;
 	/* these use functions of the other way */
-	if (stage == STAGE_tunnel_rx && (c->stage == STAGE_tunnel_tx || c->output))
+	if (stage == STAGE_tc && has_passed(s, STAGE_qdisc))
+		return STAGE_tc_egress;
+	if (stage == STAGE_tunnel_rx && (s->stage == STAGE_tunnel_tx || has_passed(s, STAGE_qdisc)))
 		return STAGE_tunnel_tx;
-	if (stage == STAGE_xdp && c->stage == STAGE_xdp_generic)
+	if (stage == STAGE_xdp && s->stage == STAGE_xdp_generic)
 		return STAGE_xdp_generic;
 	if (!stage && !frame->bpf && !frame->activity && !frame->helper)
 		return stage_by_caller(s, i, POINTER);
 	return stage;
 }
 
-static void enter_stage(struct classified *s, struct walk *c, int stage)
+static void enter_stage(struct classified *s, int stage)
 {
-	if (stage != c->stage)
+	if (stage != s->stage)
 		s->path[s->path_length++] = stage;
-	c->stage = stage;
-	if (stage == STAGE_core)
-		*c = (struct walk) { .stage = stage, .core = true };
-	c->output |= stage == STAGE_qdisc;
-	c->local |= stages[stage].kind == LOCAL;
-	c->forwarded |= stage == STAGE_forward_v4 || stage == STAGE_forward_v6;
-	c->v6 |= stage == STAGE_ip_rx_v6;
+	s->stage = stage;
 }
 
-/* Whether an L3 output sends on what was received; some that do so fragment packets by it. */
-static bool is_forwarding(const struct walk *c)
+/* Whether an L3 output sends on what was received; some stages fragment packets by it. */
+static bool is_forwarding(const struct classified *s)
 {
-	return c->core && !c->local && !c->output && !c->forwarded && c->stage != STAGE_ovs &&
-	       c->stage != STAGE_tc && c->stage != STAGE_bridge_nf;
+	int i = s->path_length - 1;
+
+	while (i >= 0 && s->path[i] != STAGE_core && stages[s->path[i]].kind != NO_FORWARD)
+		i--;
+	return i >= 0 && s->path[i] == STAGE_core && s->stage != STAGE_ovs &&
+	       s->stage != STAGE_tc && s->stage != STAGE_bridge_nf;
 }
 
 /*
@@ -1222,32 +1222,31 @@ static bool is_forwarding(const struct walk *c)
  */
 static void walk_stages(struct classified *s)
 {
-	struct walk c = {};
 	int known = s->depth; /* the innermost frame of which a stage is known */
 	bool unknown = false; /* a function below it that is not any stage's helper */
 
+	s->stage = STAGE_NONE;
+	s->activity = ACTIVITY_NONE;
 	s->path_length = 0;
 	for (int i = s->depth - 1; i >= 0; i--) {
-		int stage = stage_of_frame(s, i, &c);
-		bool output = stage == STAGE_output_v4 || stage == STAGE_output_v6;
+		int stage = stage_of_frame(s, i);
 
 		if (!stage)
 			continue;
-		if (output && is_forwarding(&c))
-			enter_stage(s, &c,
-				    stage == STAGE_output_v4 ? STAGE_forward_v4 : STAGE_forward_v6);
-		enter_stage(s, &c, stage);
+		if (stage == STAGE_output_v4 && is_forwarding(s))
+			enter_stage(s, STAGE_forward_v4);
+		if (stage == STAGE_output_v6 && is_forwarding(s))
+			enter_stage(s, STAGE_forward_v6);
+		enter_stage(s, stage);
 		known = i;
 	}
-	s->activity = ACTIVITY_NONE;
 	for (int i = 0; i < known; i++) {
 		if (!s->activity)
 			s->activity = s->frames[i]->activity;
 		unknown |= !s->frames[i]->helper;
 	}
-	if (!c.stage || (stages[c.stage].kind == GENERIC && unknown && !s->activity))
-		enter_stage(s, &c, STAGE_unknown);
-	s->stage = c.stage;
+	if (!s->stage || (stages[s->stage].kind == GENERIC && unknown && !s->activity))
+		enter_stage(s, STAGE_unknown);
 }
 
 /* Sorts a stack of `depth` addresses, leaf first. */
@@ -7025,14 +7024,15 @@ static const struct stage stages[STAGES] = {
 	STAGE(multicast, "multicast routing",
 		.symbols = "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward"),
 	/* and where tail calls have deleted these: see walk_stages() */
-	STAGE(forward_v4, "IPv4 forwarding",
+	STAGE(forward_v4, "IPv4 forwarding", .kind = NO_FORWARD,
 		.symbols = "ip_forward ip_forward_finish ip_forward_options"),
-	STAGE(forward_v6, "IPv6 forwarding", .symbols = "ip6_forward ip6_forward_finish"),
-	STAGE(local_v4, "IPv4 local delivery", .kind = LOCAL,
+	STAGE(forward_v6, "IPv6 forwarding", .kind = NO_FORWARD,
+		.symbols = "ip6_forward ip6_forward_finish"),
+	STAGE(local_v4, "IPv4 local delivery", .kind = NO_FORWARD,
 		.symbols = "ip_local_deliver ip_local_deliver_finish ip_protocol_deliver_rcu"),
-	STAGE(local_v6, "IPv6 local delivery", .kind = LOCAL,
+	STAGE(local_v6, "IPv6 local delivery", .kind = NO_FORWARD,
 		.symbols = "ip6_input ip6_input_finish ip6_mc_input ip6_protocol_deliver_rcu"),
-	STAGE(tcp_rx, "TCP, receiving", .kind = LOCAL,
+	STAGE(tcp_rx, "TCP, receiving", .kind = NO_FORWARD,
 		.symbols = "tcp_v4_rcv tcp_v6_rcv tcp_v4_do_rcv tcp_v6_do_rcv tcp_rcv_established "
 			"tcp_rcv_state_process tcp_data_queue tcp_ack tcp_add_backlog "
 			"tcp_check_req tcp_conn_request tcp_child_process tcp_v4_syn_recv_sock "
@@ -7040,7 +7040,7 @@ static const struct stage stages[STAGES] = {
 			"tcp_clean_rtx_queue tcp_data_ready tcp_try_coalesce tcp_queue_rcv "
 			"tcp_validate_incoming tcp_fin tcp_time_wait tcp_timewait_state_process "
 			"__release_sock tcp_ack_update_rtt tcp_filter tcp_inbound_*"),
-	STAGE(udp_rx, "UDP, receiving", .kind = LOCAL,
+	STAGE(udp_rx, "UDP, receiving", .kind = NO_FORWARD,
 		.symbols = "udp_rcv __udp4_lib_rcv udpv6_rcv __udp6_lib_rcv udp_queue_rcv_skb "
 			"udp_queue_rcv_one_skb udp_unicast_rcv_skb __udp_enqueue_schedule_skb "
 			"udpv6_queue_rcv_skb udpv6_queue_rcv_one_skb udp6_unicast_rcv_skb "
@@ -7053,16 +7053,16 @@ static const struct stage stages[STAGES] = {
 			"inet_lookup_reuseport inet6_lookup_reuseport reuseport_select_sock "
 			"udp_ehashfn inet_ehashfn inet6_ehashfn compute_score __inet6_lookup "
 			"__inet_lookup"),
-	STAGE(icmp, "ICMP", .kind = LOCAL,
+	STAGE(icmp, "ICMP", .kind = NO_FORWARD,
 		.symbols = "icmp_rcv icmpv6_rcv __icmp_send icmp_reply icmp_echo icmp_push_reply "
 			"icmp_unreach icmpv6_echo_reply icmp6_send ndisc_rcv igmp_rcv "
 			"igmp6_event_query ping_rcv nf_send_reset nf_send_reset6 nf_send_unreach "
 			"nf_send_unreach6 nf_reject_* ndisc_recv_* ndisc_send_* "
 			"ndisc_router_discovery ndisc_redirect_rcv igmp_* igmpv3_* mld_*"),
-	STAGE(arp, "ARP", .kind = LOCAL,
+	STAGE(arp, "ARP", .kind = NO_FORWARD,
 		.symbols = "arp_rcv arp_process arp_xmit arp_send arp_send_dst arp_create "
 			"arp_fwd_proxy arp_ignore"),
-	STAGE(raw, "raw sockets", .kind = LOCAL,
+	STAGE(raw, "raw sockets", .kind = NO_FORWARD,
 		.symbols = "raw_local_deliver raw_rcv raw_sendmsg raw_recvmsg rawv6_rcv "
 			"rawv6_sendmsg rawv6_recvmsg raw6_local_deliver raw_v4_input"),
 	STAGE(tap, "packet sockets (tcpdump)",
@@ -7080,7 +7080,7 @@ static const struct stage stages[STAGES] = {
 			"sock_read_iter sock_close __sock_release splice_to_socket inet_autobind "
 			"inet_send_prepare"),
 	STAGE(mptcp, "Multipath TCP", .symbols = "mptcp_* __mptcp_* subflow_*"),
-	STAGE(sctp, "SCTP", .kind = LOCAL, .symbols = "sctp_*", .modules = "sctp"),
+	STAGE(sctp, "SCTP", .kind = NO_FORWARD, .symbols = "sctp_*", .modules = "sctp"),
 	STAGE(tls, "TLS in the kernel", .symbols = "tls_*", .modules = "tls"),
 	STAGE(sockmap, "sockets joined by eBPF",
 		.symbols = "tcp_bpf_* udp_bpf_* sk_psock_* sock_map_* sock_hash_*"),
@@ -7132,7 +7132,7 @@ static const struct stage stages[STAGES] = {
 			"neigh_hh_output __neigh_event_send neigh_timer_handler neigh_lookup "
 			"__neigh_create arp_solicit ndisc_solicit neigh_update __neigh_update "
 			"___neigh_create ip_neigh_* neigh_*"),
-	STAGE(qdisc, "queueing disciplines",
+	STAGE(qdisc, "queueing disciplines", .kind = NO_FORWARD,
 		.symbols = "__dev_queue_xmit dev_queue_xmit dev_qdisc_enqueue __qdisc_run "
 			"qdisc_run_end sch_direct_xmit pfifo_fast_enqueue pfifo_fast_dequeue "
 			"fq_codel_enqueue fq_codel_dequeue fq_enqueue fq_dequeue "
