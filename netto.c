@@ -6873,9 +6873,8 @@ static const struct stage stages[STAGES] = {
 	STAGE(backlog, "queueing to the backlog",
 		.symbols = "enqueue_to_backlog netif_rx __netif_rx netif_rx_internal netif_rx_ni"),
 	STAGE(tc, "traffic control on ingress",
-		.symbols = "tcf_classify tcf_classify_ingress __tcf_classify tc_run "
-			"cls_bpf_classify fl_classify u32_classify mall_classify tcf_action_exec "
-			"tcf_mirred_act skb_do_redirect sch_handle_ingress tcf_* tcx_run* "
+		.symbols = "__tcf_classify tc_run cls_bpf_classify fl_classify u32_classify "
+			"mall_classify skb_do_redirect sch_handle_ingress tcf_* tcx_run* "
 			"est_timer est_fetch_counters",
 		.modules = "cls_* act_* sch_ingress"),
 	/* the same below __dev_queue_xmit() */
@@ -6884,15 +6883,13 @@ static const struct stage stages[STAGES] = {
 		.callers = "__netif_receive_skb_core"),
 	STAGE(nf_egress, "netfilter's egress hook", .kind = HOOK, .callers = "__dev_queue_xmit"),
 	STAGE(flowtable, "netfilter's flow table",
-		.symbols = "nf_flow_offload_inet_hook nf_flow_offload_ip_hook "
-			"nf_flow_offload_ipv6_hook flow_offload_lookup nf_flow_queue_xmit "
-			"nf_flow_*",
+		.symbols = "flow_offload_lookup nf_flow_*",
 		.modules = "nf_flow_table nf_flow_table_inet nf_flow_table_ipv4 "
 			"nf_flow_table_ipv6"),
 	STAGE(vlan, "VLAN devices",
-		.symbols = "vlan_do_receive vlan_dev_hard_start_xmit vlan_*", .modules = "8021q"),
+		.symbols = "vlan_*", .modules = "8021q"),
 	STAGE(bond, "bonding",
-		.symbols = "bond_handle_frame bond_dev_queue_xmit bond_*", .modules = "bonding"),
+		.symbols = "bond_*", .modules = "bonding"),
 	STAGE(team, "team devices",
 		.symbols = "team_handle_frame team_xmit", .modules = "team team_mode_*"),
 	STAGE(macvlan, "macvlan devices", .symbols = "macvlan_*", .modules = "macvlan macvtap"),
@@ -6903,9 +6900,7 @@ static const struct stage stages[STAGES] = {
 	STAGE(batadv, "B.A.T.M.A.N. mesh", .symbols = "batadv_*", .modules = "batman_adv"),
 	STAGE(macsec, "MACsec encryption", .symbols = "macsec_*", .modules = "macsec"),
 	STAGE(bridge, "bridging",
-		.symbols = "br_handle_frame br_handle_frame_finish br_forward __br_forward "
-			"br_forward_finish br_dev_queue_push_xmit br_pass_frame_up "
-			"br_netif_receive_skb br_flood br_multicast_flood br_dev_xmit br_*",
+		.symbols = "__br_forward br_*",
 		.modules = "bridge"),
 	STAGE(nf_bridge, "a bridge's netfilter hooks", .kind = HOOK,
 		.callers = "br_pass_frame_up __br_forward br_forward_finish br_handle_frame "
@@ -6979,15 +6974,15 @@ static const struct stage stages[STAGES] = {
 	STAGE(nfqueue, "to user space (NFQUEUE)",
 		.symbols = "nf_queue __nf_queue nf_reinject nfqnl_*", .modules = "nfnetlink_queue"),
 	STAGE(conntrack, "connection tracking",
-		.symbols = "nf_conntrack_in ipv4_conntrack_in ipv6_conntrack_in "
-			"ipv4_conntrack_local ipv6_conntrack_local nf_confirm ipv4_confirm "
-			"ipv6_confirm nf_ct_* nf_conntrack_* __nf_conntrack_* __nf_ct_*",
+		.symbols = "ipv4_conntrack_in ipv6_conntrack_in ipv4_conntrack_local "
+			"ipv6_conntrack_local nf_confirm ipv4_confirm ipv6_confirm nf_ct_* "
+			"nf_conntrack_* __nf_conntrack_* __nf_ct_*",
 		.modules = "nf_conntrack nf_conntrack_*"),
 	STAGE(nat, "address translation (NAT)",
 		.symbols = "nft_nat_do_chain nf_nat_*",
 		.modules = "nf_nat nf_nat_* nft_chain_nat iptable_nat ip6table_nat"),
 	STAGE(nft, "nftables rules",
-		.symbols = "nft_do_chain nft_* nf_tables_*", .modules = "nf_tables nft_*"),
+		.symbols = "nft_* nf_tables_*", .modules = "nf_tables nft_*"),
 	STAGE(iptables, "iptables rules", .kind = POINTER,
 		.symbols = "ipt_do_table ip6t_do_table ebt_do_table arpt_do_table ip_set_test "
 			"iptable_* ip6table_*",
@@ -7008,16 +7003,13 @@ static const struct stage stages[STAGES] = {
 		.symbols = "ip_route_input_noref ip_route_input_rcu ip_route_input_slow "
 			"ip_route_use_hint fib_table_lookup __fib_lookup fib4_rule_action "
 			"fib_validate_source __fib_validate_source ip_mkroute_input "
-			"ip_route_output_flow ip_route_output_key_hash "
-			"ip_route_output_key_hash_rcu ip_route_output_* __mkroute_output "
-			"fib_select_path fib_lookup_good_nhc rt_dst_alloc find_exception "
-			"ipv4_dst_check rt_cache_route ipv4_mtu ip_dst_mtu_maybe_forward "
-			"fib_multipath_hash"),
+			"ip_route_output_* __mkroute_output fib_select_path fib_lookup_good_nhc "
+			"rt_dst_alloc find_exception ipv4_dst_check rt_cache_route ipv4_mtu "
+			"ip_dst_mtu_maybe_forward fib_multipath_hash"),
 	STAGE(route_v6, "IPv6 routing",
-		.symbols = "ip6_route_input ip6_route_input_lookup ip6_route_output_flags "
-			"ip6_route_output_flags_noref ip6_pol_route ip6_pol_route_input "
-			"ip6_pol_route_output fib6_table_lookup fib6_lookup fib6_rule_lookup "
-			"fib6_rule_action ip6_dst_check ip6_dst_lookup_tail ip6_dst_lookup_flow "
+		.symbols = "ip6_pol_route ip6_pol_route_input ip6_pol_route_output "
+			"fib6_table_lookup fib6_lookup fib6_rule_lookup fib6_rule_action "
+			"ip6_dst_check ip6_dst_lookup_tail ip6_dst_lookup_flow "
 			"ip6_sk_dst_lookup_flow ip6_dst_lookup fib6_select_path fib6_node_lookup "
 			"rt6_* ip6_rt_* ip6_mtu ip6_dst_mtu_maybe_forward ip6_route_* "
 			"fib6_gc_timer_cb fib6_run_gc"),
@@ -7055,10 +7047,10 @@ static const struct stage stages[STAGES] = {
 			"__inet_lookup"),
 	STAGE(icmp, "ICMP", .kind = NO_FORWARD,
 		.symbols = "icmp_rcv icmpv6_rcv __icmp_send icmp_reply icmp_echo icmp_push_reply "
-			"icmp_unreach icmpv6_echo_reply icmp6_send ndisc_rcv igmp_rcv "
-			"igmp6_event_query ping_rcv nf_send_reset nf_send_reset6 nf_send_unreach "
-			"nf_send_unreach6 nf_reject_* ndisc_recv_* ndisc_send_* "
-			"ndisc_router_discovery ndisc_redirect_rcv igmp_* igmpv3_* mld_*"),
+			"icmp_unreach icmpv6_echo_reply icmp6_send ndisc_rcv igmp6_event_query "
+			"ping_rcv nf_send_reset nf_send_reset6 nf_send_unreach nf_send_unreach6 "
+			"nf_reject_* ndisc_recv_* ndisc_send_* ndisc_router_discovery "
+			"ndisc_redirect_rcv igmp_* igmpv3_* mld_*"),
 	STAGE(arp, "ARP", .kind = NO_FORWARD,
 		.symbols = "arp_rcv arp_process arp_xmit arp_send arp_send_dst arp_create "
 			"arp_fwd_proxy arp_ignore"),
@@ -7128,10 +7120,8 @@ static const struct stage stages[STAGES] = {
 			"ip6_finish_output2 ip6_fragment ip6_local_out __ip6_local_out "
 			"ip6_send_skb inet6_csk_xmit ip6_push_pending_frames"),
 	STAGE(neighbour, "neighbours (ARP, NDP tables)",
-		.symbols = "neigh_resolve_output neigh_connected_output neigh_direct_output "
-			"neigh_hh_output __neigh_event_send neigh_timer_handler neigh_lookup "
-			"__neigh_create arp_solicit ndisc_solicit neigh_update __neigh_update "
-			"___neigh_create ip_neigh_* neigh_*"),
+		.symbols = "__neigh_event_send __neigh_create arp_solicit ndisc_solicit "
+			"__neigh_update ___neigh_create ip_neigh_* neigh_*"),
 	STAGE(qdisc, "queueing disciplines", .kind = NO_FORWARD,
 		.symbols = "__dev_queue_xmit dev_queue_xmit dev_qdisc_enqueue __qdisc_run "
 			"qdisc_run_end sch_direct_xmit pfifo_fast_enqueue pfifo_fast_dequeue "
