@@ -521,6 +521,7 @@ struct symbols {
 		const struct symbol *symbol; /* NULL: this place is free */
 	} cache[16384];			     /* by address: what was found last */
 	/* what follows is not of kallsyms: it stays when that is read again */
+	const struct netto__rodata *rodata; /* the hooked functions */
 	struct rule rules[2560];
 	unsigned rule_count;
 	bool has_kprobes; /* attached by this program */
@@ -712,7 +713,7 @@ static void free_symbols(struct symbols *s)
 	free(s->list);
 	free(s->names);
 	free(s->modules);
-	memset(s, 0, offsetof(struct symbols, rules));
+	memset(s, 0, offsetof(struct symbols, rodata));
 }
 
 /*
@@ -886,9 +887,9 @@ static const char helpers[] =
 
 /* clang-format off */
 /*
- * Where the frames of an event end, by which the event is known. A function that a tail call puts
- * in the place of the one before it is a root too; of roots of one event in a row the outermost
- * counts.
+ * Functions that tell the event: the root of a stack, where its frames end. So do those that are
+ * hooked: see make_rules(). What a tail call puts in the place of a root is a root too; of roots of
+ * one event in a row the outermost counts.
  */
 static const struct {
 	int event;
@@ -896,33 +897,20 @@ static const struct {
 } roots[] = {
 	{ EV_RX_SOFTIRQ, "net_rx_action" },
 	{ EV_TX_SOFTIRQ, "net_tx_action xfrm_dev_backlog" },
-	{ EV_SEND, "inet_sendmsg inet6_sendmsg inet_sendpage packet_sendmsg xsk_sendmsg "
-	  "tcp_sendmsg udp_sendmsg udpv6_sendmsg raw_sendmsg rawv6_sendmsg ping_v4_sendmsg "
+	{ EV_SEND, "tcp_sendmsg udp_sendmsg udpv6_sendmsg raw_sendmsg rawv6_sendmsg ping_v4_sendmsg "
 	  "ping_v6_sendmsg tcp_sendpage udp_sendpage mptcp_sendmsg sctp_sendmsg dccp_sendmsg "
 	  "l2tp_ip_sendmsg l2tp_ip6_sendmsg tls_sw_sendmsg tls_device_sendmsg tls_sw_sendpage "
 	  "tls_device_sendpage tcp_bpf_sendmsg tcp_bpf_sendpage espintcp_sendmsg" },
-	{ EV_RECV, "inet_recvmsg inet6_recvmsg tcp_splice_read sock_common_recvmsg packet_recvmsg "
-	  "xsk_recvmsg tcp_recvmsg udp_recvmsg udpv6_recvmsg raw_recvmsg rawv6_recvmsg "
-	  "ping_recvmsg mptcp_recvmsg sctp_recvmsg dccp_recvmsg l2tp_ip_recvmsg l2tp_ip6_recvmsg "
+	{ EV_RECV, "tcp_recvmsg udp_recvmsg udpv6_recvmsg raw_recvmsg rawv6_recvmsg ping_recvmsg "
+	  "mptcp_recvmsg sctp_recvmsg dccp_recvmsg l2tp_ip_recvmsg l2tp_ip6_recvmsg "
 	  "tls_sw_recvmsg tls_sw_splice_read tcp_bpf_recvmsg tcp_bpf_recvmsg_parser "
 	  "udp_bpf_recvmsg espintcp_recvmsg" },
-	{ EV_CONN, "inet_stream_connect inet_dgram_connect inet_accept inet_shutdown inet_release "
-	  "udp_connect udpv6_connect ip4_datagram_connect ip6_datagram_connect inet_bind "
-	  "inet6_bind inet_bind_sk inet6_bind_sk __inet_bind __inet6_bind inet_listen mptcp_bind "
-	  "mptcp_listen mptcp_stream_accept sctp_inet_listen sctp_inet_connect" },
+	{ EV_CONN, "udp_connect udpv6_connect ip4_datagram_connect ip6_datagram_connect "
+	  "inet_bind_sk inet6_bind_sk __inet_bind __inet6_bind mptcp_bind mptcp_listen "
+	  "mptcp_stream_accept sctp_inet_listen sctp_inet_connect" },
 	{ EV_NAPI_THREAD, "napi_threaded_poll_loop napi_threaded_poll cpu_map_kthread_run" },
-	{ EV_BUSY_POLL, "__napi_busy_loop napi_busy_loop busy_poll_stop" },
-	{ EV_TCP_WORK, "tcp_tasklet_func tcp_tsq_workfn tcp_write_timer tcp_delack_timer "
-	  "tcp_keepalive_timer tcp_pace_kick tcp_compressed_ack_kick" },
-	/* WireGuard, IPsec (cryptd works for others too), kTLS, MPTCP, sockmap, vhost-net, mt76; what
-	   tasks do with tun devices, and with packets that were queued for them */
-	{ EV_NET_WORKER, "wg_packet_encrypt_worker wg_packet_decrypt_worker wg_packet_tx_worker "
-	  "wg_packet_handshake_send_worker wg_packet_handshake_receive_worker cryptd_queue_worker "
-	  "padata_parallel_worker padata_serial_worker xfrm_trans_reinject tx_work_handler "
-	  "tls_strp_work mptcp_worker sk_psock_backlog handle_tx handle_rx mt76_tx_worker "
-	  "tun_chr_read_iter tun_chr_write_iter tap_read_iter tap_write_iter nfqnl_recv_verdict "
-	  "nfqnl_recv_verdict_batch" },
-	{ EV_IO_WORKER, "io_wq_worker io_wqe_worker" }, /* from 5.19 on; before */
+	{ EV_BUSY_POLL, "busy_poll_stop" },
+	{ EV_NET_WORKER, "handle_tx handle_rx mt76_tx_worker" }, /* vhost-net's; Wi-Fi's */
 	{ EV_SOFTIRQ, "handle_softirqs __do_softirq __softirqentry_text_start" },
 	/* what is no network's, though functions of it are called */
 	{ EV_OTHER, "unix_* netlink_dump netlink_release" },
@@ -946,6 +934,15 @@ static void add_rules(struct symbols *s, const char *list, bool module, size_t m
 
 static void make_rules(struct symbols *s)
 {
+	for (int i = 0; i < MAX_PROBES; i++) {
+		const char *target = (const char *)s->rodata->probes[i].target;
+		const char *colon = strchr(target, ':');
+		int how = s->rodata->probes[i].how;
+
+		if (how != HOW_tracepoint && how != HOW_result && how != HOW_read)
+			add_rules(s, colon ? colon + 1 : target, false,
+				  offsetof(struct symbol, root), s->rodata->probes[i].event);
+	}
 	for (int i = 0; i < STAGES; i++) {
 		add_rules(s, stages[i].symbols, false, offsetof(struct symbol, stage), i);
 		add_rules(s, stages[i].modules, true, offsetof(struct symbol, stage), i);
@@ -6692,6 +6689,7 @@ static int run_intervals(struct session *s)
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
 		r.profile.from_samples[e] = r.events[e].source == SAMPLED;
 	symbols.own = &s->sampler.own;
+	symbols.rodata = s->skel->rodata;
 	r.profile.symbols = &symbols;
 	symbols.has_kprobes = is_kprobe_used(s);
 	/* of many intervals the first report must not be late; make_profile() says if it fails */

@@ -106,6 +106,7 @@ int main(int argc, char **argv)
 		fputs("usage: scale CPUS STACKS\n", stderr);
 		return EXIT_USAGE;
 	}
+	symbols.rodata = s.skel->rodata;
 	sampler.cpus = atoi(argv[1]);
 	sampler.hz = 997;
 	sampler.clock = "cpu-clock";

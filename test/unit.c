@@ -1612,6 +1612,7 @@ static void test_tables(void)
 	}
 	check_lists("roots", symbols, names, ARRAY_SIZE(roots));
 
+	s.rodata = skel->rodata;
 	make_rules(&s);
 	CHECK(s.rule_count <= ARRAY_SIZE(s.rules), "%u rules", s.rule_count);
 }
@@ -2023,6 +2024,7 @@ int main(int argc, char **argv)
 
 	test = word;
 	skel = netto__open();
+	symbols.rodata = skel->rodata;
 	if (argc == 3 && !strcmp(word, "record"))
 		return record(atof(argv[2]));
 	if (argc == 3 && !strcmp(word, "show"))
