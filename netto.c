@@ -332,8 +332,7 @@ static bool raise_file_limit(void)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return true;
+	getrlimit(RLIMIT_NOFILE, &limit);
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit))
 		message("cannot raise RLIMIT_NOFILE: %s", strerror(errno));
@@ -356,7 +355,7 @@ static bool parse_number(const char *text, double min, double max, bool whole, d
 {
 	char *end;
 
-	if (!*text || text[strspn(text, whole ? "0123456789" : "0123456789.")])
+	if (text[strspn(text, whole ? "0123456789" : "0123456789.")])
 		return false;
 	*number = strtod(text, &end);
 	return end != text && !*end && *number >= min && *number <= max;
@@ -816,9 +815,9 @@ static const struct stage {
 	const char *symbols;
 	const char *modules;
 	/*
-	 * The direct callers of what the name cannot tell: of functions that no rule knows, which
-	 * are then a driver's; of nf_hook_slow(), by which the hooks of netfilter are told; of a
-	 * retpoline, behind which nothing more is known.
+	 * Functions of other stages that call what the name cannot tell: functions that no rule
+	 * knows, which are then a driver's; nf_hook_slow(), of which the caller tells the hook; or
+	 * a retpoline, behind which nothing more is known.
 	 */
 	const char *callers;
 	enum {
@@ -855,8 +854,7 @@ struct name_list {
 /* What the leaf of a stack does, whatever the stage; likewise. */
 static const struct name_list activities[ACTIVITIES];
 
-/* What a softirq ran in: the first of these that is rootward of it, or the idle task behind that.
- */
+/* What a softirq ran in: the first of these rootward of it, or the idle task behind that. */
 enum {
 	CONTEXT_UNKNOWN,
 	CONTEXT_IRQ_EXIT,
@@ -6987,7 +6985,7 @@ static const struct stage stages[STAGES] = {
 		.modules = "x_tables ip_tables ip6_tables iptable_* ip6table_* arp_tables "
 			"arptable_* ebtables ebtable_* xt_* ipt_* ip6t_* ip_set ip_set_*",
 		.callers = "nft_match_eval nft_match_large_eval nft_target_eval_xt "
-			"nft_target_eval_bridge ipt_do_table ip6t_do_table ebt_do_table"),
+			"nft_target_eval_bridge"),
 	STAGE(ipvs, "load balancing (IPVS)", .symbols = "ip_vs_*", .modules = "ip_vs ip_vs_*"),
 	STAGE(defrag, "reassembly of fragments",
 		.symbols = "ip_defrag ipv6_frag_rcv nf_ct_frag6_* inet_frag_find "
@@ -7136,20 +7134,16 @@ static const struct stage stages[STAGES] = {
 	STAGE(driver_tx, "sending in a card's driver", .kind = POINTER,
 		.symbols = "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit "
 			"packet_xmit loopback_xmit veth_xmit netpoll_*",
-		.callers = "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit "
-			"bq_xmit_all netpoll_start_xmit"),
+		.callers = "bq_xmit_all"),
 	/* programs of others that are no stage's own */
 	STAGE(bpf, "others' eBPF programs", .kind = POINTER,
 		.symbols = "__cgroup_bpf_run_filter_skb __cgroup_bpf_run_filter_sk "
 			"__cgroup_bpf_run_filter_sock_addr __cgroup_bpf_run_filter_sock_ops "
 			"__bpf_prog_run_save_cb bpf_prog_run_save_cb bpf_run_sk_reuseport "
 			"run_lwt_bpf bpf_lwt_xmit bpf_input bpf_output bpf_xmit",
-		.callers = "__cgroup_bpf_run_filter_skb __cgroup_bpf_run_filter_sk "
-			"__cgroup_bpf_run_filter_sock_addr __cgroup_bpf_run_filter_sock_ops "
-			"__bpf_prog_run_save_cb bpf_prog_run_save_cb sk_filter_trim_cap "
-			"bpf_run_sk_reuseport reuseport_select_sock run_lwt_bpf bpf_input "
-			"bpf_output bpf_xmit netkit_xmit sk_psock_msg_verdict "
-			"sk_psock_verdict_recv sk_psock_strp_read sk_psock_strp_parse"),
+		.callers = "sk_filter_trim_cap reuseport_select_sock netkit_xmit "
+			"sk_psock_msg_verdict sk_psock_verdict_recv sk_psock_strp_read "
+			"sk_psock_strp_parse"),
 	/* devices and network namespaces come, go and change */
 	STAGE(device, "devices that come and go",
 		.symbols = "cleanup_net linkwatch_* netdev_run_todo unregister_netdevice_* "
