@@ -280,7 +280,7 @@ static uint64_t now_ns(clockid_t clock)
 
 static uint64_t program_began_ns, phase_ns; /* when this program began, and what it is at now */
 
-/* -v: how long it took until what is over now. */
+/* A phase of the program is over; -v says when. */
 static void tell_phase(const char *what)
 {
 	phase_ns = now_ns(CLOCK_MONOTONIC);
@@ -288,7 +288,7 @@ static void tell_phase(const char *what)
 		message("%s after %.3f s", what, (phase_ns - program_began_ns) / 1e9);
 }
 
-/* On a terminal, if it takes long. */
+/* Says on a terminal what takes longer than a second. */
 static void show_waiting(const char *what)
 {
 	if (!has_progress && now_ns(CLOCK_MONOTONIC) > phase_ns + NSEC_PER_SEC &&
@@ -310,7 +310,7 @@ static uint64_t timeval_ns(struct timeval t)
 	return t.tv_sec * NSEC_PER_SEC + t.tv_usec * 1000;
 }
 
-/* What strerror() says, of the kernel's own number too, and what helps where there is one cure. */
+/* strerror() that knows the kernel's own number, and the cure where there is only one. */
 static const char *error_text(int err)
 {
 	return err == -ENOTSUPP ? "Not supported by this kernel"
@@ -325,8 +325,8 @@ static bool is_exhausted(int err)
 }
 
 /*
- * As many descriptors as may be: there is one for each CPU, and some 200 for probes. False after a
- * message if there are too few to find out what this host can do.
+ * Allows as many descriptors as may be: one is for each CPU, and some 200 for probes. False after
+ * a message if there are too few to find out what this host can do.
  */
 static bool raise_file_limit(void)
 {
@@ -480,8 +480,7 @@ struct symbol {
 	uint64_t address;
 	uint32_t name;	 /* in symbols.names: up to the first dot */
 	uint32_t module; /* likewise; 0: the kernel itself */
-	uint32_t hash;	 /* of the name; what follows is known when it is classified, too */
-	bool classified;
+	uint32_t hash;	 /* of the name; 0: it is not classified, and what follows is not known */
 	bool bpf;
 	/* what the rules say of it, 0: nothing */
 	uint8_t stage, activity, context; /* indices of stages[], activities[] and contexts[] */
@@ -822,15 +821,14 @@ static const struct stage {
 	const char *callers;
 	enum {
 		GENERIC = 1, /* says nothing of the unknown functions below */
-		NO_FORWARD,  /* below it an output does not forward what was received: this host
-				answers, or the packet was forwarded already */
+		NO_FORWARD,  /* an output below it forwards nothing: this host answers, or the
+				packet has been forwarded */
 		POINTER,     /* callers call it by a pointer: what no rule knows is of this stage */
 		HOOK,	     /* callers call a hook */
 	} kind;
 	const char *what; /* in plain words, for operators, of at most 28 characters */
-	bool shared;	  /* not the network's alone: a stack of no event that has no other is no
-			     net_other */
-	bool receives;	  /* where it is the outermost one of the network's, packets are received */
+	bool shared;	  /* not the network's alone: by itself it makes no stack net_other */
+	bool receives;	  /* packets are received if it is the outermost of the network's stages */
 } stages[STAGES];	  /* the appendix has them */
 
 enum {
@@ -845,13 +843,13 @@ enum {
 	ACTIVITIES
 };
 
-/* The functions that tell something of a stack. */
+/* Functions that tell the same of a stack. */
 struct name_list {
 	const char *name;
 	const char *symbols; /* parted by spaces */
 };
 
-/* What the leaf of a stack does, whatever the stage; likewise. */
+/* What the leaf of a stack does, whatever the stage; the appendix has them, too. */
 static const struct name_list activities[ACTIVITIES];
 
 /* What a softirq ran in: the first of these rootward of it, or the idle task behind that. */
@@ -872,7 +870,7 @@ static const struct name_list contexts[CONTEXTS] = {
 	[CONTEXT_IDLE] = { "idle", "cpu_startup_entry do_idle" },
 };
 
-/* What anything calls: no driver's function, and nothing that a rule should know. */
+/* Functions that anything calls: they tell neither a driver nor a gap in the rules. */
 static const char helpers[] =
 	"__x86_indirect_* __x86_return_thunk __pi___x86_* srso_* retbleed_* __list_add_valid* "
 	"__list_del_entry_valid* __rcu_read_lock __rcu_read_unlock rcu_read_unlock_strict "
@@ -961,7 +959,7 @@ static void apply_rule(struct symbol *s, const struct rule *r)
 	((uint8_t *)s)[r->member] = r->value;
 }
 
-/* Of the modules and of the beginnings of names that match, the longest ones count. */
+/* Of several modules that match, the longest name counts, and likewise of several beginnings. */
 static void classify(const struct symbols *symbols, struct symbol *s)
 {
 	const char *name = name_of(symbols, s), *module = symbols->names + s->module;
@@ -992,7 +990,6 @@ static void classify(const struct symbols *symbols, struct symbol *s)
 		s->root = EV_NONE;
 	if (symbols->has_napi_poll && !strcmp(name, "net_rx_action"))
 		s->calls = STAGE_NONE;
-	s->classified = true;
 }
 
 /*
@@ -1009,7 +1006,7 @@ static const struct symbol *find_symbol(struct symbols *s, uint64_t address)
 	first = best = search_symbol(s, address);
 	for (struct symbol *i = first; i < s->list + s->count && i->address == first->address;
 	     i++) {
-		if (!i->classified)
+		if (!i->hash)
 			classify(s, i);
 		if (!best->stage && !best->root &&
 		    (i->stage || i->root || (i->activity && !best->activity)))
@@ -1053,12 +1050,12 @@ static bool is_trampoline(const struct symbols *symbols, const struct symbol *s)
 }
 
 /*
- * Looks up the frames. One that is pushed for all of tracing stands for netto's programs, what they
- * call and what calls them, a trampoline at the leaf included. Other trampolines are left out, and
- * what is above them, since there a traced function is called by itself. Of what the kernel side
- * has found on a stack that it could not unwind, behind a 0, the first word that tells something is
- * believed. Where a kprobe has put a breakpoint, what its exception takes with interrupts off is
- * seen at the first instruction of the function.
+ * Looks up the frames. netto's programs, what they call and what calls them become one frame,
+ * TRACING_SYMBOL; so does a trampoline at the leaf. Other trampolines are left out, and the frame
+ * above one if it is the function below it once more: a trampoline calls the function that called
+ * it. Behind a 0 are words that the kernel side found on a stack that it could not unwind: the
+ * first one that tells something is believed. A kprobe's breakpoint takes an exception, with
+ * interrupts off; samples that were due in it are seen at the first instruction of the function.
  */
 static void resolve_frames(struct symbols *symbols, const uint64_t *addresses, int depth,
 			   struct classified *out)
@@ -1285,7 +1282,7 @@ static bool is_network(const struct classified *s)
 	       s->stage != STAGE_tracing; /* on the way to a hook */
 }
 
-/* A stack in which packets are received, where not all of its event are. */
+/* A stack of an event only some of whose samples receive packets: this one does. */
 static bool is_receiving(const struct classified *s)
 {
 	return stages[network_stage(s)].receives || memchr(s->path, STAGE_core, s->path_length);
@@ -3731,6 +3728,8 @@ static int read_wrapping(struct session *s, bool online[MAX_CPUS])
  */
 static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 {
+	struct rusage usage;
+
 	memset(m->cpu, 0, s->cpus * sizeof(m->cpu[0]));
 	memset(m->online, 0, s->cpus * sizeof(m->online[0]));
 	memset(m->counted, 0, offsetof(struct marks, threads) - offsetof(struct marks, counted));
