@@ -201,7 +201,7 @@ const volatile struct {
 /*
  * The kernel functions that are measured, from 5.10 to 7.x: X(program, how, event, function);
  * SPARE: one that is hooked only where the one before it is not to be had. One of a module has its
- * name before it.
+ * name before it. Samples are told by them, too: see make_rules() in netto.c.
  */
 #define FUNCTIONS(X, SPARE)                                                                        \
 	/* the socket operations of the network families, at the level that every way into them */ \

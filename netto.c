@@ -918,13 +918,12 @@ static const struct {
 static void add_rules(struct symbols *s, const char *list, bool module, size_t member, int value)
 {
 	for (const char *name = list, *end; name && *name; name = end + strspn(end, " ")) {
+		bool star;
+
 		end = name + strcspn(name, " ");
-		s->rules[s->rule_count++] = (struct rule) { .name = name,
-							    .length = end - name - (end[-1] == '*'),
-							    .star = end[-1] == '*',
-							    .module = module,
-							    .member = member,
-							    .value = value };
+		star = end[-1] == '*';
+		s->rules[s->rule_count++] =
+			(struct rule) { name, end - name - star, star, module, member, value };
 	}
 }
 
@@ -6878,9 +6877,7 @@ static const struct stage stages[STAGES] = {
 		.callers = "__netif_receive_skb_core"),
 	STAGE(nf_egress, "netfilter's egress hook", .kind = HOOK, .callers = "__dev_queue_xmit"),
 	STAGE(flowtable, "netfilter's flow table",
-		.symbols = "flow_offload_lookup nf_flow_*",
-		.modules = "nf_flow_table nf_flow_table_inet nf_flow_table_ipv4 "
-			"nf_flow_table_ipv6"),
+		.symbols = "flow_offload_lookup nf_flow_*", .modules = "nf_flow_table*"),
 	STAGE(vlan, "VLAN devices",
 		.symbols = "vlan_*", .modules = "8021q"),
 	STAGE(bond, "bonding",
@@ -6972,10 +6969,10 @@ static const struct stage stages[STAGES] = {
 		.symbols = "ipv4_conntrack_in ipv6_conntrack_in ipv4_conntrack_local "
 			"ipv6_conntrack_local nf_confirm ipv4_confirm ipv6_confirm nf_ct_* "
 			"nf_conntrack_* __nf_conntrack_* __nf_ct_*",
-		.modules = "nf_conntrack nf_conntrack_*"),
+		.modules = "nf_conntrack*"),
 	STAGE(nat, "address translation (NAT)",
 		.symbols = "nft_nat_do_chain nf_nat_*",
-		.modules = "nf_nat nf_nat_* nft_chain_nat iptable_nat ip6table_nat"),
+		.modules = "nf_nat* nft_chain_nat iptable_nat ip6table_nat"),
 	STAGE(nft, "nftables rules",
 		.symbols = "nft_* nf_tables_*", .modules = "nf_tables nft_*"),
 	STAGE(iptables, "iptables rules", .kind = POINTER,
@@ -6985,7 +6982,7 @@ static const struct stage stages[STAGES] = {
 			"arptable_* ebtables ebtable_* xt_* ipt_* ip6t_* ip_set ip_set_*",
 		.callers = "nft_match_eval nft_match_large_eval nft_target_eval_xt "
 			"nft_target_eval_bridge"),
-	STAGE(ipvs, "load balancing (IPVS)", .symbols = "ip_vs_*", .modules = "ip_vs ip_vs_*"),
+	STAGE(ipvs, "load balancing (IPVS)", .symbols = "ip_vs_*", .modules = "ip_vs*"),
 	STAGE(defrag, "reassembly of fragments",
 		.symbols = "ip_defrag ipv6_frag_rcv nf_ct_frag6_* inet_frag_find "
 			"ipv4_conntrack_defrag ipv6_defrag ip_check_defrag ip_expire "
