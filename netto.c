@@ -7161,7 +7161,7 @@ static const struct stage stages[STAGES] = {
 			"ftrace_trampoline ftrace_call* ftrace_regs_* ftrace_ops_* "
 			"arch_ftrace_ops_list_func fprobe_* function_graph_enter* "
 			"ftrace_graph_func aggr_pre_handler opt_pre_handler brk_handler "
-			"call_break_hook do_debug_exception el1_dbg",
+			"call_break_hook do_debug_exception el1_dbg bpf_probe_read_kernel*",
 		.callers = "ktime_get_mono_fast_ns"),
 	STAGE(unknown, "no known function", .shared = true),
 };
