@@ -5366,7 +5366,7 @@ static void print_stacks(FILE *f, const struct result *r, size_t rows)
 		const struct raw *raw = &p->raws[stack->first];
 		const char *event = r->events[raw->event].name;
 		const double part = 100.0 * stack->count / p->net_samples;
-		char line[WIDTH + 2];
+		char line[MAX_DEPTH * 64];
 		struct classified s;
 
 		classify_raw(p, raw, &s);
