@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-/* clang-format off */
 /*
  * A model of a machine that runs netto.bpf.c, which is included whole, and decides every order of
  * events in it. Each load and store of what netto's programs share, and each call of a helper, is a
@@ -7,14 +6,14 @@
  * first. Beside it an oracle knows who owns each nanosecond of the simulated time. After each run
  * all sums must be what the oracle says.
  *
- *	model			all orders of small scripts, and random ones, for 40 s
+ *	model			all orders of small scripts, and random ones, for 40 s of CPU time
  *	model --seconds N	the same for N s; from 300 on more scripts, with more in between
  *	model --config NAME	in that configuration only
  *	model --config NAME --seed N
- *		one random run again; if it fails, it is made small and shown
+ *		one random run again; if it fails, what it does not need is left out, and it is shown
  *	model --config NAME --script TEXT --at LIST
  *		one run, shown: TEXT and LIST are as a failed run printed them
- *	model --quiet ...	says in one line what failed, and does not make it small
+ *	model --quiet ...	says in one line what failed
  *
  * A run is shown with time downwards (nanoseconds since its start), a column for each CPU, and
  * indented by what interrupts what. A script has the steps of each task, by the letters in steps[]
@@ -23,10 +22,8 @@
  * What the model takes from the compiler. Points are calls that clang puts before each load and
  * store that is left after optimisation (-fsanitize-coverage=trace-loads,trace-stores). Atomic
  * additions get theirs from a macro. The passes that run before are the same for eBPF, with the
- * same -O2: so what is volatile is in the order of the source, and other accesses were merged by
- * the same rules. What eBPF's back end does to the rest after that (it may move a load over a
- * store to another address) is not seen here; nor are a CPU's own weak orders, which a CPU hides
- * from itself.
+ * same -O2. What eBPF's back end does after that (it may move a load over a store to another
+ * address) is not seen here; nor are a CPU's own weak orders, which a CPU hides from itself.
  *
  * How the machine works. Each task is a coroutine. Interrupts are calls inside it, as on a CPU: a
  * top half may come in a softirq or in a program, an NMI anywhere. A switch of tasks runs
@@ -43,8 +40,7 @@
  * - A program that stores once more acts once more: its first change is taken back, as far back as
  *   the last switch.
  * - A mark may have a residual if a program is under way on its CPU that has stored something, or
- *   if the mark itself was interrupted. Then user space marks again, and this mark is not
- *   compared.
+ *   if the mark itself was interrupted. Then user space marks again, and this mark is not compared.
  *
  * Where netto claims less, the oracle does, too:
  * - After a switch that was not seen, the time since the last change of that CPU is `unseen`.
@@ -65,7 +61,6 @@
  * program (CLOCK_TRIES and CHANGE_TRIES claim no more), more than two CPUs, unseen tasks that are
  * preempted in a program, and unseen tasks where look-ups are refused.
  */
-/* clang-format on */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -279,53 +274,35 @@ static void fail(char *format, ...)
 	showing = wanted && running;
 }
 
+/* Fails if netto has something else, of an event or of none, than the oracle. */
+static void same(char *what, int event, __u64 seen, __u64 wanted)
+{
+	if (seen != wanted)
+		fail("cpu %d: %s%s: %lld; the oracle has %lld", cpu, what, events[event].name, seen,
+		     wanted);
+}
+
 static char *place_name(void *address)
 {
+#define FIELD(name) { #name, offsetof(cpu_t, name), sizeof(((cpu_t *)0)->name) }
 	static const struct {
 		char *name;
 		unsigned int offset, size;
-	} fields[] = {
-#define FIELD(name) { #name, offsetof(cpu_t, name), sizeof(((cpu_t *)0)->name) }
-		FIELD(task),
-		FIELD(above),
-		FIELD(resumed),
-		FIELD(running),
-		FIELD(ready),
-		FIELD(flags),
-		FIELD(base),
-		FIELD(serving),
-		FIELD(rx_over),
-		FIELD(irq[SOFT].event),
-		FIELD(irq[SOFT].since),
-		FIELD(irq[HARD].event),
-		FIELD(irq[HARD].since),
-		FIELD(hard),
-		FIELD(start),
-		FIELD(unseen),
-		FIELD(lost),
-		FIELD(mark_wall),
-		FIELD(mark_unseen),
-		FIELD(mark_ns),
-		FIELD(mark_longest),
-		FIELD(mark_parts),
-		FIELD(ns),
-		FIELD(count),
-		FIELD(longest),
-		FIELD(parts),
-		FIELD(unreturned),
-		FIELD(unreturned_ns),
-		FIELD(operated),
-		FIELD(polled),
-	};
+	} fields[] = { FIELD(task), FIELD(above), FIELD(resumed), FIELD(running), FIELD(ready),
+		       FIELD(flags), FIELD(base), FIELD(serving), FIELD(rx_over),
+		       FIELD(irq[SOFT].event), FIELD(irq[SOFT].since), FIELD(irq[HARD].event),
+		       FIELD(irq[HARD].since), FIELD(hard), FIELD(start), FIELD(unseen),
+		       FIELD(lost), FIELD(mark_wall), FIELD(mark_unseen), FIELD(mark_ns),
+		       FIELD(mark_longest), FIELD(mark_parts), FIELD(ns), FIELD(count),
+		       FIELD(longest), FIELD(parts), FIELD(unreturned), FIELD(unreturned_ns),
+		       FIELD(operated), FIELD(polled) };
 	unsigned long offset = (char *)address - (char *)&cpus[cpu];
 	static char name[64];
 
 	for (unsigned int i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
-		if (offset >= fields[i].offset && offset < fields[i].offset + fields[i].size) {
-			if (fields[i].size <= 8)
-				return fields[i].name;
-			snprintf(name, sizeof(name), "%s[%lu]", fields[i].name,
-				 (offset - fields[i].offset) / 8);
+		if (offset - fields[i].offset < fields[i].size) {
+			snprintf(name, sizeof(name), fields[i].size <= 8 ? "%s" : "%s[%lu]",
+				 fields[i].name, (offset - fields[i].offset) / 8);
 			return name;
 		}
 	return "a map";
@@ -417,24 +394,14 @@ static void change_slots(struct truth *t, struct frame *f, int slots[3])
 {
 	int event = f->event;
 
-	switch (f->action) {
-	case LEAVE:
+	if (f->action == LEAVE_POLL && slots[f->slot] != event)
+		return;
+	if (f->action == LEAVE)
 		event = f->base ?: t->base;
-		break;
-	case LEAVE_POLL:
-		if (slots[f->slot] != event)
-			return;
+	else if (f->action == LEAVE_POLL || f->action == EMPTY)
 		event = 0;
-		break;
-	case EMPTY:
-		event = 0;
-		break;
-	case BACK:
+	else if (f->action == BACK)
 		event = EV_SOFTIRQ;
-		break;
-	default:
-		break;
-	}
 	if (f->slot == SLOT_TASK && slots[SLOT_TASK] != event && event != t->base &&
 	    slots[SLOT_TASK] != t->base && !f->commits) {
 		if (slots[SLOT_TASK] == EV_OTHER || f->action == LEAVE)
@@ -707,7 +674,7 @@ static void check_mark(struct frame *f)
 {
 	cpu_t *c = &cpus[cpu];
 	struct truth *t = &truths[cpu];
-	__u64 wall = expected[cpu].wall, unseen = expected[cpu].unseen, residual = c->mark_wall;
+	__u64 residual = c->mark_wall;
 
 	for (int i = 1; i < EV_MAX; i++) {
 		residual -= c->mark_ns[i];
@@ -716,20 +683,13 @@ static void check_mark(struct frame *f)
 	}
 	if (residual && (machines[cpu].touched || f->hits))
 		return; /* spoilt: user space marks again */
-	if (residual)
-		fail("cpu %d: mark has a residual of %lld", cpu, residual);
-	if (c->mark_wall != wall || c->mark_unseen != unseen)
-		fail("cpu %d: mark: wall %llu, unseen %llu; the oracle has %llu, %llu", cpu,
-		     c->mark_wall, c->mark_unseen, wall, unseen);
-	for (int i = 1; i < 16; i++)
-		if (c->mark_ns[i] != expected[cpu].ns[i])
-			fail("cpu %d: mark: %s has %lld ns too many", cpu,
-			     i < EV_MAX ? (char *)events[i].name : "no event",
-			     c->mark_ns[i] - expected[cpu].ns[i]);
+	same("residual of a mark", EV_NONE, residual, 0);
+	same("wall of a mark", EV_NONE, c->mark_wall, expected[cpu].wall);
+	same("unseen of a mark", EV_NONE, c->mark_unseen, expected[cpu].unseen);
+	for (int i = 1; i < EV_MAX; i++)
+		same("ns of ", i, c->mark_ns[i], expected[cpu].ns[i]);
 	for (int i = PART_NONE + 1; i < PARTS; i++)
-		if (c->mark_parts[i] != expected[cpu].parts[i])
-			fail("cpu %d: mark: part %d has %lld ns too many", cpu, i,
-			     c->mark_parts[i] - expected[cpu].parts[i]);
+		same("a part of rx_softirq", EV_NONE, c->mark_parts[i], expected[cpu].parts[i]);
 	check_longest(c, t);
 }
 
@@ -1209,11 +1169,14 @@ static void end(struct frame *f)
 	machines[cpu].top = f->outer;
 }
 
-#define RUN(f, call)                                                                               \
+/* Runs a program, in a run that is shown below what the text says. */
+#define RUN(f, call, ...)                                                                          \
 	do {                                                                                       \
+		say(__VA_ARGS__);                                                                  \
 		begin(f);                                                                          \
 		call;                                                                              \
 		end(f);                                                                            \
+		say("}");                                                                          \
 	} while (0)
 
 /* Goes on where the current task of another CPU is. */
@@ -1230,13 +1193,11 @@ static void go_to(int other)
 /* A task has ended; a new one is made, in the same memory. */
 static void renew(struct person *p)
 {
-	struct bpf_raw_tracepoint_args *args;
-	__u64 room[2] = { (__u64)&p->task };
+	__u64 args[2] = { (__u64)&p->task };
 	struct frame f = { .action = SAMPLE };
 
-	args = (void *)room;
 	if (config->parking == PARK_HASH)
-		RUN(&f, netto_free(args));
+		RUN(&f, netto_free((void *)args), "%s has ended {", p->task.comm);
 	p->ended = false;
 	p->task.bpf_storage = NULL;
 	p->has_storage = p->is_parked = p->missed = false;
@@ -1248,16 +1209,17 @@ static void switch_to(struct person *next, bool seen)
 	struct person *prev = m->current;
 	struct frame f = { .action = SWITCH, .next = next };
 
-	say("%s: %s -> %s {", seen ? "switch" : "unseen switch", prev->task.comm, next->task.comm);
 	m->irqs_off = 1;
 	m->hid |= !seen;
 	next->state = RUNNING;
 	next->cpu = cpu;
-	if (seen && config->fields)
-		RUN(&f, netto_switch(1, &prev->task, &next->task));
-	else if (seen)
-		RUN(&f, netto_switch_r(1, &prev->task, &next->task));
-	say("}");
+	if (seen)
+		RUN(&f,
+		    config->fields ? netto_switch(1, &prev->task, &next->task)
+				   : netto_switch_r(1, &prev->task, &next->task),
+		    "switch: %s -> %s {", prev->task.comm, next->task.comm);
+	else
+		say("unseen switch: %s -> %s", prev->task.comm, next->task.comm);
 	if (prev->ended)
 		renew(prev);
 	if (prev->state == RUNNING)
@@ -1309,9 +1271,7 @@ static void poll(int n)
 	static struct net net;
 
 	device.nd_net.net = &net;
-	say("poll {");
-	RUN(&f, netto_poll(&napis[n % 3], 3, 64));
-	say("}");
+	RUN(&f, netto_poll(&napis[n % 3], 3, 64), "poll {");
 }
 
 static int event_of(unsigned int vec)
@@ -1329,13 +1289,8 @@ static void enter_vec(unsigned int vec)
 			   .preemptible = rt,
 			   .counts = rt };
 
-	say("softirq_entry %u {", vec);
 	truths[cpu].serving = rt ? 0 : f.event;
-	if (config->fields)
-		RUN(&f, netto_soft(vec));
-	else
-		RUN(&f, netto_soft_r(vec));
-	say("}");
+	RUN(&f, config->fields ? netto_soft(vec) : netto_soft_r(vec), "softirq_entry %u {", vec);
 }
 
 static void leave_vec(unsigned int vec)
@@ -1344,45 +1299,30 @@ static void leave_vec(unsigned int vec)
 			   .slot = SLOT_SOFTIRQ,
 			   .preemptible = rt };
 
-	say("softirq_exit %u {", vec);
 	truths[cpu].serving = 0;
-	if (config->fields)
-		RUN(&f, netto_soft_x(vec));
-	else
-		RUN(&f, netto_soft_x_r(vec));
-	say("}");
+	RUN(&f, config->fields ? netto_soft_x(vec) : netto_soft_x_r(vec), "softirq_exit %u {", vec);
 }
 
 static void hard_irq(bool napi, bool percpu)
 {
 	struct machine *m = &machines[cpu];
 	struct irqaction action = { percpu ? IRQF_PERCPU : 0 };
-	struct frame enter = { .action = percpu && config->fields ? SAMPLE : ENTER_HARD };
+	bool is_own = percpu && config->fields;
+	struct frame enter = { .action = is_own ? SAMPLE : ENTER_HARD };
 	struct frame prep = { .action = NAPI };
-	struct frame leave = { .action = percpu && config->fields ? SAMPLE : LEAVE_HARD };
+	struct frame leave = { .action = is_own ? SAMPLE : LEAVE_HARD };
 	__u64 done = 1;
 
 	m->irqs_off++;
-	say("top half {");
-	if (config->fields)
-		RUN(&enter, netto_irq(1, &action));
-	else
-		RUN(&enter, netto_irq_r(NULL));
+	RUN(&enter, config->fields ? netto_irq(1, &action) : netto_irq_r(NULL), "top half {");
 	point();
 	if (napi) {
-		say("napi_schedule_prep {");
-		if (config->fields)
-			RUN(&prep, netto_prep(NULL, 1));
-		else
-			RUN(&prep, netto_k_prep((void *)&done));
-		say("}");
+		RUN(&prep, config->fields ? netto_prep(NULL, 1) : netto_k_prep((void *)&done),
+		    "napi_schedule_prep {");
 		point();
 	}
-	if (config->fields)
-		RUN(&leave, netto_irq_x(1, &action));
-	else
-		RUN(&leave, netto_irq_x_r(NULL));
-	say("}");
+	RUN(&leave, config->fields ? netto_irq_x(1, &action) : netto_irq_x_r(NULL),
+	    "end of the top half {");
 	m->irqs_off--;
 }
 
@@ -1402,9 +1342,7 @@ static void sample(void)
 							  : owner_of(t->slots);
 	if (event == EV_OTHER && !m->current->task.pid && !t->soft)
 		event = EV_IDLE;
-	say("sample {");
-	RUN(&f, netto_sample(NULL));
-	say("}");
+	RUN(&f, netto_sample(NULL), "sample {");
 	if (event != EV_NONE && event != EV_IDLE && (m->nmi == 2 || !halfway))
 		t->samples[event]++;
 	m->nmi = 0;
@@ -1415,11 +1353,9 @@ static void mark(bool ipi)
 {
 	struct frame f = { .action = MARK };
 
-	say("mark {");
 	machines[cpu].irqs_off += ipi;
-	RUN(&f, netto_mark(NULL));
+	RUN(&f, netto_mark(NULL), "mark {");
 	machines[cpu].irqs_off -= ipi;
-	say("}");
 }
 
 typedef int program_t(void *ctx);
@@ -1478,7 +1414,6 @@ static void call(char letter)
 		say("%s is skipped: recursion", s->name);
 		return;
 	}
-	say("%s {", s->name);
 	if (t->serving && s->slot == SLOT_POLL)
 		f.action = s->action == ENTER	     ? CHANGE_SOFT
 			   : s->action == LEAVE_POLL ? BACK_SOFT
@@ -1489,62 +1424,77 @@ static void call(char letter)
 	if (f.action == ENTER && f.slot != SLOT_TASK && is_for_processes(s->event))
 		count_for_process(s->event);
 	*active = 1;
-	RUN(&f, program(NULL));
+	RUN(&f, program(NULL), "%s {", s->name);
 	*active = 0;
 	if (f.action == THREAD)
 		t->base = EV_IO_WORKER;
-	say("}");
 }
 
-/* What a softirq runs, by the letters of what comes between. */
-static void serve(char kind)
+/* One step of a task's script, or of what a softirq runs. */
+static void play(char letter)
 {
-	switch (kind) {
-	case 'S': /* two polls */
-		poll(points);
-		poll(0);
-		break;
-	case 'A':
-	case 'W': /* work in it */
-		call('u');
+	static const char entries[] = "nyv", exits[] = "NYV";
+	static const unsigned int vectors[] = { NET_RX_SOFTIRQ, NET_TX_SOFTIRQ, 1 };
+	struct person *p = machines[cpu].current;
+	int was_in_softirq = machines[cpu].softirq;
+	char *at;
+
+	if (letter == '.') {
 		point();
-		call('U');
-		break;
-	case 'M': /* its exit is missed */
-		call('u');
-		point();
-		break;
-	case 'Q': /* a tasklet that runs what tasks run, too */
-		call('d');
-		call('D');
-		call('w');
-		point();
-		call('W');
-		break;
-	default:
-		point();
+	} else if (letter == 'b') {
+		block(true);
+	} else if (letter == 'm') {
+		mark(false);
+	} else if (letter == 'X') {
+		p->ended = true;
+		block(true);
+	} else if (letter == 'k') { /* with softirqs off: also where NAPI is polled by a thread */
+		machines[cpu].softirq = was_in_softirq || !rt;
+		poll(was_in_softirq ? points : p - people);
+		machines[cpu].softirq = was_in_softirq;
+	} else if ((at = strchr(entries, letter))) { /* of a softirq that a task runs */
+		p->in_softirq |= rt;
+		if (rt)
+			enter_vec(vectors[at - entries]);
+	} else if ((at = strchr(exits, letter))) {
+		if (rt)
+			leave_vec(vectors[at - exits]);
+		p->in_softirq = false;
+	} else {
+		call(letter);
+		if (letter == 't')
+			strcpy(p->task.comm, "iou-wrk-7");
 	}
 }
 
+/* The softirqs that come between, and what they run. */
+static const struct softirq {
+	char kind;
+	unsigned int vec;
+	char *steps;
+} softirqs[] = {
+	{ 'S', NET_RX_SOFTIRQ, "kk" },
+	{ 'E', NET_RX_SOFTIRQ, "." }, /* its entry was before netto attached */
+	{ 'A', NET_RX_SOFTIRQ, "u.U" },
+	{ 'T', NET_TX_SOFTIRQ, "." },
+	{ 'W', 1, "u.U" },
+	{ 'M', 1, "u." }, /* the exit of its work is missed */
+	{ 'B', 1, "." },
+	{ 'Q', 6, "dDw.W" }, /* a tasklet that runs what tasks run, too */
+};
+
 static void softirq(char kind)
 {
-	static const unsigned char vectors[] = {
-		['S'] = NET_RX_SOFTIRQ,
-		['E'] = NET_RX_SOFTIRQ,
-		['A'] = NET_RX_SOFTIRQ,
-		['T'] = NET_TX_SOFTIRQ,
-		['W'] = 1,
-		['M'] = 1,
-		['B'] = 1,
-		['Q'] = 6,
-	};
-	unsigned int vec = vectors[(int)kind];
+	const struct softirq *s = softirqs;
 
+	while (s->kind != kind)
+		s++;
 	machines[cpu].softirq = 1;
-	if (kind != 'E') /* its entry was before netto attached */
-		enter_vec(vec);
-	serve(kind);
-	leave_vec(vec);
+	if (kind != 'E')
+		enter_vec(s->vec);
+	for (char *step = s->steps; *step; step++)
+		play(*step);
+	leave_vec(s->vec);
 	machines[cpu].softirq = 0;
 }
 
@@ -1570,12 +1520,12 @@ static bool may(char kind)
 	if (m->softirq)
 		return false;
 	if (kind == 'U')
-		return !f && !config->busy && next_ready(m->current, kind == 'P');
-	if (kind ==
-	    'P') /* a program of a task that came unseen is not: who it works for is not known */
-		return (!f || (f->preemptible && truths[cpu].running == m->current)) &&
-		       next_ready(m->current, kind == 'P');
-	return !rt;
+		return !f && !config->busy && next_ready(m->current, false);
+	if (kind != 'P')
+		return !rt;
+	/* a program of a task that came unseen is not preempted: who it works for is not known */
+	return (!f || (f->preemptible && truths[cpu].running == m->current)) &&
+	       next_ready(m->current, true);
 }
 
 static void act(char kind)
@@ -1584,81 +1534,18 @@ static void act(char kind)
 
 	if (m->top && kind != 'I' && kind != 'V')
 		m->top->hits++;
-	switch (kind) {
-	case 'H':
-	case 'N':
-	case 'G':
+	if (strchr("HNG", kind))
 		hard_irq(kind == 'N', kind == 'G');
-		break;
-	case 'I':
+	else if (kind == 'I')
 		sample();
-		break;
-	case 'K':
+	else if (kind == 'K')
 		mark(true);
-		break;
-	case 'P':
-		block(true);
-		break;
-	case 'U':
-		block(false);
-		break;
-	case 'V':
+	else if (strchr("PU", kind))
+		block(kind == 'P');
+	else if (kind == 'V')
 		go_to((cpu + 1) % CPUS);
-		break;
-	default:
+	else
 		softirq(kind);
-	}
-}
-
-/* Of softirqs that tasks run, on PREEMPT_RT. */
-static unsigned int vector_of(char letter)
-{
-	return strchr("nN", letter) ? NET_RX_SOFTIRQ : strchr("yY", letter) ? NET_TX_SOFTIRQ : 1;
-}
-
-/* One step of a task's script. */
-static void play(struct person *p, char letter)
-{
-	switch (letter) {
-	case '.':
-		point();
-		break;
-	case 'b':
-		block(true);
-		break;
-	case 'm':
-		mark(false);
-		break;
-	case 'X':
-		p->ended = true;
-		block(true);
-		break;
-	case 'k': /* with softirqs off: also where NAPI is polled by a thread */
-		machines[cpu].softirq = !rt;
-		poll(p - people);
-		machines[cpu].softirq = 0;
-		break;
-	case 'n':
-	case 'y':
-	case 'v':
-		if (!rt)
-			break;
-		p->in_softirq = true;
-		enter_vec(vector_of(letter));
-		break;
-	case 'N':
-	case 'Y':
-	case 'V':
-		if (!rt)
-			break;
-		leave_vec(vector_of(letter));
-		p->in_softirq = false;
-		break;
-	default:
-		call(letter);
-		if (letter == 't')
-			strcpy(p->task.comm, "iou-wrk-7");
-	}
 }
 
 /* A task. It plays its script once in each run, and is DONE then. */
@@ -1667,7 +1554,7 @@ static void live(struct person *p)
 	for (;;) {
 		for (char *s = p->script; *s && *s != '|'; s++) {
 			point();
-			play(p, *s);
+			play(*s);
 		}
 		p->state = DONE;
 		block(true);
@@ -1762,11 +1649,8 @@ static void check_cpu(void)
 	half_t *h = (half_t *)stacks[cpu];
 	__u64 *stack = (__u64 *)&h->slots[hash_slots];
 
-	for (int i = 1; i < EV_MAX; i++) {
-		if (c->count[i] != t->count[i])
-			fail("cpu %d: %s: %lld entries too many", cpu, events[i].name,
-			     c->count[i] - t->count[i]);
-	}
+	for (int i = 1; i < EV_MAX; i++)
+		same("entries of ", i, c->count[i], t->count[i]);
 	if (c->lost < t->lost || c->lost > t->lost + t->refused)
 		fail("cpu %d: lost %llu, but %llu were", cpu, c->lost, t->lost);
 	if (c->unreturned < t->missed || c->unreturned > t->missed + t->odd)
@@ -1787,54 +1671,47 @@ static void check_cpu(void)
 	if (t->polled_spoilt && (rt || ns <= c->ns[EV_RX_SOFTIRQ] + c->ns[EV_NAPI_THREAD] +
 						       c->ns[EV_BUSY_POLL] + c->unseen))
 		t->polled_ns = ns;
-	if (ns != t->polled_ns || polls != t->polls || packets != t->packets)
-		fail("cpu %d: polled for %llu ns, %llu times; the oracle has %llu, %llu", cpu, ns,
-		     polls, t->polled_ns, t->polls);
+	same("ns of devices", EV_NONE, ns, t->polled_ns);
+	same("polls", EV_NONE, polls, t->polls);
+	same("packets", EV_NONE, packets, t->packets);
 	for (__u64 i = 0; i < h->used; i += 1 + (stack[i] >> 8 & 255))
 		count[stack[i] & 15] += h->slots[stack[i] >> 32].count;
 	for (int i = 1; i < EV_MAX; i++)
-		if (count[i] != t->samples[i])
-			fail("cpu %d: %s: %lld samples too many", cpu, events[i].name,
-			     count[i] - t->samples[i]);
+		same("samples of ", i, count[i], t->samples[i]);
 }
 
 /* A program that is halfway when its process gets room may find it, or not. */
 static void check_processes(void)
 {
-	__u64 ns = -tasks_lost_ns, count = 0;
+	__u64 ns = 0, count = 0, more;
 
-	for (int i = 0; i <= PEOPLE && config->tasks; i++)
+	for (int i = 0; i <= PEOPLE; i++)
 		for (int e = 1; e < EV_MAX; e++) {
-			const task_t *seen = counted[i].used ? &counted[i].value : NULL;
-			__u64 more = seen ? seen->ns[e] - processes[i].ns[e] : 0;
-
 			ns += processes[i].ns[e] + processes[i].before[e];
-			if (!seen) {
+			if (!counted[i].used) {
 				count += processes[i].count[e];
 				continue;
 			}
-			ns -= seen->ns[e];
-			if (more > processes[i].before[e] ||
-			    seen->count[e] != processes[i].count[e])
-				fail("process %d: %s has %lld ns and %lld entries too many", i,
-				     events[e].name, more, seen->count[e] - processes[i].count[e]);
+			ns -= counted[i].value.ns[e];
+			more = counted[i].value.ns[e] - processes[i].ns[e];
+			if (more > processes[i].before[e])
+				fail("process %d: %s has %lld ns too many", i, events[e].name, more);
+			same("entries of a process: ", e, counted[i].value.count[e],
+			     processes[i].count[e]);
 		}
-	if (config->tasks && (tasks_lost != count || ns))
-		fail("processes without room: %llu ns, %llu entries; the oracle has %lld, %llu",
-		     tasks_lost_ns, tasks_lost, tasks_lost_ns + ns, count);
+	same("entries of processes without room", EV_NONE, tasks_lost, count);
+	same("ns of processes without room", EV_NONE, tasks_lost_ns, ns);
 }
 
 static void make_task(int i, int kind)
 {
-	static char *const names[] = { "app", "napi/eth0-1", "ksoftirqd/0", "iou" };
 	struct person *p = &people[i];
-	char *name = kind == 'n'   ? names[1]
-		     : kind == 'k' ? names[2]
-		     : kind == 'i' ? names[3]
-				   : names[0];
 
 	memset(&p->task, 0, sizeof(p->task));
-	strcpy(p->task.comm, name);
+	strcpy(p->task.comm, kind == 'n'   ? "napi/eth0-1"
+			     : kind == 'k' ? "ksoftirqd/0"
+			     : kind == 'i' ? "iou"
+					   : "app");
 	p->task.pid = 11 + i;
 	p->tgid = 1 + i;
 	p->task.flags = kind == 'n' || kind == 'k' ? PF_KTHREAD : kind == 'i' ? PF_IO_WORKER : 0;
@@ -1912,7 +1789,8 @@ static bool run(char *script, struct list *list)
 		check_cpu();
 	}
 	cpu = 0;
-	check_processes();
+	if (config->tasks)
+		check_processes();
 	excused_runs += excused;
 	return failed;
 }
@@ -1951,7 +1829,7 @@ static void print_spec(char *script, struct list *list)
 	printf("model --config %s --script '%s' --at '", config->name, script);
 	for (int i = 0; i < list->count; i++)
 		printf("%s%u%c", i ? "," : "", list->acts[i].at, list->acts[i].kind);
-	printf("'\n");
+	puts("'");
 }
 
 static void drop(struct list *list, int i)
@@ -1965,74 +1843,34 @@ static void drop(struct list *list, int i)
 	list->count--;
 }
 
-/* Without the letter i of the script: what follows comes a few points earlier. */
-static bool shorten(char *script, struct list *list, int i)
-{
-	char shorter[SCRIPT];
-
-	strcpy(shorter, script);
-	memmove(shorter + i, shorter + i + 1, strlen(shorter + i));
-	for (int from = 0; from <= list->count; from++)
-		for (unsigned int by = 0; by < 40; by++) {
-			struct list less = *list;
-
-			for (int j = from; j < less.count; j++)
-				less.acts[j].at -= by;
-			if ((by && from == list->count) || !run(shorter, &less))
-				continue;
-			*list = less;
-			strcpy(script, shorter);
-			return true;
-		}
-	return false;
-}
-
 /* Leaves out what the failure does not need. */
 static void shrink(char *script, struct list *list)
 {
-	bool smaller = true;
+	for (int i = list->count - 1; i >= 0; i--) {
+		struct list less = *list;
 
-	while (smaller) {
-		smaller = false;
-		for (int i = list->count - 1; i >= 0; i--) {
-			struct list less = *list;
-
-			drop(&less, i);
-			if (run(script, &less)) {
-				*list = less;
-				smaller = true;
-			}
-		}
-		for (int i = strlen(script) - 1; i >= 0; i--) {
-			if (strchr("|:", script[i]) || script[i + 1] == ':')
-				continue;
-			if (shorten(script, list, i))
-				smaller = true;
-		}
+		drop(&less, i);
+		if (!run(script, &less))
+			continue;
+		*list = less;
+		i = list->count; /* all over again */
 	}
 }
 
-static int report(char *script, struct list *list, __u64 of_seed)
+static bool report(char *script, struct list *list, __u64 of_seed)
 {
 	rate = 0;
-	if (quiet) {
-		printf("FAIL: model: %s", config->name);
-		of_seed ? printf(", seed %llu", of_seed) : printf(", '%s'", script);
-		printf(": %s\n", why);
-		return 1;
-	}
-	if (!run(script, list)) {
-		printf("FAIL: model: %s: it fails only once: seed %llu\n", config->name, of_seed);
-		return 1;
-	}
-	shrink(script, list);
-	wanted = true;
-	run(script, list);
-	printf("FAIL: model: %s: %s\n", config->name, why);
-	if (of_seed)
-		printf("seed %llu, made small: ", of_seed);
-	print_spec(script, list);
-	return 1;
+	if (!quiet)
+		shrink(script, list);
+	wanted = !quiet;
+	if (wanted && !run(script, list))
+		strcpy(why, "it fails only once");
+	printf("FAIL: model: %s, ", config->name);
+	of_seed ? printf("seed %llu: ", of_seed) : printf("'%s': ", script);
+	puts(why);
+	if (wanted)
+		print_spec(script, list);
+	return true;
 }
 
 /* Scripts of which all orders are tried, with so many things in between; in long runs more. */
@@ -2057,48 +1895,12 @@ static const struct {
 	/* clang-format on */
 };
 
-/*
- * What failed once, made small: faults of netto.bpf.c that were mended with this model. The points
- * move when netto.bpf.c is changed; test/mutants has the same faults, and they are found anew.
- */
-static struct {
-	char *config, *script, *at;
-} once_failed[] = {
-	/* a device was given less than nothing: its poll's program was preempted by another's */
-	{ "rt-hash", "n:k|n:k", "37P" },
-	/* ... or more than there was: what a preempted program had yet to add was not seen */
-	{ "full-hash", "-k:pkpk|a:b|i:|n:", "58V,117U" },
-	/* an operation was lost, and not counted: two tasks were allocating storage */
-	{ "full-busy", "a:sb|a:r", "21P,76P" },
-	{ "full-busy", "a:c|a:bs|i:d|a:", "51P,95P" },
-	/* a worker that was preempted while it began was lost */
-	{ "full-storage", "a:|i:t", "25P" },
-	/* a task that a CPU began to count with left what was parked before to the next at its
-	   address */
-	{ "rt-hash", "-n:|n:sbX|a:", "84V,85U" },
-	/* an interrupt's time went from one interval to another, when it came in the midst of a
-	   mark */
-	{ "none-storage", "a:sm|a:", "57H" },
-	/* a sample of the idle task, which was about to be known as such, was `other` */
-	{ "none-raw", "-n:|a:r", "1U,15V,29V,70V,85V,86T,89K,94I" },
-	/* a task that a CPU began to count with, by a mark, went on with what was parked before */
-	{ "full-hash", "-a:b|a:sbSb.", "57V,58U,59K" },
-	/* a task that ended, and had come back unseen, left what was parked to the next */
-	{ "full-small", "a:|n:ssbbX|a:.|a:", "48U,49V,206V,207U" },
-	/* work in a softirq that a task runs was charged to its process, but not counted */
-	{ "rt-hash", "a:vw|a:", "" },
-	/* ... and the longest such softirq was noted after the mark that its time was in */
-	{ "rt-hash", "k:nN|a:", "72K" },
-	/* two mutants, long sought: a program was told of a preemption that was another's */
-	{ "full-storage", "a:s|a:bbb", "58P,99P,153P" },
-	{ "full-storage", "a:sS|a:bbb", "58P,96P,156P" },
-};
-
+/* CPU time, so that a busy machine finds the same. */
 static double seconds(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
 	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
@@ -2108,7 +1910,7 @@ static bool cut_short; /* not all orders were tried */
 /* All ways to let something come between at up to `depth` points, after those that are fixed. */
 static bool explore(char *script, struct list *list, const char *among, int depth)
 {
-	unsigned short *at;
+	unsigned short at[POINTS];
 	unsigned int last = list->count ? list->acts[list->count - 1].at : 0, ends;
 
 	if (!(runs & 255) && seconds() > deadline)
@@ -2116,12 +1918,9 @@ static bool explore(char *script, struct list *list, const char *among, int dept
 	if (cut_short)
 		return false;
 	recording = depth;
-	if (run(script, list))
-		return true;
-	if (!depth)
-		return false;
+	if (run(script, list) || !depth)
+		return failed;
 	ends = points;
-	at = malloc((ends + 1) * sizeof(*at));
 	memcpy(at, possible, (ends + 1) * sizeof(*at));
 	for (unsigned int p = last + 1; p <= ends; p++)
 		for (unsigned int i = 0; i < sizeof(kinds) - 1; i++) {
@@ -2129,13 +1928,10 @@ static bool explore(char *script, struct list *list, const char *among, int dept
 				continue;
 			list->acts[list->count].at = p;
 			list->acts[list->count++].kind = kinds[i];
-			if (explore(script, list, among, depth - 1)) {
-				free(at);
+			if (explore(script, list, among, depth - 1))
 				return true;
-			}
 			list->count--;
 		}
-	free(at);
 	return false;
 }
 
@@ -2190,13 +1986,69 @@ static void read_list(struct list *list, char *text)
 	}
 }
 
+/* Whether all orders of a script, or a random run, fail. */
+static bool try_orders(int which, int depth)
+{
+	static struct list list;
+	char script[SCRIPT];
+
+	list.count = 0;
+	strcpy(script, scripts[which].script);
+	return explore(script, &list, scripts[which].kinds, depth) && report(script, &list, 0);
+}
+
+static bool try_seed(__u64 number)
+{
+	static struct list list;
+	char script[SCRIPT];
+	bool fails = run_seed(number, script, &list);
+
+	rate = 0;
+	return fails && report(script, &list, number);
+}
+
+/* The configuration of this name, or all of them, one after the other. */
+static bool next_config(char *only)
+{
+	config = config ? config + 1 : configs;
+	while (only && config < &configs[CONFIGS] && strcmp(config->name, only))
+		config++;
+	if (config < &configs[CONFIGS])
+		return true;
+	config = NULL;
+	return false;
+}
+
+/* Deeper and deeper; most of what fails does so in the first seeds: before the long search. */
+static bool search(char *only, double began, double limit)
+{
+	unsigned long random_runs = 0;
+	__u64 s = 1;
+
+	deadline = began + limit * 2 / 3; /* the rest of the time is for random runs */
+	for (int depth = 0; depth <= 4; depth++) {
+		while (next_config(only))
+			for (unsigned int i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
+				if (depth <= (limit >= 300 ? scripts[i].deep : scripts[i].depth) &&
+				    try_orders(i, depth))
+					return true;
+		for (; depth && (depth == 4 || s < 4000) && seconds() < began + limit; s++)
+			for (; next_config(only); random_runs++)
+				if (try_seed(s))
+					return true;
+	}
+	printf("pass: model: %lu orders of small scripts%s, %lu random runs, %lu of all not compared to the end, %d configurations, %.0f s\n",
+	       runs - random_runs, cut_short ? " (not all: it is slow)" : "", random_runs,
+	       excused_runs, only ? 1 : CONFIGS, seconds() - began);
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	double limit = 40, began = seconds();
 	char script[SCRIPT] = "", *only = NULL;
 	static struct list list;
-	unsigned long number = 0, random_runs = 0;
-	__u64 s = 1;
+	unsigned long number = 0;
 
 	for (int i = 1; i < argc; i += 1 + !!strcmp(argv[i], "--quiet")) {
 		if (!strcmp(argv[i], "--quiet"))
@@ -2214,58 +2066,16 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[i], "--at"))
 			read_list(&list, argv[i + 1]);
 	}
-	deadline = began + limit * 2 / 3; /* the rest of the time is for random runs */
 	make_coroutines();
-	for (int c = 0; c < CONFIGS && (*script || number); c++) {
-		config = &configs[c];
-		if (only && strcmp(only, config->name))
-			continue;
-		if (*script) {
-			wanted = true;
-			printf("%s\n", run(script, &list) ? why : "as the oracle says");
-			return failed;
-		}
-		if (run_seed(number, script, &list))
-			return report(script, &list, number);
-	}
-	for (unsigned int i = 0; i < sizeof(once_failed) / sizeof(once_failed[0]) && !number; i++)
-		for (config = configs; config < &configs[CONFIGS]; config++) {
-			if (strcmp(config->name, once_failed[i].config) ||
-			    (only && strcmp(only, config->name)))
-				continue;
-			read_list(&list, once_failed[i].at);
-			strcpy(script, once_failed[i].script);
-			if (run(script, &list))
-				return report(script, &list, 0);
-		}
-	for (int depth = 0; depth <= 4 && !number; depth++) {
-		for (int c = 0; c < CONFIGS; c++)
-			for (unsigned int i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
-				config = &configs[c];
-				if (depth > (limit >= 300 ? scripts[i].deep : scripts[i].depth) ||
-				    (only && strcmp(only, config->name)))
-					continue;
-				list.count = 0;
-				strcpy(script, scripts[i].script);
-				if (explore(script, &list, scripts[i].kinds, depth))
-					return report(script, &list, 0);
-			}
-		/* most of what fails does so in the first seeds: before the long search */
-		for (; depth && (depth == 4 || s < 4000) && seconds() < began + limit; s++)
-			for (int c = 0; c < CONFIGS; c++) {
-				config = &configs[c];
-				if (only && strcmp(only, config->name))
-					continue;
-				if (run_seed(s, script, &list))
-					return report(script, &list, s);
-				random_runs++;
-				rate = 0;
-			}
-	}
-	printf("pass: model: %lu orders of small scripts%s, %lu random runs, %lu of all not compared to the end, %d configurations, %.0f s\n",
-	       runs - random_runs, cut_short ? " (not all: it is slow)" : "", random_runs,
-	       excused_runs, only ? 1 : CONFIGS, seconds() - began);
-	return 0;
+	if (!*script && !number)
+		return search(only, began, limit);
+	if (!next_config(only))
+		return 2;
+	if (number)
+		return try_seed(number);
+	wanted = true;
+	puts(run(script, &list) ? why : "as the oracle says");
+	return failed;
 }
 
 #pragma clang attribute pop

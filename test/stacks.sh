@@ -7,7 +7,7 @@ mkdir -p $T/lib
 
 /unit record 3600 >$T/out 2>$T/err &
 recorder=$!
-until grep -q '^recording' $T/err || ! kill -0 $recorder; do
+until grep -qs '^recording' $T/err || ! kill -0 $recorder; do
 	sleep 0.1
 done
 
