@@ -367,7 +367,7 @@ all_workers() {
 	[ -z "$holders" ] || kill $holders
 	# vhost-net goes on to the next frames after 256 (VHOST_NET_PKT_WEIGHT in drivers/vhost/net.c).
 	LEAST=10 works "vhost-net" "$LOAD" vhost 2560
-	for protocol in "ktls 500" "mptcp 20"; do # which this kernel may not have
+	for protocol in "ktls 500" "connect mptcp 20"; do # which this kernel may not have
 		if "$LOAD" ${protocol% *} 1 >"$T/try" 2>&1; then
 			works "$protocol" "$LOAD" $protocol
 		else
@@ -792,7 +792,7 @@ accounts() { # COMMAND...
 }
 
 group_refusals() {
-	load uncap all netto 0.1 >"$T/out" 2>"$T/err"
+	load only "" netto 0.1 >"$T/out" 2>"$T/err"
 	check "no capabilities: the kernel's accounts, with a cure" "$? == 0 && $(grep -c "run it as root, or with CAP_BPF and CAP_PERFMON" "$T/err") == 1" "$(cat "$T/err")"
 	expect 3 "CONFIG_BPF_SYSCALL" "no bpf(), -m trace" load nobpf 38 netto -m trace 0.1
 	expect 0 "refuses eBPF: " "bpf() is refused" load nobpf 1 netto -F 100 0.1

@@ -445,7 +445,7 @@ stream() { # KIND
 
 # The same bytes as TCP's.
 streams() { # KIND
-	off stream tcp
+	off stream tcp4
 	on stream "$1" && keeps_share && has_stages "$1"
 	check "$1: send and recv have something" "$on_send > 0.05 * $on_net && $on_recv > 0.02 * $on_net" "$(grep event,all "$T/csv")"
 }

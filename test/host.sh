@@ -14,23 +14,31 @@ most_samples() { # HZ
 	awk -F, -v hz="$1" -v cpus="$(getconf _NPROCESSORS_ONLN)" '$5 == "elapsed" { n += cpus * ($6 * hz / 1e9 + 1) } END { printf "%d", n }' "$T/csv"
 }
 
-# flood_until EVENT N OPTIONS...: measures a flood until the event has N samples, and more of them if need be. A stage that
+samples_of() { # EVENT
+	awk -F, -v event="^$1/" '$3 == "stage" && $4 == "all" && $5 ~ event { n += $8 } END { print n + 0 }' "$T/csv"
+}
+
+# flood_until NUMBER N OPTIONS...: measures a flood until the command NUMBER prints N or more, and longer if need be. A stage that
 # has the share p of its event is missing in n samples with probability (1 - p)^n: for p = 0.1 and n = 200, 7e-10.
 flood_until() {
-	event=$1 least=$2
+	number=$1 least=$2
 	shift 2
 	start_flood
 	for seconds in 1 2 4 8 16 32 64; do
-		with_netto -c "$@" $seconds
-		[ "$(awk -F, -v e="^$event/" '$3 == "stage" && $4 == "all" && $5 ~ e { n += $8 } END { print n + 0 }' "$T/csv")" -lt "$least" ] || break
+		with_netto "$@" $seconds
+		[ "$($number)" -lt "$least" ] || break
 	done
 	stop_flood
-	conserved "a flood"
-	shared_out "a flood"
+	case $number in
+	samples_of*)
+		conserved "a flood"
+		shared_out "a flood"
+		;;
+	esac
 }
 
 test_samples() {
-	flood_until rx_softirq 200
+	flood_until "samples_of rx_softirq" 200 -c
 	check "a UDP flood is udp_rx, and is sent and received" \
 		"$(stage_total rx_softirq/udp_rx) > 0 && $(ns all send) > 0 && $(ns all recv) > 0" "$(grep stage,all "$T/csv")"
 	check "no more samples than are due" "$(run_row samples 8) + $(run_row samples_lost 8) <= $(most_samples 997)" \
@@ -43,7 +51,7 @@ test_samples() {
 			 $(grep -c 'why/send=not fentry: .' "$T/csv") == 1" "$(grep -e event,all -e why/ "$T/csv")"
 		skip "counts of socket operations on this machine" "$(grep why/send= "$T/csv" | cut -d, -f5)"
 	fi
-	flood_until rx_softirq 20 -s 3 -F 499
+	flood_until "samples_of rx_softirq" 20 -c -s 3 -F 499
 	check "-s 3: three stacks" "$(grep -c ',stack,all,' "$T/csv") == 3" "$(grep ,stack, "$T/csv")"
 	check "-F 499: no more samples than are due" "$(run_row samples 8) <= $(most_samples 499)" "$(run_row samples 8)"
 	with_netto -c -s 0 -F 1 2
@@ -57,20 +65,15 @@ test_samples() {
 	check "-F 0: text says so" "$(head -n 1 "$T/csv" | grep -c 'no samples$') == 1" "$(head -n 1 "$T/csv")"
 	before=$NETTO_WITHOUT
 	NETTO_WITHOUT="$before scan"
-	flood_until rx_softirq 20 -s 0
+	flood_until "samples_of rx_softirq" 20 -c -s 0
 	check "no search of stacks that cannot be unwound: samples all the same" "$(run_row samples 8) > 0" "$(cat "$T/csv")"
 	NETTO_WITHOUT="$before room"
-	start_flood
-	for seconds in 1 2 4 8 16 32 64; do # there is room for 4 stacks on each CPU
-		with_netto -c $seconds
-		[ "$(run_row samples_lost 8)" = 0 ] || break
-	done
-	stop_flood
+	flood_until "run_row samples_lost 8" 1 -c # there is room for 4 stacks on each CPU
 	check "a full table: what is lost is counted" \
 		"$(run_row samples_lost 8) > 0 && $(run_row samples 8) > 0 && $(run_row samples 8) + $(run_row samples_lost 8) <= $(most_samples 997)" \
 		"$(grep samples "$T/csv")"
 	NETTO_WITHOUT=
-	flood_until rx_softirq 2
+	flood_until "samples_of rx_softirq" 2 -c
 	check "samples by the clock that this machine has" "$(run_row samples 8) > 0" "$(grep samples "$T/csv")"
 	NETTO_WITHOUT=$before
 }
@@ -93,14 +96,13 @@ test_sample_limits() {
 		"$(cat "$T/err" "$T/csv")"
 }
 
+folded_samples() {
+	awk '/^rx_softirq;/ { n += $NF } END { print n + 0 }' "$T/csv"
+}
+
 # flamegraph.pl takes the folded stacks, and makes a picture of them.
 test_folded() {
-	start_flood
-	for seconds in 1 4 16 64; do
-		with_netto -f $seconds
-		[ "$(awk '/^rx_softirq;/ { n += $NF } END { print n + 0 }' "$T/csv")" -lt 200 ] || break
-	done
-	stop_flood
+	flood_until folded_samples 200 -f
 	check "-f: folded stacks, the event first" \
 		"$(grep -vcE '^(rx_softirq|tx_softirq|recv|send|conn|hardirq|tcp_work|napi_thread|net_worker|busy_poll|net_other)(;[^ ;]+)* [1-9][0-9]*$' "$T/csv") == 0 &&
 		 $(grep -c '^rx_softirq;.*net_rx_action;.*process_backlog' "$T/csv") > 0" "$(cat "$T/csv")"
@@ -122,16 +124,16 @@ test_without() {
 	for kinds in "fentry kprobe:tp_btf:perf_event" "bpf:perf_ring:perf_ring"; do
 		without=${kinds%%:*} operations=${kinds##*:} softirqs=${kinds#*:}
 		NETTO_WITHOUT="$before $without"
-		flood_until send 20
+		flood_until "samples_of send" 20 -c
 		check "without $without: softirqs by ${softirqs%:*}, operations from samples" \
 			"$(hooked rx_softirq ${softirqs%:*}) == 1 && $(hooked send $operations) == 1 && $(ns all send) > 0 &&
 			 $(grep -c 'event,all,send,.*,sampled,' "$T/csv") == 1" "$(cat "$T/csv")"
 		if [ "$without" = bpf ]; then
-			flood_until rx_softirq 200 -m sample
+			flood_until "samples_of rx_softirq" 200 -c -m sample
 			check "without $without: what polls is named in the device's place" \
 				"$(field device all 'process_backlog()' 6) > 0.5 * $(ns all rx_softirq) && $(field device all 'process_backlog()' 6) <= $(ns all rx_softirq)" "$(grep -e ,device, -e event,all "$T/csv")"
 		fi
-		exits 3 'lets .* not be traced\|refuses eBPF' "without $without: -m trace is refused, and says what is not traced" -m trace 0.1
+		exits 3 'lets .* not be traced\|refuses eBPF' "without $without: -m trace is refused, and says what is not traced" "netto -m trace 0.1"
 	done
 	NETTO_WITHOUT=$before
 }
@@ -162,28 +164,7 @@ test_accounts() {
 	done
 }
 
-# --- Softirqs, intervals ---
-
-softirqs() {
-	awk '/NET_[RT]X:/ { s = 0; for (i = 2; i <= NF; i++) s += $i; n[$1] = s } END { print n["NET_RX:"], n["NET_TX:"] }' /proc/softirqs
-}
-
-# NET_TX comes of a shaper that lets packets go later. Where the machine hides tasks, softirqs that interrupt them are hidden
-# too: so there may be fewer here, and are exactly as many in the virtual machines.
-test_softirq_counts() {
-	net_up
-	COUNTER=softirqs HZ=0 measure "$LOAD" udpsend $A $B $ADDRESS 1009 0 100000 sleep
-	check "no more NET_RX softirqs than in /proc/softirqs ($(counted_most 1))" \
-		"$(count all rx_softirq) <= $(counted_most 1) && $(count all rx_softirq) > 0" "$(count all rx_softirq)"
-	if ip netns exec $A "$TC" qdisc add dev a1 root tbf rate 20mbit burst 20kb latency 20ms 2>"$T/try"; then
-		COUNTER=softirqs HZ=0 measure "$LOAD" tcppath $A $B $ADDRESS 1 0 0 65000
-		check "no more NET_TX softirqs than in /proc/softirqs ($(counted_most 2))" \
-			"$(count all tx_softirq) <= $(counted_most 2) && $(count all tx_softirq) > 0 && $(ns all tx_softirq) > 0" "$(count all tx_softirq)"
-	else
-		skip "NET_TX" "no tbf here: $(cat "$T/try")"
-	fi
-	net_down
-}
+# --- The kernel's own figures, intervals ---
 
 stat_ns() { # idle and stolen time of all CPUs
 	awk '/^cpu / { printf "%.0f %.0f\n", ($5 + $6) * 1e7, $9 * 1e7 }' /proc/stat
@@ -197,19 +178,6 @@ test_stat() {
 		"$(ns all idle) >= $(counted 1) - $slack && $(ns all idle) <= $(counted_most 1) + $slack" "$(ns all idle)"
 	check "steal is what /proc/stat has ($(counted 2) to $(counted_most 2) ns)" \
 		"$(run_row steal 6) >= $(counted 2) && $(run_row steal 6) <= $(counted_most 2)" "$(run_row steal 6)"
-}
-
-test_two_at_once() {
-	"$NETTO" -c 2 >"$T/csv1" 2>"$T/err1" &
-	one=$!
-	"$NETTO" -c 1 >"$T/csv2" 2>"$T/err2"
-	two=$?
-	wait $one
-	check "two at once: both measure" "$? == 0 && $two == 0" "$(cat "$T/err1" "$T/err2")"
-	for n in 1 2; do
-		cp "$T/csv$n" "$T/csv"
-		conserved "two at once, $n"
-	done
 }
 
 test_intervals() {
@@ -366,8 +334,8 @@ test_command() {
 	check "-o: the report goes to the file, the command's output does not" \
 		"$? == 0 && $(wc -l <"$T/out") == 1 && $(grep -c ,elapsed, "$T/csv") == 1 && $(grep -c 'of the command' "$T/csv") == 0" \
 		"$(cat "$T/out" "$T/err")"
-	exits 127 '^netto: cannot run .*No such file' "-- COMMAND: one that is not there: 127, and no report" -F 0 -- "$T/none"
-	exits 126 '^netto: cannot run .*denied' "-- COMMAND: one that cannot be run: 126" -F 0 -- "$T"
+	exits 127 '^netto: cannot run .*No such file' "-- COMMAND: one that is not there: 127, and no report" "netto -F 0 -- $T/none"
+	exits 126 '^netto: cannot run .*denied' "-- COMMAND: one that cannot be run: 126" "netto -F 0 -- $T"
 	"$NETTO" -F 0 -- sh -c 'kill -KILL $$' >"$T/out" 2>"$T/err"
 	check "-- COMMAND: one that a signal kills: 128 and its number, with a report" "$? == 137 && $(grep -c '^ all' "$T/out") == 1" \
 		"$(cat "$T/out" "$T/err")"
@@ -403,20 +371,16 @@ test_command() {
 	NETTO_WITHOUT='bpf perf' "$NETTO" -- sh -c 'echo ran; exit 4' >"$T/out" 2>"$T/err"
 	check "-- COMMAND: where only the kernel accounts, its status all the same" "$? == 4 && $(grep -c '^ran' "$T/out") == 1" \
 		"$(cat "$T/out" "$T/err")"
-	prlimit --nofile=12:12 "$NETTO" -- echo ran >"$T/out" 2>"$T/err"
-	check "-- COMMAND: it is not run by a netto that fails" "$? == 1 && $(wc -c <"$T/out") == 0" "$(cat "$T/out" "$T/err")"
 	"$NETTO" -F 0 -o "$T/text" -- grep -h -e CapEff -e SigBlk -e SigIgn /proc/self/status >"$T/out"
 	grep -h -e CapEff -e SigBlk -e SigIgn /proc/self/status >"$T/own"
 	check "-- COMMAND: it has all capabilities and signals that netto was given" "$(cmp "$T/out" "$T/own" && echo 1 || echo 0)" \
 		"$(cat "$T/out" "$T/own")"
 }
 
-# exits STATUS PATTERN WHAT OPTIONS...: one line on stderr that has it, and nothing on stdout
+# exits STATUS PATTERN WHAT COMMAND: a shell's; one line on stderr that has the pattern, and nothing on stdout
 exits() {
-	status=$1 pattern=$2 what=$3
-	shift 3
-	"$NETTO" "$@" >"$T/out" 2>"$T/err"
-	check "$what" "$? == $status && $(wc -l <"$T/err") == 1 && $(grep -c -e "$pattern" "$T/err") == 1 && $(wc -c <"$T/out") == 0" \
+	sh -c "$4" >"$T/out" 2>"$T/err"
+	check "$3" "$? == $1 && $(wc -l <"$T/err") == 1 && $(grep -c -e "$2" "$T/err") == 1 && $(wc -c <"$T/out") == 0" \
 		"$(cat "$T/err" "$T/out")"
 }
 
@@ -424,10 +388,10 @@ exits() {
 
 test_output() {
 	for bad in "0" "-1" "1 x" "1 2 3" "1e3" "-- " "5 -- true" "-c -f -- true" "-t x -- true"; do
-		exits 2 '^netto: ' "bad usage ($bad): exit status 2, one line on stderr" $bad
+		exits 2 '^netto: ' "bad usage ($bad): exit status 2, one line on stderr" "netto $bad"
 	done
 	while IFS=: read -r bad says; do
-		exits 2 "^netto: $says: --help says more$" "bad usage ($bad): $says" $bad
+		exits 2 "^netto: $says: --help says more$" "bad usage ($bad): $says" "netto $bad"
 	done <<-'END'
 		--nope:unknown option '--nope'
 		5 -F:option '-F' needs a value
@@ -435,15 +399,20 @@ test_output() {
 		--f:ambiguous option '--f'
 		--csv=1:option '--csv' takes no value
 	END
-	"$NETTO" 0.1 >/dev/full 2>"$T/err"
-	check "a full disk is exit status 1" "$? == 1 && $(grep -c '^netto: cannot write the report: No space' "$T/err") == 1" \
-		"$(cat "$T/err")"
+	while IFS=: read -r what says command; do
+		exits 1 "$says" "$what: exit status 1" "$command"
+	done <<-END
+		a full disk:cannot write the report. No space:netto 0.1 >/dev/full
+		--help on a full disk:No space:netto --help >/dev/full
+		no stdout:cannot write the report:netto -c 0.1 >&-
+		-o, where nothing can be written:.:netto -F 0 -o $T 0.1
+		-o, a full disk:No space:netto -F 0 -o /dev/full 0.1
+		-o, too large a file:File too large:ulimit -f 1; netto -c -o $T/text 0.1
+		12 files, and what to raise:RLIMIT_NOFILE:prlimit --nofile=12 netto 0.1
+		a command, which is not run then:RLIMIT_NOFILE:prlimit --nofile=12 netto -- echo ran
+	END
 	{ "$NETTO" 0.3 2>"$T/err"; echo $? >"$T/status"; } | true
 	check "a closed pipe is exit status 1" "$(cat "$T/status") == 1 && $(grep -c 'Broken pipe' "$T/err") == 1" "$(cat "$T/err")"
-	"$NETTO" --help >/dev/full 2>"$T/err"
-	check "--help on a full disk is exit status 1" "$? == 1" "$(cat "$T/err")"
-	exits 1 '.' "-o: where nothing can be written: exit status 1" -F 0 -o "$T" 0.1
-	exits 1 'No space' "-o: a full disk: exit status 1" -F 0 -o /dev/full 0.1
 	with_netto -c 0.1
 	check "stderr is empty when nothing is wrong" "$(wc -c <"$T/err") == 0" "$(cat "$T/err")"
 	setpriv --reuid 65534 --clear-groups "$NETTO" -c 1 >"$T/csv" 2>"$T/err"
@@ -458,18 +427,12 @@ test_output() {
 	seq 100000 >"$T/out"
 	"$NETTO" -c -F 0 -o "$T/out" 0.1
 	check "-o: and then has nothing else" "$? == 0 && $(awk -F, 'NF != 13' "$T/out" | wc -l) == 0" "$(tail -n 2 "$T/out")"
-	(ulimit -f 1; "$NETTO" -c -o "$T/out" 0.1 2>"$T/err")
-	check "-o: too large a file is exit status 1" "$? == 1 && $(grep -c 'File too large' "$T/err") == 1" "$(cat "$T/err")"
-	"$NETTO" -c 0.1 >&- 2>"$T/err"
-	check "no stdout: exit status 1" "$? == 1 && $(grep -c 'cannot write the report' "$T/err") == 1" "$(cat "$T/err")"
 	"$NETTO" -c 0.1 >"$T/csv" <&- 2>&-
 	check "no stdin and no stderr: the report, and nothing else in it" "$? == 0 && $(awk -F, 'NF != 13' "$T/csv" | wc -l) == 0" "$(cat "$T/csv")"
 }
 
 # What the process or the machine has too little of is said as that, and netto does what it can.
 test_limits() {
-	prlimit --nofile=12:12 "$NETTO" 0.1 >"$T/out" 2>"$T/err"
-	check "12 files: exit status 1, and what to raise" "$? == 1 && $(grep -c 'RLIMIT_NOFILE' "$T/err") == 1 && $(wc -l <"$T/err") == 1" "$(cat "$T/err")"
 	prlimit --nofile=12: "$NETTO" -c 0.1 >"$T/csv" 2>"$T/err"
 	check "a soft limit of 12 files: it is raised" "$? == 0 && $(wc -l <"$T/err") == 0 && $(hooked rx_softirq tp_btf) == 1" "$(cat "$T/err")"
 	NETTO_WITHOUT="$NETTO_WITHOUT memory" with_netto -c 0.3
@@ -575,9 +538,9 @@ test_memory() {
 	check "memory: at most 16 MB at the peak, and 1 MB a CPU for stacks ($peak kB)" "${peak:-0} > 0 && ${peak:-0} <= 16384 + 1024 * $(getconf _NPROCESSORS_ONLN)" "$(cat "$T/peak")"
 }
 
-trap 'net_down; restore_sysctls' EXIT
+trap restore_sysctls EXIT
 shift
-[ $# -gt 0 ] || set -- samples sample_limits folded without accounts softirq_counts stat two_at_once intervals signals signal_at_start \
+[ $# -gt 0 ] || set -- samples sample_limits folded without accounts stat intervals signals signal_at_start \
 	stalled_reader short_intervals stopped command output limits progress energy nothing_stays memory
 for name; do
 	test_"$name"

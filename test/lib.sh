@@ -10,9 +10,10 @@
 NETTO=${NETTO:-netto}
 LOAD=${LOAD:-load}
 XDP=${XDP:-/xdp.o}
+BURN=${BURN:-/burn}
 T=${T:-/tmp/netto-test}
 part=${part:-test}
-A=netto-a B=netto-b ADDRESS=192.0.2.2
+A=netto-a B=netto-b R=netto-r ADDRESS=192.0.2.2
 # shellcheck disable=SC2034
 IP=$(which ip) TC=$(which tc) # not the shell's own, which busybox's prefers
 session=
@@ -383,8 +384,51 @@ net_up() {
 	done
 }
 
+# Another way besides, through $R: a0 (198.51.100.1) - ra, rb - b0 ($ROUTED).
+ROUTED=203.0.113.1 ROUTED6=2001:db8:b::1
+router_up() {
+	ip netns add $R
+	ip -batch - <<-END
+		link add a0 netns $A type veth peer name ra netns $R
+		link add b0 netns $B type veth peer name rb netns $R
+	END
+	ip -n $A -batch - <<-END
+		addr add 198.51.100.1/24 dev a0
+		addr add 2001:db8:a::1/64 dev a0 nodad
+		link set a0 up
+		route add $ROUTED via 198.51.100.254
+		route add $ROUTED6 via 2001:db8:a::ff
+	END
+	ip -n $R -batch - <<-END
+		addr add 198.51.100.254/24 dev ra
+		addr add 2001:db8:a::ff/64 dev ra nodad
+		addr add 203.0.113.254/24 dev rb
+		addr add 2001:db8:b::ff/64 dev rb nodad
+		link set ra up
+		link set rb up
+	END
+	ip -n $B -batch - <<-END
+		addr add $ROUTED/24 dev b0
+		addr add $ROUTED6/64 dev b0 nodad
+		link set b0 up
+		route add 198.51.100.0/24 via 203.0.113.254
+		route add 2001:db8:a::/64 via 2001:db8:b::ff
+	END
+	router sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
+}
+
+router() { # COMMAND...
+	"$IP" netns exec $R "$@"
+}
+
+# Without IPv6, and with a neighbour that has not to be asked for, nor verified: nothing but the load sends.
+neighbour() { # NAMESPACE DEVICE ADDRESS ITS-NAMESPACE ITS-DEVICE
+	ip netns exec "$1" sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6' 2>/dev/null
+	ip -n "$1" neigh replace "$3" dev "$2" nud permanent lladdr "$(ip netns exec "$4" cat "/sys/class/net/$5/address")"
+}
+
 net_down() {
-	for ns in "$A" "$B"; do
+	for ns in $A $B $R; do
 		ip netns del "$ns" 2>/dev/null
 	done
 	return 0
@@ -451,4 +495,27 @@ start_flood() {
 stop_flood() {
 	kill "$flood"
 	wait "$flood" 2>/dev/null
+}
+
+# --- Programs of the tests' own (test/burn.c): from now on each packet takes so much time in that place ---
+
+start_burn() { # ingress|egress|prerouting NS; or hooks
+	case $1 in
+	hooks) set -- "$BURN" hooks ;;
+	egress) set -- "$IP" netns exec $A "$BURN" egress a1 "$2" ;;
+	*) set -- "$IP" netns exec $B "$BURN" "$1" b1 "$2" ;;
+	esac
+	: >"$T/burn"
+	"$@" >"$T/burn" 2>&1 &
+	burner=$!
+	wait_for is_burning
+}
+
+is_burning() {
+	grep -q "burn: burning" "$T/burn" || ! kill -0 "$burner" 2>/dev/null
+}
+
+stop_burn() {
+	kill "$burner"
+	wait "$burner"
 }

@@ -109,7 +109,7 @@ static struct {
 	struct mmsghdr msgs[BATCH];
 	long want; /* messages still to be done */
 	int size;  /* of a message, bytes */
-	unsigned char buf[MAX_SIZE];
+	unsigned char buf[1 << 16];
 } io = { .size = SIZE };
 
 struct load {
@@ -118,6 +118,7 @@ struct load {
 	const char *help;
 	void (*open)(void); /* opens its sockets; NULL: run() does */
 	const char *proto;  /* of these; NULL: the argument PROTO */
+	bool room;	    /* in their buffers, for all that is sent */
 	void (*run)(void);
 	int (*one)(void);      /* the operation that it repeats; see section 3 */
 	void (*prepare)(void); /* what that needs besides the sockets; may be NULL */
@@ -136,7 +137,7 @@ static const struct load *load; /* the one that runs */
 static char **words;		/* its arguments */
 static int word_count;
 
-static void die(const char *what, const char *why)
+static _Noreturn void die(const char *what, const char *why)
 {
 	fprintf(stderr, "load: %s: %s\n", what, why);
 	exit(1);
@@ -224,6 +225,15 @@ static long long now(clockid_t clock)
 
 	must(clock_gettime(clock, &t), "clock_gettime");
 	return t.tv_sec * NS + t.tv_nsec;
+}
+
+static uint64_t time_stamp(void)
+{
+#ifdef __x86_64__
+	return __builtin_ia32_rdtsc();
+#else
+	die("the time stamp counter", "not on this architecture");
+#endif
 }
 
 /* What passed since start_clocks(): time, and CPU time of this thread. */
@@ -399,16 +409,30 @@ static void connect_to(int fd, const struct address *a)
 	must(connect(fd, (const struct sockaddr *)&a->any, a->length), "connect");
 }
 
-/* The protocol of PROTO: udp4, udp6, tcp4 or tcp6. */
-static bool is_tcp(const char *proto)
+/* PROTO. Of tls the kernel encrypts, by sockmap it is received without TCP: see open_pair(). */
+static const struct protocol {
+	const char *name;
+	int family, type, protocol;
+} protocols[] = {
+	{ "udp4", AF_INET, SOCK_DGRAM, 0 },	  { "udp6", AF_INET6, SOCK_DGRAM, 0 },
+	{ "tcp4", AF_INET, SOCK_STREAM, 0 },	  { "tcp6", AF_INET6, SOCK_STREAM, 0 },
+	{ "mptcp", AF_INET, SOCK_STREAM, MPTCP }, { "sctp", AF_INET, SOCK_STREAM, IPPROTO_SCTP },
+	{ "tls", AF_INET, SOCK_STREAM, 0 },	  { "sockmap", AF_INET, SOCK_STREAM, 0 },
+};
+
+static const struct protocol *protocol(void)
 {
-	return !strncmp(proto, "tcp", 3);
+	const char *name = load->proto ? load->proto : text("PROTO");
+
+	for (size_t i = 0; i < COUNT(protocols); i++)
+		if (!strcmp(name, protocols[i].name))
+			return &protocols[i];
+	die(name, "no such PROTO");
 }
 
-static int proto_socket(const char *proto)
+static int proto_socket(const struct protocol *p)
 {
-	return new_socket(proto[3] == '6' ? AF_INET6 : AF_INET,
-			  is_tcp(proto) ? SOCK_STREAM : SOCK_DGRAM, 0);
+	return may(socket(p->family, p->type, p->protocol), p->name);
 }
 
 static void bind_to_any_port(int fd, struct address *a)
@@ -417,18 +441,15 @@ static void bind_to_any_port(int fd, struct address *a)
 	must(getsockname(fd, (struct sockaddr *)&a->any, &a->length), "getsockname");
 }
 
-/* A socket of the protocol that is bound to the loopback. Sets its address. TCP's listens. */
-static int bound_socket(const char *proto, struct address *a)
+/* A socket of the protocol that is bound to the loopback. Sets its address. One of a stream
+ * listens. */
+static int bound_socket(const struct protocol *p, struct address *a)
 {
-	int fd;
+	int fd = proto_socket(p);
 
-	if (strlen(proto) != 4 || (strncmp(proto, "udp", 3) && !is_tcp(proto)) ||
-	    !strchr("46", proto[3]))
-		die(proto, "not udp4, udp6, tcp4 or tcp6");
-	*a = address_of(proto[3] == '6' ? "::1" : "127.0.0.1", 0);
-	fd = proto_socket(proto);
+	*a = address_of(p->family == AF_INET6 ? "::1" : "127.0.0.1", 0);
 	bind_to_any_port(fd, a);
-	if (is_tcp(proto))
+	if (p->type == SOCK_STREAM)
 		must(listen(fd, 1), "listen");
 	return fd;
 }
@@ -444,25 +465,6 @@ static int accept_last(int listener)
 
 	close(listener);
 	return fd;
-}
-
-/* With PROTO with room for everything; else a full receiver drops, or blocks. */
-static void open_pair(void)
-{
-	const char *proto = load->proto ? load->proto : text("PROTO");
-	int fd = bound_socket(proto, &io.to);
-
-	if (!load->proto)
-		set_buffer(fd, SO_RCVBUF, SO_RCVBUFFORCE);
-	io.tx = proto_socket(proto);
-	connect_to(io.tx, &io.to);
-	io.rx = is_tcp(proto) ? accept_last(fd) : fd;
-	if (is_tcp(proto))
-		set_option(io.tx, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (!load->proto)
-		set_buffer(io.tx, SO_SNDBUF, SO_SNDBUFFORCE);
-	set_timeout(io.tx, SO_SNDTIMEO, PATIENCE * 1000);
-	set_timeout(io.rx, SO_RCVTIMEO, PATIENCE * 1000);
 }
 
 static void open_unix(void)
@@ -490,7 +492,7 @@ static int socket_in(const char *netns, int family, int type)
 /* From the namespace NETNS_TX to NETNS_RX, to ADDRESS there. */
 static void open_path(void)
 {
-	int type = is_tcp(load->proto) ? SOCK_STREAM : SOCK_DGRAM;
+	int type = protocol()->type;
 	struct address to = address_of(text("ADDRESS"), PORT);
 	int family = to.any.ss_family;
 	struct address any = address_of(family == AF_INET6 ? "::" : "0.0.0.0", PORT);
@@ -550,22 +552,28 @@ static void join_by_sockmap(void)
 					.value = (uintptr_t)(key ? &io.tx : &io.rx) });
 }
 
-/* A connection over the loopback, of the KIND tcp, mptcp, sctp, tls or sockmap. */
-static void open_stream(void)
+/* Where the load wants room, there is some for everything; else a full receiver drops, or blocks.
+ */
+static void open_pair(void)
 {
-	const char *kind = text("KIND");
-	int protocol = !strcmp(kind, "mptcp") ? MPTCP : !strcmp(kind, "sctp") ? IPPROTO_SCTP : 0;
-	struct address to = address_of("127.0.0.1", 0);
-	int fd = may(socket(AF_INET, SOCK_STREAM, protocol), kind);
+	const struct protocol *p = protocol();
+	int fd = bound_socket(p, &io.to);
 
-	bind_to_any_port(fd, &to);
-	must(listen(fd, 1), "listen");
-	io.tx = new_socket(AF_INET, SOCK_STREAM, protocol);
-	connect_to(io.tx, &to);
-	io.rx = accept_last(fd);
-	if (!strcmp(kind, "tls"))
+	if (load->room)
+		set_buffer(fd, SO_RCVBUF, SO_RCVBUFFORCE);
+	io.tx = proto_socket(p);
+	connect_to(io.tx, &io.to);
+	io.rx = p->type == SOCK_STREAM ? accept_last(fd) : fd;
+	if (load->room) {
+		set_buffer(io.tx, SO_SNDBUF, SO_SNDBUFFORCE);
+		if (p->type == SOCK_STREAM)
+			set_option(io.tx, IPPROTO_TCP, TCP_NODELAY, 1);
+	}
+	set_timeout(io.tx, SO_SNDTIMEO, PATIENCE * 1000);
+	set_timeout(io.rx, SO_RCVTIMEO, PATIENCE * 1000);
+	if (!strcmp(p->name, "tls"))
 		start_tls();
-	if (!strcmp(kind, "sockmap"))
+	if (!strcmp(p->name, "sockmap"))
 		join_by_sockmap();
 }
 
@@ -797,23 +805,23 @@ static void run_recv(void)
 	printf("sends=%ld recvs=%ld calls=%ld cpu_ns=%lld\n", sends, done, calls, used);
 }
 
+/* N connections, with a message in each. Of MPTCP, workers end them. */
 static void run_connect(void)
 {
-	const char *proto = text("PROTO");
-	long n = number("N"), accepts = is_tcp(proto) ? n : 0;
-	int fd = bound_socket(proto, &io.to);
+	const struct protocol *p = protocol();
+	long n = number("N");
+	int fd = bound_socket(p, &io.to);
 
 	start_clocks();
 	for (long i = 0; i < n; i++) {
-		int tx = proto_socket(proto);
-
-		connect_to(tx, &io.to);
-		if (accepts)
-			must(close(accept_one(fd)), "close");
-		must(close(tx), "close");
+		io.tx = proto_socket(p);
+		connect_to(io.tx, &io.to);
+		io.rx = accept_one(fd);
+		one_both_ways();
+		must(close(io.tx), "close");
+		must(close(io.rx), "close");
 	}
-	printf("connects=%ld accepts=%ld closes=%ld cpu_ns=%lld\n", n, accepts, n + accepts,
-	       cpu_ns());
+	printf("connects=%ld sends=%ld recvs=%ld cpu_ns=%lld\n", n, n, n, cpu_ns());
 }
 
 /*
@@ -877,30 +885,6 @@ static void run_busypoll(void)
 	printf("waits=%ld cpu_ns=%lld wall_ns=%lld\n", n, cpu_ns(), wall_ns());
 }
 
-/* N connections of MPTCP over the loopback, with a message in each. Workers end them. */
-static void run_mptcp(void)
-{
-	struct address to = address_of("127.0.0.1", PORT);
-	int listener = may(socket(AF_INET, SOCK_STREAM, MPTCP), "MPTCP");
-	long n = number("N");
-	char byte = 0;
-
-	set_option(listener, SOL_SOCKET, SO_REUSEADDR, 1);
-	bind_to(listener, &to);
-	must(listen(listener, 8), "listen");
-	for (long i = 0; i < n; i++) {
-		int tx = new_socket(AF_INET, SOCK_STREAM, MPTCP), rx;
-
-		connect_to(tx, &to);
-		rx = accept_one(listener);
-		must(send(tx, &byte, 1, 0), "send");
-		must(recv(rx, &byte, 1, 0), "recv");
-		close(tx);
-		close(rx);
-	}
-	printf("connects=%ld sends=%ld recvs=%ld\n", n, n, n);
-}
-
 /*
  * N records over kTLS that do not fit into the socket's buffer: what is left of a record when it is
  * full is sent by a worker when there is room again.
@@ -910,7 +894,6 @@ static void run_ktls(void)
 	static char buf[16384];
 	long all = (long)number("N") * sizeof(buf), sent = 0, got = 0, size;
 
-	start_tls();
 	while (got < all) {
 		while (sent < all && (size = send(io.tx, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
 			sent += size;
@@ -948,7 +931,7 @@ static void run_loop(void)
 /* On a socket of its own: another one, or a connection, would be operations more. */
 static void run_block_recv(void)
 {
-	int fd = bound_socket("udp4", &io.to);
+	int fd = bound_socket(protocol(), &io.to);
 
 	set_timeout(fd, SO_RCVTIMEO, number("MS"));
 	start_clocks();
@@ -981,57 +964,45 @@ static void run_burn(void)
 	printf("cpu_ns=%lld wall_ns=%lld\n", cpu_ns(), wall_ns());
 }
 
-/* bigsend's sending thread, and who moves it between CPU_A and CPU_B. */
-struct mover {
+/* The sender of bigsend, and the CPU time that it had on CPU_A and CPU_B. */
+struct sender {
 	pid_t tid;
-	clockid_t clock; /* CPU time of the sender */
-	int at;		 /* of the CPU that it is on: 0 is CPU_A */
-	long long since; /* its CPU time when it came there */
+	clockid_t clock; /* its CPU time */
+	long long since; /* the same, when it came to where it is */
 	long long cpu_ns[2];
-	long moves;
-	volatile bool done;
+	long moves; /* odd: it is on CPU_B */
 };
 
-/* Only the mover calls it while it runs, and the sender before and after. */
-static void charge(struct mover *m)
+static void charge(struct sender *s)
 {
-	long long t = now(m->clock);
+	long long t = now(s->clock);
 
-	m->cpu_ns[m->at] += t - m->since;
-	m->since = t;
-}
-
-static void *move(void *arg)
-{
-	struct mover *m = arg;
-
-	for (;;) {
-		pause_ns(MOVE_NS);
-		if (m->done)
-			return NULL;
-		/* Comes back when the thread has left its CPU, in the kernel or not. */
-		pin(m->tid, m->at ? "CPU_A" : "CPU_B");
-		charge(m);
-		m->at = !m->at;
-		m->moves++;
-	}
+	s->cpu_ns[s->moves % 2] += t - s->since;
+	s->since = t;
 }
 
 /*
- * Takes what comes for `ns`, then breaks the connection, which ends the sender's call. Where the
- * machine is so fast that the call would end before, it waits: at most three quarters by then.
+ * Takes what comes for `ns`, and moves the sender each MOVE_NS; then breaks the connection, which
+ * ends the sender's call. Where the machine is so fast that the call would end before, it waits: at
+ * most three quarters by then.
  */
-static void drain(int fd, long long ns)
+static void drain(struct sender *s, long long ns)
 {
 	static char buf[1 << 18];
 	long long past, got = 0;
 
 	start_clocks();
 	while ((past = wall_ns()) < ns) {
-		if (got > 0.75 * BIGSEND * past / ns)
+		if (past >= (s->moves + 1) * MOVE_NS) {
+			/* Comes back when the sender has left its CPU, in the kernel or not. */
+			pin(s->tid, s->moves % 2 ? "CPU_A" : "CPU_B");
+			charge(s);
+			s->moves++;
+		} else if (got > 0.75 * BIGSEND * past / ns) {
 			pause_ns(1000000);
-		else
-			got += must(recv(fd, buf, sizeof(buf), 0), "recv");
+		} else {
+			got += must(recv(io.rx, buf, sizeof(buf), 0), "recv");
+		}
 	}
 	exit(0);
 }
@@ -1041,38 +1012,33 @@ static void run_bigsend(void)
 	static char buf[BIGSEND / UIO_MAXIOV];
 	static struct iovec iov[UIO_MAXIOV]; /* all of them the same memory */
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = UIO_MAXIOV };
-	struct mover m = { .tid = gettid() };
+	struct sender *s = map(-1, sizeof(*s), 0, MAP_ANONYMOUS);
 	long long took;
-	pthread_t thread;
 	pid_t child;
 	long sent;
 
 	memset(buf, 1, sizeof(buf));
 	for (int i = 0; i < UIO_MAXIOV; i++)
 		iov[i] = (struct iovec) { buf, sizeof(buf) };
+	s->tid = getpid();
+	must(-(errno = clock_getcpuclockid(s->tid, &s->clock)), "clock_getcpuclockid");
+	s->since = now(s->clock);
 	child = start_child();
 	if (!child) {
 		pin(0, "CPU_RX");
 		close(io.tx);
-		drain(io.rx, number("SECONDS") * NS);
+		drain(s, number("SECONDS") * NS);
 	}
 	close(io.rx);
-	errno = pthread_getcpuclockid(pthread_self(), &m.clock);
-	must(-errno, "pthread_getcpuclockid");
-	errno = pthread_create(&thread, NULL, move, &m);
-	must(-errno, "pthread_create");
 	pin(0, "CPU_A");
 	start_clocks();
-	m.since = now(m.clock);
 	sent = must(sendmsg(io.tx, &msg, MSG_NOSIGNAL), "sendmsg");
 	took = wall_ns();
-	m.done = true;
-	pthread_join(thread, NULL);
-	charge(&m);
 	close(io.tx);
 	end_child(child);
+	charge(s);
 	printf("sends=1 sent_bytes=%ld cpu_a_ns=%lld cpu_b_ns=%lld moves=%ld wall_ns=%lld\n", sent,
-	       m.cpu_ns[0], m.cpu_ns[1], m.moves, took);
+	       s->cpu_ns[0], s->cpu_ns[1], s->moves, took);
 }
 
 /* Receives until told to stop and the queue is empty. */
@@ -1116,16 +1082,13 @@ static void run_flood(void)
 	       used, s->rx_cpu_ns, took);
 }
 
-static void run_switches(void)
+/* Another process gives back each byte that it gets from io.tx, to io.rx. Returns it. */
+static pid_t start_echo(void)
 {
-	long long end = number("SECONDS") * NS, took;
 	int there[2], back[2];
-	long trips = 0, switches = 0;
-	char byte = 0;
+	char byte;
 	pid_t child;
 
-	if (text("NICE"))
-		must(setpriority(PRIO_PROCESS, 0, number("NICE")), "setpriority");
 	must(pipe(there), "pipe");
 	must(pipe(back), "pipe");
 	child = start_child();
@@ -1135,17 +1098,113 @@ static void run_switches(void)
 			must(write(back[1], &byte, 1), "write");
 		exit(0);
 	}
-	start_clocks();
-	for (; wall_ns() < end; trips++) {
-		must(write(there[1], &byte, 1), "write");
-		must(read(back[0], &byte, 1), "read");
-	}
+	io.tx = there[1];
+	io.rx = back[0];
+	io.size = 1;
+	return child;
+}
+
+static int one_echo(void)
+{
+	one_write();
+	return one_read();
+}
+
+static void run_switches(void)
+{
+	long trips, switches = 0;
+	long long took;
+	pid_t child;
+
+	if (text("NICE"))
+		must(setpriority(PRIO_PROCESS, 0, number("NICE")), "setpriority");
+	child = start_echo();
+	trips = repeat(one_echo);
 	took = wall_ns();
-	close(there[1]);
+	close(io.tx);
 	end_child(child);
 	used_ns(RUSAGE_SELF, &switches);
 	used_ns(RUSAGE_CHILDREN, &switches);
 	printf("switches=%ld trips=%ld wall_ns=%lld\n", switches, trips, took);
+}
+
+/*
+ * The ports are given: of two by chance, one pair in 256 is in the same slot of the kernel's table
+ * of sockets, where a lookup takes 31 instructions more.
+ */
+static void open_udp_ports(void)
+{
+	struct address to = address_of("127.0.0.1", PORT), from = address_of("127.0.0.1", PORT + 1);
+
+	io.rx = new_socket(AF_INET, SOCK_DGRAM, 0);
+	bind_to(io.rx, &to);
+	io.tx = new_socket(AF_INET, SOCK_DGRAM, 0);
+	bind_to(io.tx, &from);
+	connect_to(io.tx, &to);
+}
+
+/* To where nobody receives: the machine before drops it. */
+static void open_forward(void)
+{
+	struct address to = address_of("203.0.113.1", PORT);
+
+	io.tx = socket_in("netto-a", AF_INET, SOCK_DGRAM);
+	connect_to(io.tx, &to);
+}
+
+static void open_echo(void)
+{
+	start_echo();
+}
+
+static int one_64_kb(void)
+{
+	io.size = sizeof(io.buf);
+	one_send();
+	for (int got = 0; got < io.size;)
+		got += must(recv(io.rx, io.buf, io.size - got, 0), "recv");
+	return 1;
+}
+
+/* A hundredth of a tick of the timer, at 250 Hz: the mean, a hundred times, has one tick. */
+static int one_tick(void)
+{
+	for (int turns = 20000; turns; turns--)
+		asm volatile("" : "+r"(turns));
+	return 1;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/*
+ * The instructions of a round, where the time stamp counter counts them: qemu's -icount shift=0. In
+ * batches well below a tick: the mean has ticks and samples, the median batch has none.
+ */
+static void run_instructions(void)
+{
+	enum { ROUNDS = 50, MAX_BATCHES = 10000 };
+	static uint64_t took[MAX_BATCHES];
+	long batches = (long)number("N") / ROUNDS;
+	double all = 0;
+
+	if (batches < 1 || batches > MAX_BATCHES)
+		die(text("N"), "too few or too many");
+	for (long batch = -4; batch < batches; batch++) { /* the first four are to warm up */
+		uint64_t began = time_stamp();
+
+		for (int i = 0; i < ROUNDS; i++)
+			load->one();
+		if (batch >= 0)
+			all += took[batch] = time_stamp() - began;
+	}
+	qsort(took, batches, sizeof(took[0]), compare);
+	printf("rounds=%ld mean=%.1f median=%.1f\n", batches * ROUNDS, all / batches / ROUNDS,
+	       (double)took[batches / 2] / ROUNDS);
 }
 
 /* ==== 6. Loads of workers and devices ==== */
@@ -1448,7 +1507,7 @@ static void *accept_all(void *listener)
 /* N threads wait for connections, which come one after the other. */
 static void run_accepts(void)
 {
-	int listener = bound_socket("tcp4", &io.to);
+	int listener = bound_socket(protocol(), &io.to);
 	long long end = number("SECONDS") * NS;
 	long n = number("N"), connects = 0, switches;
 	pthread_t thread;
@@ -1492,31 +1551,19 @@ static void execute(void)
 	die(command[0], strerror(errno));
 }
 
-/* Runs COMMAND as root with the capabilities of a set of bits and no others. */
-static void execute_with(uint64_t capabilities)
+/* With the capabilities of these numbers and no others, or without these: numbers between commas.
+ */
+static void run_capabilities(void)
 {
-	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
-		if (!(capabilities >> cap & 1) && prctl(PR_CAPBSET_DROP, cap) && errno != EINVAL)
-			die("PR_CAPBSET_DROP", strerror(errno));
-	execute();
-}
-
-/* Without a capability, by number, or without all of them. */
-static void run_uncap(void)
-{
-	bool all = !strcmp(text("CAP|all"), "all");
-
-	execute_with(all ? 0 : ~(1ull << strtoul(text("CAP|all"), NULL, 10)));
-}
-
-/* With these and no others: numbers between commas. */
-static void run_only(void)
-{
-	uint64_t keep = 0;
+	bool only = !strcmp(load->name, "only");
+	uint64_t set = 0;
 
 	for (char *cap = *argument("CAP,..."); *cap; cap += strspn(cap, ","))
-		keep |= 1ull << strtoul(cap, &cap, 10);
-	execute_with(keep);
+		set |= 1ull << strtoul(cap, &cap, 10);
+	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+		if ((set >> cap & 1) != only && prctl(PR_CAPBSET_DROP, cap) && errno != EINVAL)
+			die("PR_CAPBSET_DROP", strerror(errno));
+	execute();
 }
 
 /* On stderr, so that the command's output stays as it is: the most memory that it had, kB. */
@@ -1584,9 +1631,9 @@ static void run_refused(void)
 #define PATH(p) .open = open_path, .proto = p
 #define RUN(name, how, args, help, ...) { #name, args, help, .run = run_##how, __VA_ARGS__ }
 #define SEND(name, help, ...) \
-	{ #name, "PROTO [N]", help, PAIR(NULL), .run = run_send, .one = one_##name, __VA_ARGS__ }
+	{ #name, "PROTO [N]", help, PAIR(NULL), .room = true, .run = run_send, .one = one_##name, __VA_ARGS__ }
 #define RECV(name, help, ...) \
-	{ #name, "PROTO [N]", help, PAIR(NULL), .run = run_recv, .one = one_##name, __VA_ARGS__ }
+	{ #name, "PROTO [N]", help, PAIR(NULL), .room = true, .run = run_recv, .one = one_##name, __VA_ARGS__ }
 
 static const struct load loads[] = {
 	SEND(send, "send to a socket that nobody reads"),
@@ -1610,11 +1657,11 @@ static const struct load loads[] = {
 	RUN(packet_recv, recv, "N [TX [RX]]", "raw frames (lo)", .open = open_packets,
 	    .one = one_recv),
 	RUN(rawv6_recv, recv, "N", "raw IPv6 socket", .open = open_rawv6, .one = one_recv),
-	RUN(connect, connect, "PROTO N", "connect, accept, close both"),
+	RUN(connect, connect, "PROTO N", "connect, accept, a message, close both"),
 	RUN(xsk, xsk, "N", "sends of an AF_XDP socket"),
 	RUN(unix, send, "N", "send, receive on a socketpair", .open = open_unix,
 	    .one = one_both_ways),
-	RUN(block_recv, block_recv, "MS", "wait in one recv"),
+	RUN(block_recv, block_recv, "MS", "wait in one recv", .proto = "udp4"),
 	RUN(sendloop, loop, "SECONDS CPU", "UDP to a full socket", PAIR("udp4"), .one = one_send),
 	RUN(burn, burn, "SECONDS CPU [fifo PRIO DUTY_PERCENT PERIOD_US]", "in user space"),
 	RUN(bigsend, bigsend, "SECONDS CPU_A CPU_B [CPU_RX]",
@@ -1629,27 +1676,34 @@ static const struct load loads[] = {
 	    PATH("tcp4")),
 	RUN(busypoll, busypoll, "NETNS_TX NETNS_RX ADDRESS US N [epoll]", "N receives of nothing",
 	    PATH("udp4")),
-	RUN(stream, flood, "KIND SECONDS CPU_TX CPU_RX [SIZE]",
-	    "the same over lo; KIND: tcp, mptcp, sctp, tls or sockmap", .open = open_stream),
+	RUN(stream, flood, "PROTO SECONDS CPU_TX CPU_RX [SIZE]", "the same over lo", PAIR(NULL)),
 	RUN(uring_work, uring_work, "N|MS [sqpoll]", "16 MB each, by io_uring's workers"),
 	RUN(vhost, vhost, "N", "frames through vhost-net to a tap device"),
 	RUN(tun, tun, "IF FROM TO SECONDS CPU", "packets into a tun device, and out of it"),
 	RUN(syns, syns, "IF FROM TO N SECONDS", "N half connections by a tun device"),
 	RUN(nfqueue, nfqueue, "QUEUE", "accepts its packets, until killed"),
 	RUN(binds, binds, "N", "sockets are bound to any port"),
-	RUN(accepts, accepts, "N SECONDS CPU", "connections for N threads that accept"),
+	RUN(accepts, accepts, "N SECONDS CPU", "connections for N threads that accept",
+	    .proto = "tcp4"),
 	RUN(xdplive, xdplive, "FROM TO N", "frames that come to lo from an XDP program"),
-	RUN(mptcp, mptcp, "N", "connections with a message"),
-	RUN(ktls, ktls, "N", "records of 16 kB", PAIR("tcp4")),
+	RUN(ktls, ktls, "N", "records of 16 kB", PAIR("tls")),
 	RUN(algorithm, algorithm, "TYPE NAME", "holds it, until killed"),
 	RUN(rounds, loop, "SECONDS CPU", "UDP, each sent and received", PAIR("udp4"),
 	    .one = one_both_ways),
 	RUN(unixflood, loop, "SECONDS CPU", "unix as often as it goes", .open = open_unix,
 	    .one = one_both_ways),
+	RUN(count_udp, instructions, "N", "of each of N rounds", .open = open_udp_ports,
+	    .one = one_both_ways),
+	RUN(count_forward, instructions, "N", "to the router before 203.0.113.1, from netto-a",
+	    .open = open_forward, .one = one_send),
+	RUN(count_tcp, instructions, "N", "64 kB", PAIR("tcp4"), .one = one_64_kb),
+	RUN(count_pipe, instructions, "N", "two context switches", .open = open_echo,
+	    .one = one_echo),
+	RUN(count_tick, instructions, "N", "a hundredth of a tick in user space", .one = one_tick),
 	RUN(switches, switches, "SECONDS CPU [NICE]", "two processes, two pipes"),
 	RUN(timers, timers, "HZ", "perf events on each CPU, until killed"),
-	RUN(uncap, uncap, "CAP|all COMMAND [ARG]...", "run it without a capability"),
-	RUN(only, only, "CAP,... COMMAND [ARG]...", "run it with these capabilities alone"),
+	RUN(uncap, capabilities, "CAP,... COMMAND [ARG]...", "run it without these capabilities"),
+	RUN(only, capabilities, "CAP,... COMMAND [ARG]...", "run it with these alone; '': none"),
 	RUN(program, program, "CGROUP|IF COMMAND [ARG]...", "run it with an eBPF program there"),
 	RUN(nobpf, refused, "ERRNO COMMAND [ARG]...", "run it where bpf() fails"),
 	RUN(peak, peak, "COMMAND [ARG]...", "run it, and say the most memory that it had"),
@@ -1671,7 +1725,10 @@ static int needed(const struct load *l)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: load NAME [ARG]...    PROTO: udp4, udp6, tcp4 or tcp6; N: 1009\n");
+	fprintf(stderr, "usage: load NAME [ARG]...    N: 1009; PROTO:");
+	for (size_t i = 0; i < COUNT(protocols); i++)
+		fprintf(stderr, " %s", protocols[i].name);
+	fputc('\n', stderr);
 	for (size_t i = 0; i < LOADS; i++)
 		fprintf(stderr, "  %-11s %-28s  %s\n", loads[i].name, loads[i].args, loads[i].help);
 	return 2;

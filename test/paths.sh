@@ -14,66 +14,12 @@ part=$1
 . "$(dirname "$0")/lib.sh"
 export NETTO_WITHOUT="${NETTO_WITHOUT-} limit" # however slow the machine is: samples are what is waited for
 [ "$part" != paths-host ] || UNSEEN=1
-R='netto-r'
-ROUTED=203.0.113.1 ROUTED6=2001:db8:b::1
 DIRECT=$ADDRESS DIRECT6=2001:db8:1::2
 SAMPLES=1000
 
 # Where a measurement does not name one of these, it must not be there.
 STAGES="bridge forward_v4 forward_v6 nft nf_forward_v4 conntrack nat iptables tc xdp_generic vlan tunnel_rx tunnel_tx \
 wireguard flowtable udp_rx local_v4 local_v6"
-
-router() { # COMMAND...
-	"$IP" netns exec $R "$@"
-}
-
-net_up() {
-	net_down
-	for ns in $A $R $B; do
-		ip netns add "$ns"
-	done
-	ip -batch - <<-END
-		link add a0 netns $A type veth peer name ra netns $R
-		link add b0 netns $B type veth peer name rb netns $R
-		link add a1 netns $A type veth peer name b1 netns $B
-	END
-	ip -n $A -batch - <<-END
-		addr add 198.51.100.1/24 dev a0
-		addr add 2001:db8:a::1/64 dev a0 nodad
-		addr add 192.0.2.1/24 dev a1
-		addr add 2001:db8:1::1/64 dev a1 nodad
-		link set a0 up
-		link set a1 up
-		route add $ROUTED via 198.51.100.254
-		route add $ROUTED6 via 2001:db8:a::ff
-	END
-	ip -n $R -batch - <<-END
-		addr add 198.51.100.254/24 dev ra
-		addr add 2001:db8:a::ff/64 dev ra nodad
-		addr add 203.0.113.254/24 dev rb
-		addr add 2001:db8:b::ff/64 dev rb nodad
-		link set ra up
-		link set rb up
-	END
-	ip -n $B -batch - <<-END
-		addr add $ROUTED/24 dev b0
-		addr add $ROUTED6/64 dev b0 nodad
-		addr add $DIRECT/24 dev b1
-		addr add $DIRECT6/64 dev b1 nodad
-		link set b0 up
-		link set b1 up
-		route add 198.51.100.0/24 via 203.0.113.254
-		route add 2001:db8:a::/64 via 2001:db8:b::ff
-	END
-	router sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
-}
-
-net_down() {
-	for ns in $A $R $B; do
-		ip netns del "$ns" 2>/dev/null
-	done
-	return 0
-}
 
 # try PATH COMMAND...: something that this machine's kernel may lack: without it the path is skipped. Those of the virtual
 # machines have it all.
@@ -395,6 +341,9 @@ for module in $(find /lib/modules -name '*.ko' 2>/dev/null | sed 's/.*\///; s/[.
 	[ "$part" = paths-host ] || modprobe "$module"
 done
 net_up
+router_up
+ip -n $A addr add 2001:db8:1::1/64 dev a1 nodad
+ip -n $B addr add $DIRECT6/64 dev b1 nodad
 REPORT=400000 INTERVAL=0.4
 begin_session -F 997 -s 0
 [ $# -gt 0 ] || set -- $names

@@ -8,7 +8,6 @@
 # shellcheck disable=SC2034,SC2086,SC2154 # for lib.sh, and from it; words
 part=$1
 . "$(dirname "$0")/lib.sh"
-BURN=${BURN:-/burn}
 CPU=$(($(nproc) - 1)) # of the load
 case $part in
 *-icount) PACKETS=300 NS=200000 TOLERANCE=0.002 REPORT=100000 ;;
@@ -43,27 +42,6 @@ judged() {
 # instead: so the program's own cost and netto's hooks cancel out, and caches are equally cold. Interruptions count in both
 # numbers.
 
-is_burning() {
-	grep -q "burn: burning" "$T/burn" || ! kill -0 "$burner" 2>/dev/null
-}
-
-# PLACE NS: from now on so much time is burnt for each packet.
-start_burn() {
-	case $1 in
-	egress) netns=$A device=a1 ;;
-	*) netns=$B device=b1 ;;
-	esac
-	: >"$T/burn"
-	"$IP" netns exec $netns "$BURN" "$1" $device "$2" sleep 600 >"$T/burn" 2>&1 &
-	burner=$!
-	wait_for is_burning
-}
-
-stop_burn() {
-	kill "$burner"
-	wait "$burner"
-}
-
 # PACKETS PAUSE: and so much time to pass after each. SLEEP: another thread does the work, and the load sleeps meanwhile.
 packets() {
 	[ -z "$SLEEP" ] || set -- "$1" $((NS * 13 / 10))
@@ -78,18 +56,6 @@ burn() {
 	cat "$T/burn" >>"$T/load"
 	burnt=$(load_value burnt_ns)
 	[ "$(load_value packets)" = $PACKETS ] || fail "$1: all packets burn" "$(cat "$T/load")"
-}
-
-# Nothing but the load sends: there is no IPv6, and no neighbour has to be verified.
-quiet_net() {
-	net_up
-	neighbour "$A" a1 "$ADDRESS" "$B" b1
-	neighbour "$B" b1 192.0.2.1 "$A" a1
-}
-
-neighbour() { # NAMESPACE DEVICE ADDRESS ITS-NAMESPACE ITS-DEVICE
-	ip netns exec "$1" sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6' 2>/dev/null
-	ip -n "$1" neigh replace "$3" dev "$2" nud permanent lladdr "$(ip netns exec "$4" cat "/sys/class/net/$5/address")"
 }
 
 of_devices() { # of the load's CPU
@@ -129,7 +95,7 @@ burns() {
 	packets $PACKETS 0 >"$T/load" 2>&1 # what is allocated for the first packets, and the neighbour's address
 	stop_burn 2>/dev/null
 	case $? in
-	143) ;;
+	0) ;;
 	77)
 		skip "$1" "$(tail -n 1 "$T/burn")"
 		return
@@ -515,7 +481,9 @@ times_netto() {
 mount -t tracefs none /sys/kernel/tracing 2>/dev/null
 trap 'net_down; [ -z "$filler" ] || kill $filler 2>/dev/null' EXIT
 filler=
-quiet_net
+net_up
+neighbour $A a1 $ADDRESS $B b1
+neighbour $B b1 192.0.2.1 $A a1
 case $part in
 burns-icount) names="ingress egress blocked sends contexts" ;;
 burns-*) names="ingress egress prerouting sample threaded" ;;
