@@ -16,14 +16,6 @@ export NETTO_WITHOUT="${NETTO_WITHOUT-} limit" # however slow the machine is: sa
 SAMPLES=1000
 OVER=198.18.2.2 # b's address by what lies over or beside the veth
 
-a() {
-	"$IP" netns exec $A "$@"
-}
-
-b() {
-	"$IP" netns exec $B "$@"
-}
-
 # --- measuring ------------------------------------------------------------------------------
 
 # The command again and again, until there are the samples.
@@ -450,21 +442,10 @@ streams() { # KIND
 	check "$1: send and recv have something" "$on_send > 0.05 * $on_net && $on_recv > 0.02 * $on_net" "$(grep event,all "$T/csv")"
 }
 
-hidden_mptcp() {
-	streams mptcp
-}
-
-hidden_sctp() {
-	needs sctp && streams sctp
-}
-
-hidden_tls() {
-	needs tls && streams tls
-}
-
-hidden_sockmap() {
-	streams sockmap
-}
+hidden_mptcp() { streams mptcp; }
+hidden_sctp() { needs sctp && streams sctp; }
+hidden_tls() { needs tls && streams tls; }
+hidden_sockmap() { streams sockmap; }
 
 # In a range of ports that is nearly full.
 hidden_bind() {
@@ -487,34 +468,6 @@ hidden_backlog() {
 	on flood && has_stages rps
 	b sh -c 'echo 0 >/sys/class/net/b1/queues/rx-0/rps_cpus'
 	xdp_off
-}
-
-# --- events ---------------------------------------------------------------------------------
-
-softirqs() { # of all vectors but NET_RX and NET_TX: what the kernel counts
-	awk '/:/ && !/NET_/ { for (i = 2; i <= NF; i++) s += $i } END { print s }' /proc/softirqs
-}
-
-hidden_softirq() {
-	[ "${MODE:-auto}" = auto ] || return
-	COUNTER=softirqs
-	measure sleep 2
-	COUNTER=
-	check_counted 1 "softirq: all of them" "$(count all softirq)"
-	# of all of its time: samples may have given a part to net_other
-	longest=$(awk -F, '
-		$3 == "event" && $4 != "all" && $5 == "net_other" { other[$4] = $6 }
-		$3 == "event" && $4 != "all" && $5 == "softirq" && ($13 * $8 < $6 || $13 > $6 + other[$4])' "$T/csv")
-	check "softirq: the longest is no shorter than the mean" "$(echo "$longest" | grep -c .) == 0" "$longest"
-}
-
-# Whom NET_RX interrupts is who pays for it.
-hidden_rx() {
-	[ "${MODE:-auto}" = auto ] || return
-	on flood
-	paid=$(awk -F, '$3 == "task" && $5 ~ "/rx_softirq$" { s += $6 } END { printf "%.0f", s }' "$T/csv")
-	check_time "rx: the tasks' sum is the event's" "$paid > 0.98 * $(ns all rx_softirq) && $paid <= $(ns all rx_softirq)" \
-		"$paid of $(ns all rx_softirq)"
 }
 
 # --- no network -----------------------------------------------------------------------------
@@ -567,13 +520,6 @@ disk() { # DEVICE
 	dd if=/dev/zero of="$1" bs=64k count=256 conv=fsync 2>/dev/null
 }
 
-# --------------------------------------------------------------------------------------------
-
-stop() { # PROCESS
-	kill "$1"
-	wait "$1" 2>/dev/null
-}
-
 # Devices and namespaces that come and go make work of their own, for a while.
 fresh_net() {
 	net_up
@@ -581,23 +527,21 @@ fresh_net() {
 }
 
 trap net_down EXIT
-names=$(sed -n 's/^hidden_\([a-z0-9_]*\)() {$/\1/p' "$0")
+names=$(sed -n 's/^hidden_\([a-z0-9_]*\)() {.*/\1/p' "$0")
 shift
 [ $# -gt 0 ] || set -- $names
 # Modules' functions must be there when netto reads kallsyms.
 for what; do
 	# shellcheck disable=SC2046 # words
-	modprobe -a $(sed -n "/^hidden_$what() {/,/^}/s/.*needs \([a-z0-9_ ]*\).*/\1/p" "$0" | sed 's/mac80211_hwsim/mac80211/; s/dummy_hcd//; s/g_ether//')
+	modprobe -a $(sed -n "/^hidden_$what() {/,/}$/s/.*needs \([a-z0-9_ ]*\).*/\1/p" "$0" | sed 's/mac80211_hwsim/mac80211/; s/dummy_hcd//; s/g_ether//')
 done 2>"$T/modprobe"
 modprobe -a nf_tables nft_counter 2>"$T/modprobe"
 fresh_net
-REPORT=$((60000 + 400 * ${STACKS:-0} * 10)) INTERVAL=0.3
-begin_session -F 997 -t 100 -s ${STACKS:-0} -m "${MODE:-auto}"
+REPORT=60000 INTERVAL=0.3
+begin_session -F 997 -s 0 -m "${MODE:-auto}"
 for what; do
 	start=$(cut -d' ' -f1 /proc/uptime)
 	hidden_"$what"
 	echo "note: $what: $(awk -v start=$start '{ print $1 - start }' /proc/uptime) s"
-	[ -z "$STACKS" ] || grep '^[^,]*,[^,]*,stage,all,.*/unknown,' "$T/csv"
-	[ -z "$STACKS" ] || { grep ,stack,all "$T/csv" | awk -F, -v what=$what '{ print "stack: " what " " $8 " " $5 }' | sort -k3nr | head -n $STACKS; }
 done
 end_session

@@ -35,8 +35,7 @@ start_reference() {
 stop_reference() {
 	kill -INT "$reference"
 	wait "$reference"
-	kill $flood
-	wait $flood 2>/dev/null || :
+	stop $flood || :
 }
 
 # What each event took of CPU 0 in the last measurement, and by the reference meanwhile: "event percent percent". In one go, and

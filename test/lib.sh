@@ -52,6 +52,13 @@ attempt() { # FUNCTION [ARGUMENT]...
 	awk 'END { print }' "$T/attempt"
 }
 
+# exits STATUS PATTERN WHAT COMMAND: a shell's; one line on stderr that has the pattern, and a report only if all is well.
+exits() {
+	sh -c "$4" >"$T/out" 2>"$T/err" </dev/null
+	check "$3" "$? == $1 && $(wc -l <"$T/err") == 1 && $(grep -c -e "^netto: .*$2" "$T/err") == 1 &&
+		($(wc -c <"$T/out") > 0) == ($1 == 0)" "$(cat "$T/err" "$T/out")"
+}
+
 # For times and shares, which a busy machine disturbs: FUNCTION measures and prints a number, three times. The median must lie
 # between LOW and HIGH. (The best of three would hide a fault that shows in six runs of ten.) Only for test/run --all.
 check_median() { # WHAT LOW HIGH FUNCTION [ARGUMENT]...
@@ -101,6 +108,11 @@ stop_netto() {
 
 with_netto() { # what it printed in $T/csv and $T/err
 	"$NETTO" "$@" >"$T/csv" 2>"$T/err" || fail "netto $*" "exit status $?: $(cat "$T/err")"
+}
+
+stop() { # PROCESS: its exit status
+	kill "$1"
+	wait "$1" 2>/dev/null
 }
 
 # A netto that reports every INTERVAL seconds, since to attach and detach takes several seconds on an emulated machine. There
@@ -367,6 +379,18 @@ ip() {
 	"$IP" "$@"
 }
 
+a() { # COMMAND...: there
+	"$IP" netns exec $A "$@"
+}
+
+b() {
+	"$IP" netns exec $B "$@"
+}
+
+router() {
+	"$IP" netns exec $R "$@"
+}
+
 net_up() {
 	net_down
 	ip netns add "$A"
@@ -417,10 +441,6 @@ router_up() {
 	router sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
 }
 
-router() { # COMMAND...
-	"$IP" netns exec $R "$@"
-}
-
 # Without IPv6, and with a neighbour that has not to be asked for, nor verified: nothing but the load sends.
 neighbour() { # NAMESPACE DEVICE ADDRESS ITS-NAMESPACE ITS-DEVICE
 	ip netns exec "$1" sh -c 'echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6' 2>/dev/null
@@ -458,7 +478,7 @@ xdp_off() {
 }
 
 threaded() { # 0|1
-	ip netns exec $B sh -c "echo $1 >/sys/class/net/b1/threaded" 2>"$T/try"
+	b sh -c "echo $1 >/sys/class/net/b1/threaded" 2>"$T/try"
 }
 
 # The devices a2 and b2, on top of these: their addresses, and their end.
@@ -478,9 +498,9 @@ wireguard_up() {
 	ip -n "$A" link add a2 type wireguard || return
 	ip -n "$B" link add b2 type wireguard
 	(umask 077 && wg genkey >"$T/key_a" && wg genkey >"$T/key_b")
-	ip netns exec "$A" wg set a2 private-key "$T/key_a" listen-port 51820 peer "$(wg pubkey <"$T/key_b")" \
+	a wg set a2 private-key "$T/key_a" listen-port 51820 peer "$(wg pubkey <"$T/key_b")" \
 		allowed-ips 198.18.2.0/24 endpoint "$ADDRESS:51820"
-	ip netns exec "$B" wg set b2 private-key "$T/key_b" listen-port 51820 peer "$(wg pubkey <"$T/key_a")" \
+	b wg set b2 private-key "$T/key_b" listen-port 51820 peer "$(wg pubkey <"$T/key_a")" \
 		allowed-ips 198.18.2.0/24 endpoint 192.0.2.1:51820
 	ends_up
 }
@@ -493,8 +513,7 @@ start_flood() {
 }
 
 stop_flood() {
-	kill "$flood"
-	wait "$flood" 2>/dev/null
+	stop "$flood"
 }
 
 # --- Programs of the tests' own (test/burn.c): from now on each packet takes so much time in that place ---
@@ -516,6 +535,5 @@ is_burning() {
 }
 
 stop_burn() {
-	kill "$burner"
-	wait "$burner"
+	stop "$burner"
 }

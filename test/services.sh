@@ -20,9 +20,6 @@ SECONDS_OF_LOAD=${SECONDS_OF_LOAD:-14}
 # IPv6 looks for neighbours and groups by itself: softirqs that no service needs. Each namespace has settings of its own.
 NO_IPV6='for i in all default; do echo 1 >/proc/sys/net/ipv6/conf/$i/disable_ipv6; done'
 
-# Not the shell's own, which busybox's prefers.
-IP=$(which ip) NFT=$(which nft)
-
 inside() { # NETNS COMMAND...: on the CPU of the namespace
 	cpu=1
 	[ "$1" != client ] || cpu=0
@@ -35,34 +32,34 @@ serve() { # NETNS COMMAND...: in the background, by one process, $server
 }
 
 container() { # NAME NUMBER
-	"$IP" netns add "$1"
-	"$IP" link add "veth-$1" type veth peer name eth0 netns "$1"
-	"$IP" link set "veth-$1" master br0 up
+	ip netns add "$1"
+	ip link add "veth-$1" type veth peer name eth0 netns "$1"
+	ip link set "veth-$1" master br0 up
 	inside "$1" sh -c "$NO_IPV6"
-	"$IP" -n "$1" addr add "$BRIDGED.$2/16" dev eth0
-	"$IP" -n "$1" link set lo up
-	"$IP" -n "$1" link set eth0 up
-	"$IP" -n "$1" route add default via $BRIDGED.1
+	ip -n "$1" addr add "$BRIDGED.$2/16" dev eth0
+	ip -n "$1" link set lo up
+	ip -n "$1" link set eth0 up
+	ip -n "$1" route add default via $BRIDGED.1
 }
 
 net_up() {
 	eval "$NO_IPV6"
 	echo 1 >/proc/sys/net/ipv4/ip_forward
-	"$IP" link add br0 type bridge
-	"$IP" addr add $BRIDGED.1/16 dev br0
-	"$IP" link set br0 up
+	ip link add br0 type bridge
+	ip addr add $BRIDGED.1/16 dev br0
+	ip link set br0 up
 	container web 2
 	container store 3
 	container names 4
-	"$IP" netns add client
-	"$IP" link add outside type veth peer name eth0 netns client
-	"$IP" addr add $HOST/24 dev outside
-	"$IP" link set outside up
+	ip netns add client
+	ip link add outside type veth peer name eth0 netns client
+	ip addr add $HOST/24 dev outside
+	ip link set outside up
 	inside client sh -c "$NO_IPV6"
-	"$IP" -n client addr add $CLIENT/24 dev eth0
-	"$IP" -n client link set lo up
-	"$IP" -n client link set eth0 up
-	"$NFT" -f - <<-END
+	ip -n client addr add $CLIENT/24 dev eth0
+	ip -n client link set lo up
+	ip -n client link set eth0 up
+	nft -f - <<-END
 		table ip nat {
 			chain DOCKER {
 				iifname != "br0" tcp dport 8080 counter dnat to $BRIDGED.2:80
@@ -102,7 +99,7 @@ snmp() { # NETNS PROTOCOL COUNTER
 
 # Connections, or flows, that a rule of the table nat translated: it sees only their first packet.
 translated() { # WORD OF THE RULE
-	"$NFT" list table ip nat | sed -n "s/.*$1.*counter packets \([0-9]*\).*/\1/p"
+	nft list table ip nat | sed -n "s/.*$1.*counter packets \([0-9]*\).*/\1/p"
 }
 
 # The softirqs that began since $T/softirqs was kept: words EVENT:CPU:COUNT.
@@ -256,6 +253,10 @@ web_load() { # FILE
 	inside client wrk -t 1 -c 10 -d "${SECONDS_OF_LOAD}s" --timeout 60s "http://$HOST:8080/$1"
 }
 
+web_counts() {
+	echo "$(snmp client Tcp ActiveOpens) $(snmp web Tcp PassiveOpens) $(translated "dport 8080")"
+}
+
 service_web() {
 	start_web
 	for file in 1k 100k; do
@@ -266,10 +267,8 @@ service_web() {
 		table "$what" web_load $file
 		: >/var/log/nginx/access.log
 		sleep 1
-		opened=$(snmp client Tcp ActiveOpens) accepted=$(snmp web Tcp PassiveOpens) nat=$(translated "dport 8080")
-		whole "$what" web_load $file || continue
-		opened=$(($(snmp client Tcp ActiveOpens) - opened)) accepted=$(($(snmp web Tcp PassiveOpens) - accepted))
-		nat=$(($(translated "dport 8080") - nat))
+		COUNTER=web_counts whole "$what" web_load $file || continue
+		opened=$(counted 1) accepted=$(counted 2) nat=$(counted 3)
 		requests=$(awk '/requests in/ { print $1 }' "$T/load")
 		served=$(wc -l </var/log/nginx/access.log)
 		good=$(grep -c "\"GET /$file HTTP/1.1\" 200 $size " /var/log/nginx/access.log)
@@ -317,6 +316,10 @@ store_load() { # REQUESTS
 	inside client redis-benchmark -h $HOST -p 6379 -t set,get -n "$1" -c 10 -d 100 -r 10000 --csv
 }
 
+store_counts() {
+	echo "$(snmp client Tcp ActiveOpens) $(translated "dport 6379")"
+}
+
 service_store() {
 	what=redis
 	serve store redis-server --bind 0.0.0.0 --port 6379 --unixsocket /tmp/redis.sock --save '' --appendonly no \
@@ -330,9 +333,8 @@ service_store() {
 	# what asking costs: the unix socket's reads and writes are in redis's numbers, but not in netto's
 	store_info >"$T/info0"
 	store_info >"$T/info1"
-	opened=$(snmp client Tcp ActiveOpens) nat=$(translated "dport 6379")
-	whole "$what" store_load "$requests" || return
-	opened=$(($(snmp client Tcp ActiveOpens) - opened)) nat=$(($(translated "dport 6379") - nat))
+	COUNTER=store_counts whole "$what" store_load "$requests" || return
+	opened=$(counted 1) nat=$(counted 2)
 	store_info >"$T/info2"
 	# shellcheck disable=SC2046 # words
 	set -- $(paste "$T/info0" "$T/info1" "$T/info2" | awk '{ print $3 - 2 * $2 + $1 }')
@@ -352,8 +354,7 @@ service_store() {
 	# accept and close; it accepts until there is no more, and the kernel then closes the socket that it had made for it
 	calls "$what" 1 conn $((2 * opened)) $((4 * opened))
 	check "$what: an accept in vain is two" "($(count 1 conn) - 2 * $opened) % 2 == 0" "$(count 1 conn), $opened"
-	kill "$server"
-	wait "$server"
+	stop $server
 }
 
 names_load() {
@@ -364,6 +365,11 @@ answers() {
 	inside client dnsperf -s $HOST -p 53 -d "$T/queries" -n 1 2>/dev/null | grep -q 'Queries completed: *4 '
 }
 
+names_counts() {
+	echo "$(snmp client Udp OutDatagrams) $(snmp client Udp InDatagrams) $(snmp names Udp InDatagrams)" \
+		"$(snmp names Udp OutDatagrams) $(translated "dport 53")"
+}
+
 service_names() {
 	what=dnsmasq
 	serve names dnsmasq --no-daemon --no-resolv --no-hosts --user=root --group=root --pid-file= \
@@ -372,12 +378,8 @@ service_names() {
 	printf '%s\n' "www.example.test A" "db.example.test A" "txt.example.test TXT" "alias.example.test A" >"$T/queries"
 	wait_for answers || fail "$what" "does not answer: $(cat "$T/server.log")"
 	table "$what" names_load
-	queries=$(snmp client Udp OutDatagrams) replies=$(snmp client Udp InDatagrams)
-	in=$(snmp names Udp InDatagrams) out=$(snmp names Udp OutDatagrams) nat=$(translated "dport 53")
-	whole "$what" names_load || return
-	queries=$(($(snmp client Udp OutDatagrams) - queries)) replies=$(($(snmp client Udp InDatagrams) - replies))
-	in=$(($(snmp names Udp InDatagrams) - in)) out=$(($(snmp names Udp OutDatagrams) - out))
-	nat=$(($(translated "dport 53") - nat))
+	COUNTER=names_counts whole "$what" names_load || return
+	queries=$(counted 1) replies=$(counted 2) in=$(counted 3) out=$(counted 4) nat=$(counted 5)
 	completed=$(awk '/Queries completed/ { print $3 }' "$T/load")
 	echo "# $what: client sent $queries and got $replies, server got $in and sent $out; $nat flows"
 	check "$what: it answered, without an error" \
@@ -396,8 +398,7 @@ service_names() {
 	# sockets that were never connected
 	calls "$what" 0 conn "$nat"
 	calls "$what" 1 conn 0
-	kill "$server"
-	wait "$server"
+	stop $server
 }
 
 # What a container sends out has the host's address.

@@ -169,8 +169,7 @@ times_threaded() {
 		SLEEP='sleep'
 		burns ingress napi_thread tc
 		SLEEP=
-		kill $filler
-		wait $filler 2>/dev/null
+		stop $filler
 		filler=
 		threaded 0
 	else
@@ -375,19 +374,18 @@ ksoftirqd() {
 }
 
 in_ksoftirqd() {
-	COUNTER=ksoftirqd HZ=2000 measure ip netns exec $A "$LOAD" udpflood 2 0 0 64
+	COUNTER=ksoftirqd HZ=2000 measure a "$LOAD" udpflood 2 0 0 64
 	ratio "$(field context 1 rx_softirq/ksoftirqd 6)" "$(counted 1)"
 }
 
 times_contexts() {
 	judged "a flood over loopback: NET_RX runs in the sender's local_bh_enable, percent" 85 100 context_of bh_enable 0 "$LOAD" udpflood $SECONDS_OF_LOAD 0 0
 	[ "$part" = times-host ] || return 0 # an emulated CPU takes few samples where interrupts end
-	ip netns exec $A sh -c 'echo 2 >/sys/class/net/lo/queues/rx-0/rps_cpus'
+	a sh -c 'echo 2 >/sys/class/net/lo/queues/rx-0/rps_cpus'
 	"$LOAD" burn 60 1 >/dev/null &
 	burner=$!
 	judged "RPS to a busy CPU: NET_RX runs where its interrupt ends, percent" 85 100 context_of irq_exit 1 "$LOAD" udpsend $A $A 127.0.0.1 200000 0 10000
-	kill $burner
-	wait $burner 2>/dev/null
+	stop $burner
 	# Packets come evenly, so as many are not known to be over it as the CPU is not known to be idle: where tasks are hidden,
 	# their switch to the idle task is too.
 	judged "RPS to an idle CPU: NET_RX is over the idle task as long as it is known" 0.95 2 idle_known
