@@ -6,25 +6,13 @@
 #
 # Two namespaces, as lib.sh has them. Most packets end in 1,000 rules of netto-b, which take most of the time: nft's time
 # for a packet is that of the rules, whichever way it came.
-#
-# What a stage must show: one with the share p of the samples of net is missing in n samples with probability
-# (1 - p)^n. Each that is looked for has p >= 0.02, and traffic goes on until there are 1,000: 1.7e-9.
 # shellcheck disable=SC2034,SC2086,SC2154 # for lib.sh, and from it; words
 part=$1
 . "$(dirname "$0")/lib.sh"
 export NETTO_WITHOUT="${NETTO_WITHOUT-} limit" # however slow the machine is: samples are what is waited for
-SAMPLES=1000
 OVER=198.18.2.2 # b's address by what lies over or beside the veth
 
 # --- measuring ------------------------------------------------------------------------------
-
-# The command again and again, until there are the samples.
-repeated() { # COMMAND...
-	for _ in $(seq 40); do
-		"$@" || return
-		[ "$(tail -c +$((cut_size + 1)) "$T/reports" | ${COUNT:-samples_of_net})" -lt ${ENOUGH:-$SAMPLES} ] || break
-	done
-}
 
 # How many packets came to the end of the rules.
 passed() {
@@ -34,10 +22,6 @@ passed() {
 # The CPU time of the load, all of its processes.
 used() {
 	tr ' ' '\n' <"$T/load" | awk -F= '$1 ~ /cpu_ns$/ { s += $2 } END { printf "%.0f", s }'
-}
-
-stage() { # NAME COLUMN: 2 samples, 3 ns
-	awk -v name="$1" -v column="$2" '$1 == name { n = $column } END { printf "%.0f", n }' "$T/stages"
 }
 
 # off COMMAND... and on COMMAND...: measure it; what it took is then in off_net, on_net and so on.
@@ -66,14 +50,6 @@ measured() { # off|on COMMAND...
 per_packet() { # net|nft|send
 	eval "this=\$on_$1 that=\$off_$1"
 	ratio "$this * $off_passed" "($that * $on_passed)"
-}
-
-# Of the last measurement, with the thing on.
-has_stages() { # STAGE...
-	for name; do
-		check "$what: $name is there: $(stage $name 2) of $on_samples samples" "$(stage $name 2) > 0 && $on_samples >= $SAMPLES" \
-			"$(cat "$T/stages")"
-	done
 }
 
 self() { # STAGE FILE: its own samples, without what it calls
@@ -124,10 +100,6 @@ rules() { # FIRST [HOOK]
 
 flush() {
 	b nft flush ruleset
-}
-
-flood() { # [ADDRESS [SECONDS]]
-	"$LOAD" udppath $A $B "${1:-$ADDRESS}" "${2:-0.5}" 0 1 64
 }
 
 # Packets come through, and so all that has to be looked for once is known.

@@ -56,21 +56,8 @@ compare() {
 		"$T/csv" "$T/recent" >"$T/compared"
 }
 
-percent_of() { # EVENT
-	awk -v event="$1" '$1 == event { print $2 }' "$T/compared"
-}
-
-traced_meanwhile() { # EVENT
-	awk -v event="$1" '$1 == event { print $3 }' "$T/compared"
-}
-
 hook() { # EVENT: its kind
 	sed -n "s/.*,hook\/$1=\([a-z_]*\):.*/\1/p" "$T/csv"
-}
-
-# The middle one of three numbers, or that of a column of a file.
-median() { # FILE COLUMN
-	awk -v c="$2" '{ print $c }' "$1" | sort -g | sed -n 2p
 }
 
 # CONSTRAINT KINDS COMMAND...: KINDS are those expected of softirqs, operations and samples. Three attempts, of which the medians
@@ -93,8 +80,8 @@ row() {
 		tracing=$(awk -F, -v wall="$(wall 0)" '$3 == "stage" && $4 == 0 && $5 ~ /\/tracing$/ { ns += $11 }
 			END { printf "%.2f", 100 * ns / wall }' "$T/csv")
 		for event in net rx_softirq recv send; do
-			echo "$(percent_of $event) $(traced_meanwhile $event)"
-		done | awk -v tracing="$tracing" '{ printf "%s %.2f ", $1, $1 - $2 } END { print tracing }' >>"$T/three"
+			grep "^$event " "$T/compared"
+		done | awk -v tracing="$tracing" '{ printf "%s %.2f ", $2, $2 - $3 } END { print tracing }' >>"$T/three"
 		[ "$seen" = "$kinds" ] || break
 	done
 	net=$(median "$T/three" 1)

@@ -5,17 +5,12 @@
 #
 # Three namespaces: netto-a sends to netto-b, through the router netto-r (a0 - ra, rb - b0) or over a link that the two
 # have besides (a1 - b1). Each path is taken away before the next one, whose measurement shows that it is gone.
-#
-# What a stage must show: a stage with the share p of net is missing in n samples with probability (1 - p)^n. Each that is
-# looked for has p >= 0.02 (twice that was seen on all kernels), and traffic goes on until there are 1,000 samples: 1.7e-9,
-# and 1.4e-7 for all 80 stages of a run.
 # shellcheck disable=SC2034,SC2086,SC2154 # for lib.sh, and from it; words
 part=$1
 . "$(dirname "$0")/lib.sh"
 export NETTO_WITHOUT="${NETTO_WITHOUT-} limit" # however slow the machine is: samples are what is waited for
 [ "$part" != paths-host ] || UNSEEN=1
 DIRECT=$ADDRESS DIRECT6=2001:db8:1::2
-SAMPLES=1000
 
 # Where a measurement does not name one of these, it must not be there.
 STAGES="bridge forward_v4 forward_v6 nft nf_forward_v4 conntrack nat iptables tc xdp_generic vlan tunnel_rx tunnel_tx \
@@ -58,31 +53,19 @@ reached() { # ADDRESS
 		[ "$(load_value sends)" = "$(load_value recvs)" ] && [ "$(load_value recvs)" -gt 0 ]
 }
 
-# Traffic until there are the samples.
-traffic() { # ADDRESS
-	for _ in $(seq 500); do
-		"$LOAD" udppath $A $B "$1" 0.4 0 1 "${SIZE:-64}" || return
-		[ "$(tail -c +$((cut_size + 1)) "$T/reports" | samples_of_net)" -lt $SAMPLES ] || break
-	done
-}
-
 # through PATH ADDRESS STAGES [OTHERS]: measures traffic from a to an address of b. STAGES are those that must show; OTHERS
 # may. All others of the list above must be in no sample; but local_v6 may be in a few, since IPv6 looks for neighbours and
-# groups by itself, conntrack, whose worker collects garbage, and on this machine what its own traffic needs. LOSS: packets need not come through; where they do, no
-# measurement begins before. SIZE: bytes of a packet.
+# groups by itself, conntrack, whose worker collects garbage, and on this machine what its own traffic needs. LOSS: packets need not come
+# through; where they do, no measurement begins before.
 through() {
-	path=$1 stages=$3 others=${4-} sends=0 recvs=0
+	path=$1 what=$1 stages=$3 others=${4-} sends=0 recvs=0
 	[ -n "${LOSS-}" ] || wait_for reached "$2" || fail "$path: reaches $2" "$(cat "$T/load")"
-	measure traffic "$2" || return
+	measure repeated flood "$2" || return
 	sends=$(load_value sends) recvs=$(load_value recvs)
 	[ -n "${LOSS-}" ] || check "$path: packets come" "$recvs > 0" "$(cat "$T/load")"
 	shared_out "$path"
 	add_up_stages
-	enough=$(samples_of_net <"$T/csv")
-	for stage in $stages; do
-		seen=$(awk -v name="$stage" '$1 == name { n = $2 } END { printf "%.0f", n }' "$T/stages")
-		check "$path: $stage is there: $seen of $enough samples" "$seen > 0 && $enough >= $SAMPLES" "$(cat "$T/stages")"
-	done
+	has_stages $stages
 	wrong=
 	while read -r stage count _; do
 		few=0
@@ -169,17 +152,14 @@ path_drop() {
 	ip -n $A neigh del $DIRECT dev a1
 }
 
-path_route4() {
-	before=$(forwarded 4)
-	through route4 $ROUTED "forward_v4 udp_rx local_v4"
-	check "route4: the router forwarded them" "$(forwarded 4) - $before >= $recvs"
+route() { # 4|6 ADDRESS
+	before=$(forwarded $1)
+	through route$1 $2 "forward_v$1 udp_rx local_v$1"
+	check "route$1: the router forwarded them" "$(forwarded $1) - $before >= $recvs"
 }
 
-path_route6() {
-	before=$(forwarded 6)
-	through route6 $ROUTED6 "forward_v6 udp_rx local_v6"
-	check "route6: the router forwarded them" "$(forwarded 6) - $before >= $recvs"
-}
+path_route4() { route 4 $ROUTED; }
+path_route6() { route 6 $ROUTED6; }
 
 # Short packets pass 1,000 rules, long ones 2,000. The rules are one chain of 20, jumped to again and again, so that they stay in
 # the cache, and both sizes run the same code. Both are dropped at the end: to wake a receiver would add noise.

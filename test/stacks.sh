@@ -47,7 +47,7 @@ paths() {
 	cat >>$T/lib/lib.sh <<-'END'
 		begin_session() { : >"$T/csv"; }
 		end_session() { :; }
-		measure() { "$LOAD" udppath $A $B "$2" 1 0 1 64 >"$T/load" 2>&1; }
+		measure() { "$LOAD" udppath $A $B "$3" 1 0 1 64 >"$T/load" 2>&1; }
 		shared_out() { :; }
 		check() { :; }
 		pass() { :; }

@@ -58,34 +58,22 @@ burn() {
 	[ "$(load_value packets)" = $PACKETS ] || fail "$1: all packets burn" "$(cat "$T/load")"
 }
 
-of_devices() { # of the load's CPU
-	awk -F, -v cpu=$CPU '$3 == "device" && $4 == cpu { s += $6 } END { printf "%.0f", s }' "$T/csv"
-}
-
-of_tasks() {
-	awk -F, '$3 == "task" && $5 ~ "^load:[0-9]*/send$" { s += $6 } END { printf "%.0f", s }' "$T/csv"
-}
-
-events() { # of the load's CPU: EVENT NS COUNT
-	awk -F, -v cpu=$CPU '
-		$3 == "event" && $4 == cpu && $6 != "" { ns[$5] += $6; count[$5] += $8 }
-		END { for (event in ns) printf "%s %.0f %d\n", event, ns[event], count[event] }' "$T/csv"
+# What the devices polled on the load's CPU, or for send, what the load's own process called.
+of_details() { # EVENT
+	awk -F, -v cpu=$CPU -v event="$1" '
+		event == "send" ? $3 == "task" && $5 ~ "^load:[0-9]*/send$" : $3 == "device" && $4 == cpu { s += $6 }
+		END { printf "%.0f", s }' "$T/csv"
 }
 
 # What the event rises by, as a part of what is burnt; in $T/others and $T/details what all other network events and what the
-# devices or tasks do. In $T/rises: what each event does, in ns and entries.
+# devices or tasks do.
 rise() { # PLACE EVENT
 	burn "$1" 0 $NS
-	event_ns=$(ns $CPU "$2") net_ns=$(ns $CPU net) devices_ns=$(of_devices) tasks_ns=$(of_tasks)
-	events >"$T/unburnt"
+	event_ns=$(ns $CPU "$2") net_ns=$(ns $CPU net) details_ns=$(of_details "$2")
 	burn "$1" $NS 0
 	event_ns=$(($(ns $CPU "$2") - event_ns)) net_ns=$(($(ns $CPU net) - net_ns))
-	events | paste -d ' ' - "$T/unburnt" | awk '{ printf "%s %.0f %d, ", $1, $2 - $5, $3 - $6 }' >"$T/rises"
 	ratio $((net_ns - event_ns)) "$burnt" >>"$T/others"
-	case $2 in
-	send) ratio $(($(of_tasks) - tasks_ns)) "$burnt" ;;
-	*) ratio $(($(of_devices) - devices_ns)) "$burnt" ;;
-	esac >>"$T/details"
+	ratio $(($(of_details "$2") - details_ns)) "$burnt" >>"$T/details"
 	ratio "$event_ns" "$burnt"
 }
 
@@ -109,10 +97,9 @@ burns() {
 	: >"$T/details"
 	HZ=0 TASKS=100 # samples make the caches colder, and net_other is told from them
 	judged "$1: $2 rises by what is burnt" "1 - $TOLERANCE" "1 + $TOLERANCE" rise "$1" "$2"
-	seen=$(sort -g "$T/others" | sed -n "$(($(wc -l <"$T/others") / 2 + 1))p")
-	check "$1: other network events do not: $seen" "$seen > -$TOLERANCE && $seen < $TOLERANCE" \
-		"$(cat "$T/others") $(cat "$T/rises")"
-	seen=$(sort -g "$T/details" | sed -n "$(($(wc -l <"$T/details") / 2 + 1))p")
+	seen=$(median "$T/others")
+	check "$1: other network events do not: $seen" "$seen > -$TOLERANCE && $seen < $TOLERANCE" "$(cat "$T/others")"
+	seen=$(median "$T/details")
 	check "$1: what was polled or called does: $seen" "$seen > 1 - $TOLERANCE && $seen < 1 + $TOLERANCE" "$(cat "$T/details")"
 	[ "$part" != burns-icount ] || return 0 # with retpolines, from which the kernel cannot unwind
 	HZ=997 TASKS=0
