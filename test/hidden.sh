@@ -14,11 +14,6 @@ OVER=198.18.2.2 # b's address by what lies over or beside the veth
 
 # --- measuring ------------------------------------------------------------------------------
 
-# How many packets came to the end of the rules.
-passed() {
-	b nft list ruleset 2>/dev/null | sed -n 's/.*counter packets \([0-9]*\).*/\1/p' | awk '{ s += $1 } END { print s + 0 }'
-}
-
 # The CPU time of the load, all of its processes.
 used() {
 	tr ' ' '\n' <"$T/load" | awk -F= '$1 ~ /cpu_ns$/ { s += $2 } END { printf "%.0f", s }'
@@ -34,14 +29,14 @@ on() {
 }
 
 measured() { # off|on COMMAND...
-	which=$1 before=$(passed)
+	which=$1 before=$(nft_counter b)
 	shift
 	measure repeated "$@" || return
 	shared_out "$what"
 	add_up_stages
 	cp "$T/csv" "$T/$which.csv"
 	eval "${which}_net=$(ns all net) ${which}_used=$(used) ${which}_send=$(ns all send) ${which}_recv=$(ns all recv)"
-	eval "${which}_nft=$(stage nft 3) ${which}_passed=$(($(passed) - before)) ${which}_samples=$(samples_of_net <"$T/csv")"
+	eval "${which}_nft=$(stage nft 3) ${which}_passed=$(($(nft_counter b) - before)) ${which}_samples=$(samples_of_net <"$T/csv")"
 	check "$what, $which: less than 2 % unknown" "$(run_row samples_unknown 8) < 0.02 * $(run_row samples 8)" \
 		"$(run_row samples_unknown 8) of $(run_row samples 8); $(grep ',stack,.*unknown' "$T/csv")"
 }

@@ -425,6 +425,11 @@ router() {
 	"$IP" netns exec $R "$@"
 }
 
+# Packets that came to a rule with a counter.
+nft_counter() { # b|router
+	"$1" nft list ruleset 2>/dev/null | sed -n 's/.*counter packets \([0-9]*\).*/\1/p' | awk '{ s += $1 } END { print s + 0 }'
+}
+
 net_up() {
 	net_down
 	ip netns add "$A"

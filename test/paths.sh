@@ -42,10 +42,6 @@ forwarded() { # 4|6
 	esac
 }
 
-nft_counter() {
-	router nft list ruleset | sed -n 's/.*counter packets \([0-9]*\).*/\1/p' | awk '{ s += $1 } END { print s + 0 }'
-}
-
 # --- measuring ------------------------------------------------------------------------------
 
 reached() { # ADDRESS
@@ -179,11 +175,11 @@ path_nft() {
 	SHORT=60
 	rules >"$T/rules"
 	try nft router nft -f "$T/rules" || return
-	passed=$(nft_counter)
+	passed=$(nft_counter router)
 	LOSS=yes
 	through nft $ROUTED "nft nf_forward_v4 forward_v4"
 	LOSS=
-	check "nft: the packets passed the rules" "$(nft_counter) - $passed <= $sends && $(nft_counter) - $passed > 0" "$(nft_counter), $sends"
+	check "nft: the packets passed the rules" "$(nft_counter router) - $passed <= $sends && $(nft_counter router) - $passed > 0" "$(nft_counter router), $sends"
 	[ -z "${ALL-}" ] || check_median "nft: what twice the rules take more, in the stage, as a part of the softirq's rise" 0.85 1.15 twice_the_rules
 	router nft flush ruleset
 }
@@ -191,9 +187,9 @@ path_nft() {
 twice_the_rules() {
 	: >"$T/twice"
 	for size in $SHORT 64; do
-		passed=$(nft_counter)
+		passed=$(nft_counter router)
 		measure "$LOAD" udppath $A $B $ROUTED 2 0 1 $size
-		echo "$(($(nft_counter) - passed)) $(ns all rx_softirq) $(field stage all rx_softirq/nft 6)" >>"$T/twice"
+		echo "$(($(nft_counter router) - passed)) $(ns all rx_softirq) $(field stage all rx_softirq/nft 6)" >>"$T/twice"
 	done
 	awk '{ rx = $2 / $1 - rx; nft = $3 / $1 - nft } END { print nft / rx }' "$T/twice"
 }
@@ -207,7 +203,7 @@ path_nat() {
 	END
 	through nat $ROUTED "conntrack nat" "nft forward_v4 nf_forward_v4 udp_rx local_v4"
 	# The first packet is not known to be translated yet.
-	check "nat: the packets were translated" "$(nft_counter) >= $recvs - 1" "$(nft_counter), $(cat "$T/load")"
+	check "nat: the packets were translated" "$(nft_counter router) >= $recvs - 1" "$(nft_counter router), $(cat "$T/load")"
 	router nft flush ruleset
 }
 
@@ -222,7 +218,7 @@ path_flowtable() {
 	before=$(packets $R rb tx)
 	through flowtable $ROUTED "flowtable" "forward_v4 nf_forward_v4 nft conntrack udp_rx local_v4"
 	check "flowtable: the packets went through it" \
-		"$(packets $R rb tx) - $before >= $recvs && $(nft_counter) < 0.5 * $recvs" "$(nft_counter), $(cat "$T/load")"
+		"$(packets $R rb tx) - $before >= $recvs && $(nft_counter router) < 0.5 * $recvs" "$(nft_counter router), $(cat "$T/load")"
 	router nft flush ruleset
 }
 
