@@ -162,7 +162,7 @@ hooks() {
 		}
 	END
 	try router nft -f - <<-END && both
-		table inet reject {
+		table inet refuse {
 			chain forward { type filter hook forward priority 0; tcp dport 1-100 reject with tcp reset; udp dport 1-100 reject; }
 		}
 	END
