@@ -460,6 +460,12 @@ struct {
 /* Operations and their time, ns, of processes for which there was no room in netto_tasks. */
 __u64 tasks_lost, tasks_lost_ns;
 
+/* What user space asks netto_lookup for. */
+struct {
+	char name[48]; /* of a function, or MODULE:FUNCTION: a target of probes[] */
+	__u64 address; /* 0: there is none */
+} lookup;
+
 /* Key: cpu * nr_bufs + half. Mapped by user space, which gives it its real sizes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -1718,6 +1724,13 @@ int netto_mark(void *ctx)
 	if (READ_ONCE(c->above) != above)
 		c->mark_wall++;
 	return 0;
+}
+
+/* From 5.16 on. User space runs it for each function, before the other programs are loaded. */
+SEC("syscall")
+int netto_lookup(void *ctx)
+{
+	return bpf_kallsyms_lookup_name(lookup.name, sizeof(lookup.name), 0, &lookup.address);
 }
 
 char LICENSE[] SEC("license") = "GPL";

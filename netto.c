@@ -1393,8 +1393,8 @@ static void open_energy(struct energy *e)
 enum { NO_HOOK, TP_BTF, RAW_TP, FENTRY, MULTI, KPROBE, KINDS };
 
 static const char *const hook_names[KINDS] = {
-	[NO_HOOK] = "none",  [TP_BTF] = "tp_btf",      [RAW_TP] = "raw_tp",
-	[FENTRY] = "fentry", [MULTI] = "kprobe.multi", [KPROBE] = "kprobe",
+	[NO_HOOK] = "from samples", [TP_BTF] = "tp_btf",      [RAW_TP] = "raw_tp",
+	[FENTRY] = "fentry",	    [MULTI] = "kprobe.multi", [KPROBE] = "kprobe",
 };
 
 /*
@@ -1404,39 +1404,25 @@ static const char *const hook_names[KINDS] = {
  * its returns have room for 2 tasks for each function and CPU, all functions together: too little
  * for hundreds of tasks that sleep in one.
  */
-static const int order_of_tracepoint[KINDS] = { TP_BTF, RAW_TP },
-		 order_of_often[KINDS] = { FENTRY, MULTI, KPROBE },
-		 order_of_seldom[KINDS] = { MULTI, FENTRY, KPROBE };
-
-static const int *kinds_of(int how)
-{
-	switch (how) {
-	case HOW_tracepoint:
-		return order_of_tracepoint;
-	case HOW_result:
-	case HOW_hot:
-	case HOW_waiting:
-		return order_of_often;
-	default:
-		return order_of_seldom;
-	}
-}
+static const int ladders[][KINDS] = {
+	[HOW_tracepoint] = { TP_BTF, RAW_TP },	     [HOW_result] = { FENTRY, MULTI, KPROBE },
+	[HOW_hot] = { FENTRY, MULTI, KPROBE },	     [HOW_waiting] = { FENTRY, MULTI, KPROBE },
+	[HOW_operation] = { MULTI, FENTRY, KPROBE }, [HOW_read] = { MULTI, FENTRY, KPROBE },
+	[HOW_poll] = { MULTI, FENTRY, KPROBE },	     [HOW_thread] = { MULTI, FENTRY, KPROBE },
+};
 
 struct probe {
-	struct bpf_program *entry, *exit; /* of this kind; NULL if there is none, or none wanted */
-	struct bpf_link *entry_link, *exit_link;
 	char target[64];  /* kernel function, by the name that kallsyms has; or tracepoint */
-	size_t length;	  /* of the name that it has in netto.bpf.c */
+	char module[16];  /* that the function may be in; or empty */
 	uint64_t address; /* of the function; 0: not known */
-	char module[16];  /* that it may be in; or empty */
 	int event, how;	  /* as in netto.bpf.c */
 	bool only_if_previous_absent; /* likewise */
 	bool function;		      /* each of these may be missing; the others are the base */
 	bool exists;		      /* by kallsyms */
 	bool absent;		      /* it is not: so it is not called */
-	int kind;		      /* the best that is not refused */
-	bool attached;
-	char why_not[KINDS][64];
+	char refused[KINDS][64];      /* why, if the kernel refused it when it was tried */
+	int kind;		      /* the best that can be had */
+	struct bpf_program *entry, *exit; /* of this kind; NULL if there is none, or none wanted */
 };
 
 /* How stacks are sampled. */
@@ -1489,15 +1475,14 @@ struct session {
 	uint64_t first_letters; /* of functions: see note_function() */
 	char lacks[KINDS][64];	/* why this host has none of a kind; empty: it may have */
 	bool has_ends; /* tracepoints tell when a send or a receive has ended: see netto_sent */
-	struct bpf_link *end_links[2];	 /* of these */
-	struct bpf_link *multi_links[2]; /* entries and returns of all functions of that kind */
-	struct bpf_link *free_link;	 /* only with the hash of tasks */
-	int empty_btf;			 /* a file for libbpf, where the kernel gives none; or -1 */
-	bool rt, storage;		 /* PREEMPT_RT; parked in task storage */
-	bool is_32_bit;			 /* the kernel */
-	char no_bpf[256];		 /* why there is no eBPF; empty: there is */
-	bool accounted; /* and no samples either: the kernel's own accounts are all there is */
-	int cpus;	/* ids of CPUs are below this */
+	struct bpf_link *links[2 * MAX_PROBES + 4]; /* but for those of the skeleton */
+	int nr_links;
+	int empty_btf;	  /* a file for libbpf, where the kernel gives none */
+	bool rt, storage; /* PREEMPT_RT; parked in task storage */
+	bool is_32_bit;	  /* the kernel */
+	char no_bpf[256]; /* why there is no eBPF; empty: there is */
+	bool accounted;	  /* and no samples either: the kernel's own accounts are all there is */
+	int cpus;	  /* ids of CPUs are below this */
 	int64_t residual[MAX_CPUS]; /* ns, at the last mark: what later marks must agree with */
 	struct {
 		uint64_t since_ns; /* the last mark; 0: it was not there then */
@@ -1505,8 +1490,7 @@ struct session {
 	} clocks[MAX_CPUS];	   /* only without hooks: see read_clock() */
 	struct sampler sampler;
 	struct devices {
-		char why_not[64]; /* empty: not refused */
-		struct bpf_link *link;
+		char refused[64];	/* why; empty: not refused */
 		const polled_t *polled; /* mapped: by CPU */
 	} devices;
 	struct energy energy;
@@ -1535,64 +1519,11 @@ static int try_program(enum bpf_prog_type type, enum bpf_attach_type attach)
 	return bpf_prog_load(type, "netto_try", "GPL", code, ARRAY_SIZE(code), &opts);
 }
 
-/*
- * A program that looks up a name, which may be MODULE:NAME, in kallsyms (from 5.16 on), and finds
- * it faster than all of kallsyms can be read. In and out: struct lookup. Returns its descriptor or
- * -errno.
- */
-struct lookup {
-	char name[64];
-	uint64_t address;
-};
-
-static int load_lookup(void)
-{
-	enum { NAME = -(int)sizeof(struct lookup), FOUND = -8, WORDS = 8 };
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .prog_flags = BPF_F_SLEEPABLE);
-	struct bpf_insn code[2 * WORDS + 12], *to = code;
-
-#define ADD(...) (*to++ = (struct bpf_insn) { __VA_ARGS__ })
-	ADD(.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_6, .src_reg = BPF_REG_1);
-	for (int i = 0; i < WORDS; i++) {
-		ADD(.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_0, .src_reg = BPF_REG_6,
-		    .off = 8 * i);
-		ADD(.code = BPF_STX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .src_reg = BPF_REG_0,
-		    .off = NAME + 8 * i);
-	}
-	ADD(.code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .off = FOUND);
-	ADD(.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_10);
-	ADD(.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_1, .imm = NAME);
-	ADD(.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = 8 * WORDS);
-	ADD(.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3);
-	ADD(.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_4, .src_reg = BPF_REG_10);
-	ADD(.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_4, .imm = FOUND);
-	ADD(.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_kallsyms_lookup_name);
-	ADD(.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_10,
-	    .off = FOUND);
-	ADD(.code = BPF_STX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_6, .src_reg = BPF_REG_1,
-	    .off = offsetof(struct lookup, address));
-	ADD(.code = BPF_JMP | BPF_EXIT);
-#undef ADD
-	return bpf_prog_load(BPF_PROG_TYPE_SYSCALL, "netto_lookup", "GPL", code, to - code, &opts);
-}
-
 static int run_on_cpu(int program, int cpu)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, run, .flags = BPF_F_TEST_RUN_ON_CPU, .cpu = cpu);
 
 	return bpf_prog_test_run_opts(program, &run);
-}
-
-/* Whether a program can be run on a CPU of one's choice, for marks: from 5.10 on. */
-static bool can_run_on_cpu(void)
-{
-	int fd = try_program(BPF_PROG_TYPE_RAW_TRACEPOINT, 0), err = fd;
-
-	if (fd >= 0) {
-		err = run_on_cpu(fd, 0);
-		close(fd);
-	}
-	return !err || err == -ENXIO;
 }
 
 /* There are hosts that forbid it, and let other programs of that type be. */
@@ -1647,108 +1578,114 @@ static void find_lacks(struct session *s)
 	}
 }
 
-/* Why a kind of hook cannot be had here for a probe, or NULL. */
-static const char *lacking(const struct session *s, const struct probe *p, int kind)
-{
-	if (p->why_not[kind][0])
-		return p->why_not[kind];
-	if (s->lacks[kind][0])
-		return s->lacks[kind];
-	if (pretends_missing(p->target))
-		return "left out by NETTO_WITHOUT";
-	if (kind == RAW_TP && event_is(p->event, OF_THREADS))
-		return "it reads no field of a task";
-	if (kind == KPROBE && event_is(p->event, OF_THREADS))
-		return "a thread's function does not return";
-	if (kind == MULTI && p->how == HOW_result)
-		return "it tells not what a function returns";
-	if (kind == MULTI && !p->address)
-		return "its address is not known";
-	return NULL;
-}
-
-/* Takes the first kind of its order that can be had. */
-static void choose_kind(const struct session *s, struct probe *p)
-{
-	const int *kind = kinds_of(p->how);
-	const char *why;
-
-	for (; *kind && (why = lacking(s, p, *kind)); kind++)
-		if (why != p->why_not[*kind])
-			FORMAT(p->why_not[*kind], "%s", why);
-	p->kind = *kind;
-}
-
-/* The kind that a probe has is refused here: the next one is to be tried. */
-static void refuse(const struct session *s, struct probe *p, const char *why)
-{
-	FORMAT(p->why_not[p->kind], "%s", why);
-	choose_kind(s, p);
-}
-
-/* A kind is refused for all functions. */
-static void refuse_kind(struct session *s, int kind, const char *why)
-{
-	FORMAT(s->lacks[kind], "%s", why);
-	for (int i = 0; i < MAX_PROBES; i++)
-		if (s->probes[i].kind == kind)
-			refuse(s, &s->probes[i], why);
-}
-
 /* The kind of the base, softirqs and sched_switch, which have the same. */
 static int base_kind(const struct session *s)
 {
 	return s->probes[MAX_PROBES - 1].kind;
 }
 
-/* Without sched_switch tasks cannot be followed, and without its fields threads cannot. */
-static void follow_base(struct session *s)
+/* Why a kind of hook cannot be had here for a probe, or NULL. */
+static const char *lacking(const struct session *s, const struct probe *p, int kind)
 {
-	for (int i = 0; i < MAX_PROBES; i++) {
-		struct probe *p = &s->probes[i];
-		int base = base_kind(s);
+	bool threads = event_is(p->event, OF_THREADS);
 
-		while (p->kind && (!base || (event_is(p->event, OF_THREADS) && base != TP_BTF)))
-			refuse(s, p, "sched_switch cannot be traced");
+	if (p->refused[kind][0])
+		return p->refused[kind];
+	if (s->lacks[kind][0])
+		return s->lacks[kind];
+	if (pretends_missing(p->target))
+		return "left out by NETTO_WITHOUT";
+	if (kind == RAW_TP && threads)
+		return "it reads no field of a task";
+	if (kind == KPROBE && threads)
+		return "a thread's function does not return";
+	if (kind == MULTI && p->how == HOW_result)
+		return "it tells not what a function returns";
+	if (kind == MULTI && !p->address)
+		return "its address is not known";
+	/* without it tasks cannot be followed, and without its fields threads cannot */
+	if (p != &s->probes[MAX_PROBES - 1] &&
+	    (!base_kind(s) || (threads && base_kind(s) != TP_BTF)))
+		return "sched_switch cannot be traced";
+	return NULL;
+}
+
+/* Takes for each probe the first kind that can be had; for the base, the last one, first. */
+static void choose_kinds(struct session *s)
+{
+	for (struct probe *p = s->probes + MAX_PROBES - 1; p >= s->probes; p--) {
+		const int *rung = ladders[p->how];
+
+		while (*rung && (p->absent || lacking(s, p, *rung)))
+			rung++;
+		p->kind = *rung;
 	}
 }
 
-static void refuse_base(struct session *s, const char *why)
+/* Why a probe is not of a kind that is better than its own; NULL: it is none of these. */
+static const char *why_not(const struct session *s, const struct probe *p, int kind)
 {
-	for (int i = 0; i < MAX_PROBES; i++)
-		if (!s->probes[i].function)
-			refuse(s, &s->probes[i], why);
-	follow_base(s);
+	const int *rung = ladders[p->how];
+
+	if (p->absent) /* so it is not called: that is all there is to be known of it */
+		return kind != *rung  ? NULL
+		       : p->module[0] ? "not in this kernel, or its module is not loaded"
+				      : "not in this kernel";
+	for (; *rung && *rung != p->kind; rung++)
+		if (*rung == kind)
+			return lacking(s, p, kind);
+	return NULL;
+}
+
+/* The kind that a probe has is refused here: the next one is to be tried. */
+static void refuse(struct session *s, struct probe *p, const char *why)
+{
+	FORMAT(p->refused[p->kind], "%s", why);
+	choose_kinds(s);
+}
+
+/* A kind is refused for all probes. */
+static void refuse_kind(struct session *s, int kind, const char *why)
+{
+	FORMAT(s->lacks[kind], "%s", why);
+	choose_kinds(s);
 }
 
 /*
  * Where the kernel gives no BTF, libbpf wants another one, even if no program that is loaded needs
- * it: an empty one, in a file in memory. Returns a descriptor, or -1.
+ * it: an empty one, in a file in memory. Returns its descriptor; without it loading will fail.
  */
 static int make_empty_btf(void)
 {
-	struct btf *btf = btf__new_empty();
-	__u32 size = 0;
-	const void *data = btf ? btf__raw_data(btf, &size) : NULL;
+	static const struct btf_header empty[2] = { { .magic = BTF_MAGIC,
+						      .version = BTF_VERSION,
+						      .hdr_len = sizeof(*empty),
+						      .str_len = 1 } }; /* behind it: "" */
 	int fd = memfd_create("btf", MFD_CLOEXEC);
 
-	if (fd >= 0 && (!data || write(fd, data, size) != (ssize_t)size)) {
-		close(fd);
-		fd = -1;
-	}
-	btf__free(btf);
+	write(fd, empty, sizeof(empty));
 	return fd;
 }
 
-static struct netto *open_object(const struct session *s)
+/* Opens the object, so far without any program or map. Without `btf` for what needs none. */
+static struct netto *open_object(const struct session *s, bool btf)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts);
+	struct bpf_program *program;
+	struct netto *skel;
+	struct bpf_map *map;
 	char path[32];
 
 	FORMAT(path, "/proc/self/fd/%d", s->empty_btf);
-	if (s->empty_btf >= 0)
+	if (!btf)
 		opts.btf_custom_path = path;
-	return netto__open_opts(&opts);
+	skel = netto__open_opts(&opts);
+	if (!skel)
+		return NULL;
+	bpf_object__for_each_program(program, skel->obj) bpf_program__set_autoload(program, false);
+	bpf_object__for_each_map(map, skel->obj)
+		bpf_map__set_autocreate(map, bpf_map__is_internal(map));
+	return skel;
 }
 
 /* The program of that name and suffix, or NULL. */
@@ -1760,28 +1697,18 @@ static struct bpf_program *find_program(struct netto *skel, const char *name, co
 	return bpf_object__find_program_by_name(skel->obj, full);
 }
 
-/* A function that is not there is not called: that is all there is to be known of it. */
-static void set_absent(struct probe *p)
-{
-	FORMAT(p->why_not[p->kind], p->module[0] ? "not in this kernel, or its module is not loaded"
-						 : "not in this kernel");
-	p->kind = NO_HOOK;
-	p->absent = true;
-}
-
-/* Whether the name is that of the function, or of what a compiler has made of it. */
-static bool is_variant(const struct line *l, const struct probe *p)
+/* Whether a name is that of the function, or of what a compiler has made of it. */
+static bool is_variant(const struct line *l, const char *function, size_t length)
 {
 	static const char *const added[] = { ".llvm.", ".isra.", ".constprop." };
-	size_t more = l->length - p->length;
 
-	if (l->length < p->length || memcmp(l->name, p->target, p->length))
+	if (l->length < length || memcmp(l->name, function, length))
 		return false;
 	for (unsigned i = 0; i < ARRAY_SIZE(added); i++)
-		if (more > strlen(added[i]) &&
-		    !memcmp(l->name + p->length, added[i], strlen(added[i])))
+		if (l->length > length + strlen(added[i]) &&
+		    !memcmp(l->name + length, added[i], strlen(added[i])))
 			return true;
-	return !more;
+	return l->length == length;
 }
 
 /* A bit of 64 for the first letters of a name, of which there are four at least. */
@@ -1806,11 +1733,11 @@ static int note_function(void *session, const char *start, const char *end)
 	if (!space || end - space < 3 + 4 || !(s->first_letters & bit_of_name(space + 3)) ||
 	    !parse_line(start, end, &l))
 		return 0;
-	for (int i = 0; i < MAX_PROBES; i++) {
-		struct probe *p = &s->probes[i];
+	for (struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
+		size_t length = strcspn(p->target, ".");
 
-		if (!p->function || !is_variant(&l, p) || l.length >= sizeof(p->target) ||
-		    (p->exists && l.length > p->length))
+		if (!p->function || !is_variant(&l, p->target, length) ||
+		    l.length >= sizeof(p->target) || (p->exists && l.length > length))
 			continue;
 		if (l.module_length && (l.module_length != strlen(p->module) ||
 					memcmp(l.module, p->module, l.module_length)))
@@ -1823,45 +1750,52 @@ static int note_function(void *session, const char *start, const char *end)
 	return 0;
 }
 
-/*
- * Looks up the functions by their names. True if that tells all: one that is not found may have
- * another name that begins with this one, unless it is known why it is not there.
- */
-static bool look_up_functions(struct session *s)
+/* Of a probe and its spare, which is behind it in the table, the other one; NULL: it has none. */
+static const struct probe *spare_of(const struct probe *p)
 {
-	int fd = pretends_missing("lookup") ? -EPERM : load_lookup();
-	bool all = fd >= 0;
+	return p->only_if_previous_absent ? p - 1 : p[1].only_if_previous_absent ? p + 1 : NULL;
+}
 
-	for (int i = 0; i < MAX_PROBES && all; i++) {
+/*
+ * Looks up the functions by their names, by a program: that is faster than all of kallsyms can be
+ * read. True if that tells all: one that is not found may have another name that begins with this
+ * one, unless it is known why it is not there.
+ */
+static bool look_up_functions(struct session *s, struct netto *skel)
+{
+	bool all = true;
+	int fd;
+
+	bpf_program__set_autoload(skel->progs.netto_lookup, true);
+	if (pretends_missing("lookup") || netto__load(skel))
+		return false;
+	fd = bpf_program__fd(skel->progs.netto_lookup);
+	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
-		struct lookup l = {};
-		LIBBPF_OPTS(bpf_test_run_opts, run, .ctx_in = &l, .ctx_size_in = sizeof(l));
+		const char *name =
+			p->function ? (const char *)skel->rodata->probes[i].target : NULL;
+		LIBBPF_OPTS(bpf_test_run_opts, run);
 
-		for (int in_module = !!p->module[0]; p->function && in_module >= 0; in_module--) {
-			memset(&l, 0, sizeof(l));
-			FORMAT(l.name, "%s%s%s", in_module ? p->module : "", in_module ? ":" : "",
-			       p->target);
-			all &= !bpf_prog_test_run_opts(fd, &run) &&
-			       (!run.retval || run.retval == (uint32_t)-ENOENT);
-			if (!run.retval)
-				break;
+		/* first MODULE:FUNCTION, then FUNCTION: it may be built in */
+		for (; name && !p->exists;
+		     name = strchr(name, ':') ? strchr(name, ':') + 1 : NULL) {
+			strcpy(skel->bss->lookup.name, name);
+			if (bpf_prog_test_run_opts(fd, &run) ||
+			    (run.retval && run.retval != (uint32_t)-ENOENT))
+				return false;
+			p->address = skel->bss->lookup.address;
+			p->exists = p->address;
 		}
-		p->address = l.address;
-		p->exists = l.address;
 	}
-	for (int i = 0; i < MAX_PROBES && all; i++) {
-		const struct probe *p = &s->probes[i];
+	for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
 		char path[40];
 
 		FORMAT(path, "/sys/module/%s", p->module);
-		all = !p->function || p->exists || (p->only_if_previous_absent && p[-1].exists) ||
-		      (i + 1 < MAX_PROBES && p[1].only_if_previous_absent && p[1].exists) ||
-		      (p->module[0] && access(path, F_OK)) ||
-		      !strncmp(p->target, "inet_",
-			       5); /* not of one file alone: it keeps its name */
+		all &= !p->function || p->exists || (spare_of(p) && spare_of(p)->exists) ||
+		       (p->module[0] && access(path, F_OK)) ||
+		       !strncmp(p->target, "inet_",
+				5); /* not of one file alone: it keeps its name */
 	}
-	if (fd >= 0)
-		close(fd);
 	return all;
 }
 
@@ -1869,31 +1803,17 @@ static bool look_up_functions(struct session *s)
  * What kallsyms says of the functions. BTF does not know all of them: pahole leaves some out,
  * compilers rename some, and it has those of modules from 5.11 on, for CAP_SYS_ADMIN alone.
  */
-static void find_functions(struct session *s)
+static void find_functions(struct session *s, struct netto *skel)
 {
-	bool known = false;
-	int fd = -1;
+	bool known = look_up_functions(s, skel);
+	int fd = known ? -1 : open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
 
-	if (!(s->lacks[FENTRY][0] && s->lacks[MULTI][0] && s->lacks[KPROBE][0])) {
-		known = look_up_functions(s);
-		if (!known)
-			fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
-	}
 	if (fd >= 0) {
 		known = !read_kallsyms(fd, note_function, s);
 		close(fd);
 	}
-	for (int i = 0; i < MAX_PROBES; i++) {
-		struct probe *p = &s->probes[i];
-
-		if (!p->function)
-			continue;
-		p->kind = *kinds_of(p->how);
-		if (known && !p->exists)
-			set_absent(p);
-		else
-			choose_kind(s, p);
-	}
+	for (struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++)
+		p->absent = known && p->function && !p->exists;
 }
 
 /*
@@ -1906,7 +1826,6 @@ static void take_programs(struct session *s, struct probe *p, const char *name)
 	struct bpf_program *program = find_program(skel, name, "");
 	char own[32], common[32], word[80];
 
-	p->entry = p->exit = NULL;
 	if (p->only_if_previous_absent && p[-1].kind)
 		return;
 	FORMAT(word, "%s@btf", p->target);
@@ -1923,13 +1842,13 @@ static void take_programs(struct session *s, struct probe *p, const char *name)
 		name = find_program(skel, own, "") ? own : common;
 	}
 	p->entry = find_program(skel, name, p->kind == RAW_TP ? "_r" : "");
-	p->exit = find_program(skel, name, p->kind == RAW_TP ? "_x_r" : "_x");
-	if (p->how == HOW_thread || (p->how == HOW_hot && s->has_ends))
-		p->exit = NULL;
 	bpf_program__set_autoload(p->entry, true);
+	if (p->how == HOW_thread || (p->how == HOW_hot && s->has_ends))
+		return;
+	p->exit = find_program(skel, name, p->kind == RAW_TP ? "_x_r" : "_x");
 	if (p->exit)
 		bpf_program__set_autoload(p->exit, true);
-	if (p->kind == FENTRY && p->exit)
+	if (p->exit && p->kind == FENTRY)
 		bpf_program__set_attach_target(p->exit, 0, p->target);
 }
 
@@ -1939,30 +1858,26 @@ static void take_programs(struct session *s, struct probe *p, const char *name)
  */
 static int open_probes(struct session *s, int only)
 {
-	struct bpf_program *program;
+	struct netto *skel = s->skel = open_object(s, has_btf());
 	int functions = 0;
 
-	s->skel = open_object(s);
-	if (!s->skel)
+	if (!skel)
 		return -errno;
-	bpf_object__for_each_program(program, s->skel->obj)
-		bpf_program__set_autoload(program, program == s->skel->progs.netto_mark);
 	s->has_ends =
 		base_kind(s) == TP_BTF && !pretends_missing("ends") &&
-		!bpf_program__set_attach_target(s->skel->progs.netto_sent, 0, "sock_send_length") &&
-		!bpf_program__set_attach_target(s->skel->progs.netto_received, 0,
-						"sock_recv_length");
+		!bpf_program__set_attach_target(skel->progs.netto_sent, 0, "sock_send_length") &&
+		!bpf_program__set_attach_target(skel->progs.netto_received, 0, "sock_recv_length");
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
 
 		p->entry = p->exit = NULL;
-		if (p->function && only < KINDS && p->kind != only)
-			continue;
-		take_programs(s, p, (const char *)s->skel->rodata->probes[i].program);
+		if (!p->function || only == KINDS || p->kind == only)
+			take_programs(s, p, (const char *)skel->rodata->probes[i].program);
 		functions += p->function && p->entry;
 	}
-	bpf_program__set_autoload(s->skel->progs.netto_sent, s->has_ends && functions);
-	bpf_program__set_autoload(s->skel->progs.netto_received, s->has_ends && functions);
+	bpf_program__set_autoload(skel->progs.netto_mark, true);
+	bpf_program__set_autoload(skel->progs.netto_sent, s->has_ends && functions);
+	bpf_program__set_autoload(skel->progs.netto_received, s->has_ends && functions);
 	return functions;
 }
 
@@ -1971,9 +1886,8 @@ static int init_probes(struct session *s)
 {
 	struct netto *skel;
 
-	find_lacks(s);
-	s->empty_btf = has_btf() ? -1 : make_empty_btf();
-	skel = open_object(s);
+	s->empty_btf = make_empty_btf();
+	skel = open_object(s, false);
 	if (!skel)
 		return -errno;
 	for (int i = 0; i < MAX_PROBES; i++) {
@@ -1988,14 +1902,13 @@ static int init_probes(struct session *s)
 		if (colon)
 			FORMAT(p->module, "%.*s", (int)(colon - target), target);
 		FORMAT(p->target, "%s", colon ? colon + 1 : target);
-		p->length = strlen(p->target);
 		s->first_letters |= p->function ? bit_of_name(p->target) : 0;
-		if (!p->function)
-			choose_kind(s, p);
 	}
+	find_lacks(s);
+	if (!s->lacks[FENTRY][0] || !s->lacks[MULTI][0] || !s->lacks[KPROBE][0])
+		find_functions(s, skel);
 	netto__destroy(skel);
-	find_functions(s);
-	follow_base(s);
+	choose_kinds(s);
 	return 0;
 }
 
@@ -2554,26 +2467,21 @@ static bool is_traced(const struct session *s, int event)
 {
 	bool absent = false, refused = false;
 
-	for (int i = 0; i < MAX_PROBES; i++) {
-		if (s->probes[i].event != event)
+	for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
+		if (p->event != event)
 			continue;
-		if (s->probes[i].kind)
+		if (p->kind)
 			return true;
-		absent |= s->probes[i].absent;
-		refused |= !s->probes[i].absent;
+		absent |= p->absent;
+		refused |= !p->absent;
 	}
 	return absent && !refused;
 }
 
 /* Which devices are polled is told by a program that reads their names. */
-static bool wants_devices(const struct session *s)
+static bool has_devices(const struct session *s)
 {
-	return !s->devices.why_not[0] && base_kind(s) == TP_BTF;
-}
-
-static void refuse_devices(struct session *s, const char *why)
-{
-	FORMAT(s->devices.why_not, "%s", why);
+	return !s->devices.refused[0] && base_kind(s) == TP_BTF;
 }
 
 /*
@@ -2585,37 +2493,41 @@ static int try_load(struct session *s, int only)
 	int functions = open_probes(s, only), base = base_kind(s), err;
 	bool parking = s->rt ? base != NO_HOOK : functions > 0;
 	bool storage = s->storage && base == TP_BTF && functions > 0;
+	struct netto *skel = s->skel;
 
 	if (functions < 0)
 		return functions;
-	s->skel->rodata->rt = s->rt;
+	skel->rodata->rt = s->rt;
 	if (s->is_32_bit)
-		s->skel->rodata->addresses = UINT32_MAX;
-	s->skel->rodata->hooks_switch = base != NO_HOOK;
-	s->skel->rodata->reads_task_fields = base == TP_BTF;
-	s->skel->rodata->parking = storage ? PARK_STORAGE : parking ? PARK_HASH : PARK_NOWHERE;
-	bpf_program__set_autoload(s->skel->progs.netto_free, parking && !storage);
-	bpf_map__set_autocreate(s->skel->maps.netto_storage, storage);
-	bpf_map__set_autocreate(s->skel->maps.netto_saved, parking && !storage);
+		skel->rodata->addresses = UINT32_MAX;
+	skel->rodata->hooks_switch = base != NO_HOOK;
+	skel->rodata->reads_task_fields = base == TP_BTF;
+	skel->rodata->parking = storage ? PARK_STORAGE : parking ? PARK_HASH : PARK_NOWHERE;
+	skel->rodata->tasks = opt.tasks && base != NO_HOOK;
+	bpf_program__set_autoload(skel->progs.netto_free, parking && !storage);
+	bpf_program__set_autoload(skel->progs.netto_poll, has_devices(s));
+	bpf_map__set_autocreate(skel->maps.netto_storage, storage);
+	bpf_map__set_autocreate(skel->maps.netto_saved, parking && !storage);
+	bpf_map__set_autocreate(skel->maps.netto_tasks, skel->rodata->tasks);
+	bpf_map__set_autocreate(skel->maps.netto_polled, has_devices(s));
+	bpf_map__set_max_entries(skel->maps.netto_polled, s->cpus);
 	if (pretends_missing("room")) {
-		bpf_map__set_max_entries(s->skel->maps.netto_saved, 8);
-		bpf_map__set_max_entries(s->skel->maps.netto_tasks, 8);
+		bpf_map__set_max_entries(skel->maps.netto_saved, 8);
+		bpf_map__set_max_entries(skel->maps.netto_tasks, 8);
 	}
-	s->skel->rodata->tasks = opt.tasks && base != NO_HOOK;
-	bpf_map__set_autocreate(s->skel->maps.netto_tasks, s->skel->rodata->tasks);
-	bpf_program__set_autoload(s->skel->progs.netto_poll, wants_devices(s));
-	bpf_map__set_autocreate(s->skel->maps.netto_polled, wants_devices(s));
-	bpf_map__set_max_entries(s->skel->maps.netto_polled, s->cpus);
-	configure_samples(&s->sampler, s->skel);
-	err = netto__load(s->skel);
+	configure_samples(&s->sampler, skel);
+	err = netto__load(skel);
 	if (!err && pretends_missing("bpf"))
 		err = -EPERM;
 	if (!err && pretends_missing("memory") && s->sampler.hz && s->sampler.hash_slots > 64)
 		err = -ENOMEM;
-	if (!err && (!s->skel->bss || pretends_missing("test_run") || !can_run_on_cpu()))
-		err = -EOPNOTSUPP; /* before 5.5 the memory of programs cannot be mapped either */
+	/* before 5.5 the memory of programs cannot be mapped, and before 5.10 none can be run on a
+	   CPU of one's choice, for marks: those that can be say that there is no such CPU */
+	if (!err && (!skel->bss || pretends_missing("test_run") ||
+		     run_on_cpu(bpf_program__fd(skel->progs.netto_mark), s->cpus) != -ENXIO))
+		err = -EOPNOTSUPP;
 	if (err) {
-		netto__destroy(s->skel);
+		netto__destroy(skel);
 		s->skel = NULL;
 	}
 	return err;
@@ -2632,41 +2544,50 @@ static int try_alone(struct session *s, int only)
 
 /*
  * One program that is refused makes the whole object fail: so each part is tried alone, and what is
- * refused gives way to the next best. Returns false if nothing is left to give up.
+ * refused gives way to the next best. Returns false if there is none that is refused alone.
  */
+static bool refuse_hooks(struct session *s)
+{
+	int err = try_alone(s, NO_HOOK), base = base_kind(s);
+
+	if (err && has_devices(s)) {
+		FORMAT(s->devices.refused, "%s", error_text(err));
+		err = try_alone(s, NO_HOOK);
+		if (!err)
+			return true;
+	}
+	if (err) {
+		if (base)
+			refuse_kind(s, base, error_text(err));
+		return base;
+	}
+	for (int kind = FENTRY; kind < KINDS; kind++) {
+		err = try_alone(s, kind);
+		if (!err)
+			continue;
+		if (s->storage) {
+			s->storage = false;
+			if (!try_alone(s, kind))
+				return true;
+			s->storage = true;
+		}
+		refuse_kind(s, kind, error_text(err));
+		return true;
+	}
+	return false;
+}
+
+/* Gives up what makes the object fail. Returns false if nothing is left to give up. */
 static bool refuse_part(struct session *s, int load_err)
 {
 	unsigned hz = s->sampler.hz;
-	bool found = false;
-	int err;
+	bool found;
 
 	if (load_err == -EINVAL || load_err == -EACCES || load_err == -E2BIG)
 		message("the kernel refuses a program (%s): ./build.sh debug makes a netto that shows the verifier's log",
 			strerror(-load_err));
 	s->sampler.hz = 0;
-	err = try_alone(s, NO_HOOK);
-	if (err && wants_devices(s)) {
-		refuse_devices(s, error_text(err));
-		found = true;
-		err = try_alone(s, NO_HOOK);
-	}
-	if (err && base_kind(s)) {
-		refuse_base(s, error_text(err));
-		found = true;
-	}
-	for (int kind = FENTRY; !err && !found && kind < KINDS; kind++) {
-		int refused = try_alone(s, kind);
-
-		if (refused && s->storage) {
-			s->storage = false;
-			found = !try_alone(s, kind);
-			s->storage = !found;
-		}
-		if (refused && !found) {
-			refuse_kind(s, kind, error_text(refused));
-			found = true;
-		}
-	}
+	found = refuse_hooks(s);
 	s->sampler.hz = hz;
 	if (found || !hz)
 		return found;
@@ -2677,46 +2598,29 @@ static bool refuse_part(struct session *s, int load_err)
 	return true;
 }
 
-/* Attaches the program to what the probe's kind asks for. */
-static struct bpf_link *attach_program(const struct probe *p, struct bpf_program *program)
+/* Keeps a link until probes are taken off. Returns 0, or -errno if there is none. */
+static int keep_link(struct session *s, struct bpf_link *link)
 {
-	bool at_return = !strcmp(bpf_program__section_name(program), "kretprobe");
-
-	if (p->kind == KPROBE)
-		return bpf_program__attach_kprobe(program, at_return, p->target);
-	return bpf_program__attach(program);
-}
-
-/* Returns 0 or -errno. */
-static int attach_probe(struct probe *p)
-{
-	int err;
-
-	p->entry_link = attach_program(p, p->entry);
-	if (p->entry_link && p->exit)
-		p->exit_link = attach_program(p, p->exit);
-	p->attached = p->entry_link && (p->exit_link || !p->exit);
-	if (p->attached)
-		return 0;
-	err = -errno;
-	bpf_link__destroy(p->entry_link);
-	p->entry_link = NULL;
-	return err;
+	if (!link)
+		return -errno;
+	s->links[s->nr_links++] = link;
+	return 0;
 }
 
 /* Attaches the pair of programs to all functions of that kind at once. Returns 0 or -errno. */
 static int attach_multi(struct session *s)
 {
-	unsigned long addresses[MAX_PROBES];
-	__u64 cookies[MAX_PROBES];
+	struct bpf_program *programs[] = { s->skel->progs.netto_multi,
+					   s->skel->progs.netto_multi_x };
+	struct bpf_link **links[] = { &s->skel->links.netto_multi, &s->skel->links.netto_multi_x };
 
 	for (int at_return = 0; at_return < 2; at_return++) {
+		unsigned long addresses[MAX_PROBES];
+		__u64 cookies[MAX_PROBES];
 		LIBBPF_OPTS(bpf_kprobe_multi_opts, opts, .addrs = addresses, .cookies = cookies,
 			    .retprobe = at_return);
 
-		for (int i = 0; i < MAX_PROBES; i++) {
-			const struct probe *p = &s->probes[i];
-
+		for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
 			if (p->kind != MULTI || !(at_return ? p->exit : p->entry))
 				continue;
 			addresses[opts.cnt] = p->address;
@@ -2724,83 +2628,78 @@ static int attach_multi(struct session *s)
 		}
 		if (!opts.cnt)
 			continue;
-		s->multi_links[at_return] = bpf_program__attach_kprobe_multi_opts(
-			at_return ? s->skel->progs.netto_multi_x : s->skel->progs.netto_multi, NULL,
-			&opts);
-		if (!s->multi_links[at_return])
+		*links[at_return] =
+			bpf_program__attach_kprobe_multi_opts(programs[at_return], NULL, &opts);
+		if (!*links[at_return])
 			return -errno;
 	}
-	for (int i = 0; i < MAX_PROBES; i++)
-		s->probes[i].attached = s->probes[i].kind == MULTI && s->probes[i].entry;
 	return 0;
 }
 
-/* Likewise the programs at the ends of sends and receives. */
-static int attach_ends(struct session *s)
+/* Attaches the programs that belong to no probe. Returns 0 or -errno. */
+static int attach_others(struct session *s)
 {
-	struct bpf_program *ends[] = { s->skel->progs.netto_sent, s->skel->progs.netto_received };
+	struct bpf_program *others[] = { s->skel->progs.netto_sent, s->skel->progs.netto_received,
+					 s->skel->progs.netto_free };
+	int err = 0;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(ends); i++) {
-		if (!bpf_program__autoload(ends[i]))
-			continue;
-		s->end_links[i] = bpf_program__attach(ends[i]);
-		if (!s->end_links[i])
-			return -errno;
-	}
-	return 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(others) && !err; i++)
+		if (bpf_program__autoload(others[i]))
+			err = keep_link(s, bpf_program__attach(others[i]));
+	return err;
+}
+
+/* Attaches the programs of a probe to what its kind asks for. Returns 0 or -errno. */
+static int attach_probe(struct session *s, const struct probe *p)
+{
+	struct bpf_program *programs[] = { p->entry, p->exit };
+	int err = 0;
+
+	for (int at_return = 0; at_return < 2 && programs[at_return] && !err; at_return++)
+		err = keep_link(s, p->kind == KPROBE
+					   ? bpf_program__attach_kprobe(programs[at_return],
+									at_return, p->target)
+					   : bpf_program__attach(programs[at_return]));
+	return err;
 }
 
 /*
  * In the order of the table, in which sched_switch, which lets the CPUs count, is last. Returns 0,
- * -EAGAIN if a probe was refused, so that all are to be loaded anew, or -errno at a limit.
+ * -EAGAIN if something was refused, so that all is to be loaded anew, or -errno at a limit.
  */
 static int attach_probes(struct session *s)
 {
+	int refused = MULTI, err = attach_multi(s);
 	bool complete = true;
-	int err = attach_multi(s);
 
-	if (err && !is_exhausted(err)) {
-		refuse_kind(s, MULTI, error_text(err));
-		return -EAGAIN;
+	if (!err) {
+		refused = base_kind(s);
+		err = attach_others(s);
 	}
-	if (!err)
-		err = attach_ends(s);
-	if (!err && s->skel->rodata->parking == PARK_HASH) {
-		s->free_link = bpf_program__attach(s->skel->progs.netto_free);
-		err = s->free_link ? 0 : -errno;
-	}
-	if (err && !is_exhausted(err)) {
-		refuse_base(s, error_text(err));
-		return -EAGAIN;
-	}
-	for (int i = 0; i < MAX_PROBES && !is_exhausted(err); i++) {
+	for (int i = 0; i < MAX_PROBES && !err; i++) {
 		struct probe *p = &s->probes[i];
 
 		if (!p->entry || p->kind == MULTI)
 			continue;
+		if (!p->function && i && p->entry == p[-1].entry) /* it serves several events */
+			continue;
 		show_waiting("putting on probes");
-		err = 0;
-		if (i && p->entry == p[-1].entry && !p->function) /* it serves several events */
-			p->attached = p[-1].attached;
-		else
-			err = attach_probe(p);
-		if (is_exhausted(err))
-			break;
-		if (err && !p->function) {
-			refuse_base(s, error_text(err));
-			return -EAGAIN;
-		}
-		if (err == -ENOTSUPP && p->kind == FENTRY) { /* of no function: arm64 before 6.4 */
-			refuse_kind(s, FENTRY, error_text(err));
-			return -EAGAIN;
-		}
-		if (err) {
+		refused = p->kind;
+		err = attach_probe(s, p);
+		if (p->kind == FENTRY && err == -ENOTSUPP)
+			break; /* no function can be hooked so: arm64 before 6.4 */
+		if (err && !is_exhausted(err) && p->function) {
 			refuse(s, p, error_text(err));
 			complete = false;
+			err = 0;
 		}
 	}
 	clear_progress();
-	return is_exhausted(err) ? err : complete ? 0 : -EAGAIN;
+	if (is_exhausted(err))
+		return err;
+	if (err)
+		refuse_kind(s, refused, error_text(err));
+	return err || !complete ? -EAGAIN : 0;
 }
 
 /* Maps what they will be counted in, and attaches their program. */
@@ -2808,41 +2707,24 @@ static void attach_devices(struct session *s)
 {
 	void *map;
 
-	if (!wants_devices(s))
+	if (!has_devices(s))
 		return;
 	map = mmap(NULL, s->cpus * sizeof(polled_t), PROT_READ, MAP_SHARED,
 		   bpf_map__fd(s->skel->maps.netto_polled), 0);
-	if (map == MAP_FAILED) {
-		refuse_devices(s, strerror(errno));
-		return;
-	}
-	s->devices.polled = map;
-	s->devices.link = bpf_program__attach(s->skel->progs.netto_poll);
-	if (!s->devices.link)
-		refuse_devices(s, strerror(errno));
+	if (map != MAP_FAILED)
+		s->devices.polled = map;
+	if (map == MAP_FAILED || keep_link(s, bpf_program__attach(s->skel->progs.netto_poll)))
+		FORMAT(s->devices.refused, "%s", strerror(errno));
 }
 
 static void detach_probes(struct session *s)
 {
-	for (int i = 0; i < MAX_PROBES; i++) {
-		struct probe *p = &s->probes[i];
-
-		bpf_link__destroy(p->entry_link);
-		bpf_link__destroy(p->exit_link);
-		p->entry_link = p->exit_link = NULL;
-		p->attached = false;
+	for (int i = 0; i < s->nr_links; i++) {
+		bpf_link__destroy(s->links[i]);
 		show_waiting("taking off probes");
 	}
-	for (int i = 0; i < 2; i++) {
-		bpf_link__destroy(s->multi_links[i]);
-		bpf_link__destroy(s->end_links[i]);
-		s->multi_links[i] = s->end_links[i] = NULL;
-	}
+	s->nr_links = 0;
 	clear_progress();
-	bpf_link__destroy(s->free_link);
-	s->free_link = NULL;
-	bpf_link__destroy(s->devices.link);
-	s->devices.link = NULL;
 	if (s->devices.polled)
 		munmap((void *)s->devices.polled, s->cpus * sizeof(polled_t));
 	s->devices.polled = NULL;
@@ -2882,54 +2764,43 @@ static int explain_load(int err, char *why, size_t size)
 	char modes[64], *mode, limit[112] = "", map[64];
 	struct rlimit memlock;
 
-	if (syscall(SYS_bpf, BPF_MAP_CREATE, NULL, 0) < 0 && errno == ENOSYS) {
-		snprintf(why, size, "this kernel has no eBPF: it needs CONFIG_BPF_SYSCALL");
-		return EXIT_IMPOSSIBLE;
-	}
-	if (err == -EOPNOTSUPP) {
-		snprintf(why, size, "this kernel's eBPF is too old: it must be 5.10 or newer");
-		return EXIT_IMPOSSIBLE;
-	}
-	if (is_exhausted(err)) {
-		snprintf(why, size, "cannot load and attach the eBPF programs: %s",
-			 error_text(err));
-		return EXIT_FAILED;
-	}
 	getrlimit(RLIMIT_MEMLOCK, &memlock);
 	if (memlock.rlim_cur < 16 << 20)
 		FORMAT(limit,
 		       "RLIMIT_MEMLOCK, which counts before Linux 5.11, is %llu kB: run `ulimit -l unlimited` first",
 		       (unsigned long long)memlock.rlim_cur / 1024);
-	/* a helper of 5.11: that it is missing can be told only while programs can be loaded at all
-	 */
-	if (err == -EPERM && limit[0] &&
-	    libbpf_probe_bpf_helper(BPF_PROG_TYPE_SOCKET_FILTER, BPF_FUNC_ktime_get_coarse_ns,
-				    NULL) == 0) {
+	read_small_file("/proc/self/uid_map", map, sizeof(map));
+	read_small_file("/sys/kernel/security/lockdown", modes, sizeof(modes));
+	mode = strchr(modes, '[');
+	if (syscall(SYS_bpf, BPF_MAP_CREATE, NULL, 0) < 0 && errno == ENOSYS) {
+		snprintf(why, size, "this kernel has no eBPF: it needs CONFIG_BPF_SYSCALL");
+	} else if (err == -EOPNOTSUPP) {
+		snprintf(why, size, "this kernel's eBPF is too old: it must be 5.10 or newer");
+	} else if (err == -EPERM && limit[0] &&
+		   /* a helper of 5.11; that it is missing can be told only while programs can be
+		      loaded */
+		   libbpf_probe_bpf_helper(BPF_PROG_TYPE_SOCKET_FILTER,
+					   BPF_FUNC_ktime_get_coarse_ns, NULL) == 0) {
 		snprintf(why, size, "%s", limit);
 		return EXIT_FAILED;
-	}
-	read_small_file("/proc/self/uid_map", map, sizeof(map));
-	if (err == -EPERM && map[0] && !strstr(map, " 4294967295")) {
+	} else if (err == -EPERM && map[0] && !strstr(map, " 4294967295")) {
 		snprintf(why, size, "in a user namespace eBPF is not permitted: run it outside");
-		return EXIT_IMPOSSIBLE;
-	}
-	if (err == -EPERM) {
-		read_small_file("/sys/kernel/security/lockdown", modes, sizeof(modes));
-		mode = strchr(modes, '[');
+	} else if (err == -EPERM) {
 		snprintf(
 			why, size,
 			"this kernel refuses eBPF: %s%.*s%sa security module or a seccomp filter forbids it%s%s",
 			mode ? "lockdown is " : "", mode ? (int)strcspn(mode + 1, "]") : 0,
 			mode ? mode + 1 : "", mode ? ", or " : "", limit[0] ? "; or " : "", limit);
-		return EXIT_IMPOSSIBLE;
-	}
-	if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_RAW_TRACEPOINT, NULL) == 0) {
+	} else if (!is_exhausted(err) &&
+		   libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_RAW_TRACEPOINT, NULL) == 0) {
 		snprintf(why, size,
 			 "this kernel has no eBPF for tracing: it needs CONFIG_BPF_EVENTS");
-		return EXIT_IMPOSSIBLE;
+	} else {
+		snprintf(why, size, "cannot load and attach the eBPF programs: %s",
+			 error_text(err));
+		return EXIT_FAILED;
 	}
-	snprintf(why, size, "cannot load the eBPF programs: %s", strerror(-err));
-	return EXIT_FAILED;
+	return EXIT_IMPOSSIBLE;
 }
 
 /* Whether an event can be told from samples: its stacks must have a root. */
@@ -2942,21 +2813,17 @@ static bool is_sampled(const struct session *s, int event)
 }
 
 /* Whether a function exists that is not hooked, though its event is traced otherwise. */
-static bool is_left_out(const struct session *s, int i)
+static bool is_left_out(const struct session *s, const struct probe *p)
 {
-	const struct probe *p = &s->probes[i];
-
-	return p->function && !p->kind && !p->absent && is_traced(s, p->event) &&
-	       !p->only_if_previous_absent &&
-	       !(i + 1 < MAX_PROBES && p[1].only_if_previous_absent) &&
+	return p->function && !p->kind && !p->absent && is_traced(s, p->event) && !spare_of(p) &&
 	       !event_is(p->event, OF_THREADS);
 }
 
 /* Whether samples have to tell a part of an event that is traced. */
 static bool is_completed(const struct session *s, int event)
 {
-	for (int i = 0; i < MAX_PROBES; i++)
-		if (s->probes[i].event == event && is_left_out(s, i) && is_sampled(s, event))
+	for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++)
+		if (p->event == event && is_left_out(s, p) && is_sampled(s, event))
 			return true;
 	return false;
 }
@@ -2964,60 +2831,64 @@ static bool is_completed(const struct session *s, int event)
 /* Whether an event that hooks could measure has to be told from samples. */
 static bool needs_samples(const struct session *s)
 {
-	for (int i = 0; i < MAX_PROBES; i++)
-		if ((is_left_out(s, i) || !is_traced(s, s->probes[i].event)) &&
-		    is_sampled(s, s->probes[i].event))
+	for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++)
+		if ((is_left_out(s, p) || !is_traced(s, p->event)) && is_sampled(s, p->event))
 			return true;
 	return false;
 }
 
 static bool is_kprobe_used(const struct session *s)
 {
-	for (int i = 0; i < MAX_PROBES; i++)
-		if (s->probes[i].attached && s->probes[i].kind == KPROBE)
+	for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++)
+		if (p->entry && p->kind == KPROBE)
 			return true;
 	return false;
 }
 
-/* A line for what has the same answer: a kind and why it is refused, or one that is taken. */
-static void explain_kind(const struct session *s, int event, int kind, const char *why)
+/*
+ * What -v says of an event's probe and a kind: why it is not of this kind, or empty if it is; NULL:
+ * nothing. What this host has none of is said once for all. No kind: it is told from samples.
+ */
+static const char *answer(const struct session *s, const struct probe *p, int event, int kind)
 {
-	char list[1024] = "";
-	size_t used = 0;
+	const char *why = why_not(s, p, kind);
 
-	for (int i = 0; i < MAX_PROBES; i++) {
-		const struct probe *p = &s->probes[i];
-
-		if (p->event == event && used < sizeof(list) - sizeof(p->target) &&
-		    (why    ? !strcmp(p->why_not[kind], why)
-		     : kind ? p->attached && p->kind == kind
-			    : is_left_out(s, i) && is_sampled(s, event)))
-			used += sprintf(list + used, " %s", p->target);
-	}
-	if (used)
-		message("%s: %s%s%s%s:%s", (const char *)s->skel->rodata->events[event].name,
-			why ? "not " : "", kind ? hook_names[kind] : "from samples",
-			why ? ", " : "", why ? why : "", list);
+	if (p->event != event)
+		return NULL;
+	if (kind == NO_HOOK ? is_left_out(s, p) && is_sampled(s, event)
+			    : p->entry && p->kind == kind)
+		return "";
+	return why == s->lacks[kind] ? NULL : why;
 }
 
-static void explain_event(const struct session *s, int event)
+/*
+ * Of an event's probes and a kind a line for each answer, with the probes that have it: those that
+ * are of this kind, if `taken`, else why the others are not.
+ */
+static void explain_kind(const struct session *s, int event, int kind, bool taken)
 {
-	for (int i = 0; i < MAX_PROBES; i++) {
-		const struct probe *p = &s->probes[i];
+	for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
+		const char *why = answer(s, p, event, kind), *other;
+		char list[1024] = "";
+		size_t length = 0;
+		bool told = false;
 
-		for (int kind = NO_HOOK + 1; kind < KINDS; kind++) {
-			bool told = false;
-
-			for (int j = 0; j < i; j++)
-				told |= s->probes[j].event == event &&
-					!strcmp(s->probes[j].why_not[kind], p->why_not[kind]);
-			told |= !strcmp(p->why_not[kind], s->lacks[kind]);
-			if (p->event == event && p->why_not[kind][0] && !told)
-				explain_kind(s, event, kind, p->why_not[kind]);
+		if (!why || taken == !!*why)
+			continue;
+		for (const struct probe *q = s->probes; q < s->probes + MAX_PROBES; q++) {
+			other = answer(s, q, event, kind);
+			if (!other || strcmp(other, why))
+				continue;
+			told |= q < p;
+			length = append(list, sizeof(list), length, " ");
+			length = append(list, sizeof(list), length, q->target);
 		}
+		if (!told)
+			message("%s: %s%s%s%s:%s",
+				(const char *)s->skel->rodata->events[event].name,
+				taken ? "" : "not ", hook_names[kind], taken ? "" : ", ", why,
+				list);
 	}
-	for (int kind = NO_HOOK; kind < KINDS; kind++)
-		explain_kind(s, event, kind, NULL);
 }
 
 /* -v: what measures each event, and why not more. kprobes: as kernel/kprobes.c has it. */
@@ -3046,9 +2917,11 @@ static void explain_probes(const struct session *s)
 		if (s->lacks[kind][0])
 			message("no %s: %s", hook_names[kind], s->lacks[kind]);
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		explain_event(s, e);
-	message("devices: %s", s->devices.link	       ? "tp_btf napi_poll"
-			       : s->devices.why_not[0] ? s->devices.why_not
+		for (int taken = 0; taken < 2; taken++)
+			for (int kind = NO_HOOK; kind < KINDS; kind++)
+				explain_kind(s, e, kind, taken);
+	message("devices: %s", has_devices(s)	       ? "tp_btf napi_poll"
+			       : s->devices.refused[0] ? s->devices.refused
 						       : "not told: sched_switch is not tp_btf");
 	if (is_kprobe_used(s))
 		message("kprobes: %d tasks can be in a function at once, %d if this kernel is not preemptible: returns of more are missed, and counted",
@@ -3067,22 +2940,21 @@ static void explain_probes(const struct session *s)
  */
 static bool is_all_traced(const struct session *s)
 {
-	for (int i = 0; i < MAX_PROBES; i++) {
-		const struct probe *p = &s->probes[i];
+	for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
 		const char *name = (const char *)s->skel->rodata->events[p->event].name;
-		const char *why_not = p->why_not[p->function ? FENTRY : TP_BTF];
+		const char *why = why_not(s, p, p->function ? FENTRY : TP_BTF);
 		bool traced = is_traced(s, p->event);
 
-		if (p->kind || p->absent || (traced && !is_left_out(s, i)))
+		if (p->kind || p->absent || (traced && !is_left_out(s, p)))
 			continue;
 		if (opt.mode == TRACE) {
 			message("this kernel lets %s not be traced (%s: %s): -m auto and -m sample need not trace it",
-				name, p->target, why_not);
+				name, p->target, why);
 			return false;
 		}
 		if (traced && !is_sampled(s, p->event))
 			message("%s: without %s, which this kernel lets not be traced: %s", name,
-				p->target, why_not);
+				p->target, why);
 	}
 	return true;
 }
@@ -3093,7 +2965,8 @@ static bool is_all_traced(const struct session *s)
  */
 static int use_accounts(struct session *s)
 {
-	const char *no_bpf = s->no_bpf[0] ? s->no_bpf : s->probes[MAX_PROBES - 1].why_not[RAW_TP];
+	const char *no_bpf =
+		s->no_bpf[0] ? s->no_bpf : why_not(s, &s->probes[MAX_PROBES - 1], RAW_TP);
 	const char *no_samples = opt.freq ? s->sampler.why_not : "-F is 0";
 	bool enough = opt.mode == AUTO && !opt.folded && !access("/proc/stat", R_OK);
 
@@ -3113,15 +2986,16 @@ static int use_accounts(struct session *s)
  */
 static int start_without_bpf(struct session *s, int status)
 {
-	for (int i = 0; i < MAX_PROBES; i++) {
-		s->probes[i].kind = NO_HOOK;
-		s->probes[i].absent = false;
+	for (struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
+		p->kind = NO_HOOK;
+		p->entry = NULL;
+		p->absent = false;
 	}
 	if (opt.mode == TRACE) {
 		message("%s", s->no_bpf);
 		return status;
 	}
-	s->skel = open_object(s); /* for its definitions */
+	s->skel = open_object(s, false); /* for its definitions */
 	if (!s->skel) {
 		message("cannot open the eBPF object: %s", strerror(errno));
 		return EXIT_FAILED;
@@ -3402,11 +3276,12 @@ static void read_recursion_misses(const struct session *s, struct marks *m)
 		m->recursion_misses += info.recursion_misses;
 	}
 	for (int i = 0; i < 2; i++) {
+		struct bpf_link *link =
+			i ? s->skel->links.netto_multi_x : s->skel->links.netto_multi;
 		__u64 info[8] = {};
 		__u32 size = sizeof(info);
 
-		if (s->multi_links[i] &&
-		    !bpf_obj_get_info_by_fd(bpf_link__fd(s->multi_links[i]), info, &size))
+		if (link && !bpf_obj_get_info_by_fd(bpf_link__fd(link), info, &size))
 			m->recursion_misses += info[4];
 	}
 }
@@ -3651,7 +3526,7 @@ static void read_cards(struct marks *m)
 /* What was polled on the CPUs that count. */
 static void read_polled(const struct session *s, struct marks *m)
 {
-	if (!s->devices.link)
+	if (!has_devices(s))
 		return;
 	if (!m->polled)
 		m->polled = calloc(s->cpus, sizeof(*m->polled));
@@ -4327,11 +4202,14 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 		struct event *e = &events[p->event];
 		bool changes = p->kind != kinds[p->event], has_why = e->why[0];
 
-		for (int kind = NO_HOOK + 1; kind < KINDS && !has_why && !p->absent; kind++)
-			if (p->why_not[kind][0])
+		for (int kind = NO_HOOK + 1; kind < KINDS && !has_why && !p->absent; kind++) {
+			const char *why = why_not(s, p, kind);
+
+			if (why)
 				APPEND(e->why, "%snot %s: %s", e->why[0] ? "; " : "",
-				       hook_names[kind], p->why_not[kind]);
-		if (!p->attached)
+				       hook_names[kind], why);
+		}
+		if (!p->entry)
 			continue;
 		APPEND(e->hook, "%s%s%s%s", e->hook[0] ? "+" : "",
 		       changes ? hook_names[p->kind] : "", changes ? ":" : "", p->target);
@@ -6693,7 +6571,7 @@ static int run_intervals(struct session *s)
 		prepare_classifying(&symbols, s->sampler.kallsyms);
 	r.no_bpf = s->no_bpf[0];
 	r.accounted = s->accounted;
-	r.has_devices = s->devices.link;
+	r.has_devices = has_devices(s);
 	r.has_parts = base_kind(s) == TP_BTF && !s->rt;
 	r.has_tasks = s->skel->rodata->tasks;
 	r.has_energy = s->energy.packages && !s->accounted;

@@ -94,6 +94,7 @@ static NOT_IN_A_PROGRAM struct task_struct *bpf_get_current_task_btf(void);
 static NOT_IN_A_PROGRAM __u64 bpf_get_current_pid_tgid(void);
 static NOT_IN_A_PROGRAM long bpf_get_current_comm(void *name, __u32 size);
 #define bpf_get_attach_cookie(ctx) 0ull /* what it chooses between is run by itself */
+#define bpf_kallsyms_lookup_name(name, size, flags, address) 0
 static NOT_IN_A_PROGRAM void *bpf_map_lookup_elem(void *map, const void *key);
 static NOT_IN_A_PROGRAM long bpf_map_update_elem(void *map, const void *key, const void *value,
 						 __u64 flags);
