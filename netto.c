@@ -1420,7 +1420,7 @@ struct probe {
 	bool function;		      /* each of these may be missing; the others are the base */
 	bool exists;		      /* by kallsyms */
 	bool absent;		      /* it is not: so it is not called */
-	char refused[KINDS][64];      /* why, if the kernel refused it when it was tried */
+	const char *refused[KINDS];   /* why, if the kernel refused it when it was tried; or NULL */
 	int kind;		      /* the best that can be had */
 	struct bpf_program *entry, *exit; /* of this kind; NULL if there is none, or none wanted */
 };
@@ -1472,8 +1472,8 @@ struct softnet {
 struct session {
 	struct netto *skel;
 	struct probe probes[MAX_PROBES];
-	uint64_t first_letters; /* of functions: see note_function() */
-	char lacks[KINDS][64];	/* why this host has none of a kind; empty: it may have */
+	uint64_t first_letters;	  /* of functions: see note_function() */
+	const char *lacks[KINDS]; /* why this host has none of a kind; NULL: it may have */
 	bool has_ends; /* tracepoints tell when a send or a receive has ended: see netto_sent */
 	struct bpf_link *links[2 * MAX_PROBES + 4]; /* but for those of the skeleton */
 	int nr_links;
@@ -1490,7 +1490,7 @@ struct session {
 	} clocks[MAX_CPUS];	   /* only without hooks: see read_clock() */
 	struct sampler sampler;
 	struct devices {
-		char refused[64];	/* why; empty: not refused */
+		const char *refused;	/* why; or NULL */
 		const polled_t *polled; /* mapped: by CPU */
 	} devices;
 	struct energy energy;
@@ -1553,29 +1553,20 @@ static const char *lacks_multi(void)
 /* Which kinds of hooks this host has none of, and why. */
 static void find_lacks(struct session *s)
 {
-	static const char no_btf[] = "this kernel gives no BTF: it needs CONFIG_DEBUG_INFO_BTF";
-	bool btf = has_btf();
-
-	for (int kind = NO_HOOK + 1; kind < KINDS; kind++) {
-		const char *why = NULL;
-
-		if (pretends_missing(hook_names[kind]) ||
-		    (kind == MULTI && pretends_missing(hook_names[KPROBE])))
-			why = "left out by NETTO_WITHOUT";
-		else if (opt.mode == SAMPLE)
-			why = "not wanted in sample mode";
-		else if ((kind == TP_BTF || kind == FENTRY) && !btf)
-			why = no_btf;
-		else if (kind == FENTRY)
-			why = lacks_fentry();
-		else if (kind == MULTI)
-			why = lacks_multi();
-		else if (kind == KPROBE &&
-			 access("/sys/bus/event_source/devices/kprobe/type", R_OK))
-			why = "this kernel has none: it needs CONFIG_KPROBE_EVENTS";
-		if (why)
-			FORMAT(s->lacks[kind], "%s", why);
-	}
+	for (int kind = NO_HOOK + 1; kind < KINDS; kind++)
+		s->lacks[kind] =
+			pretends_missing(hook_names[kind]) ? "left out by NETTO_WITHOUT"
+			: kind == MULTI && pretends_missing(hook_names[KPROBE])
+				? "left out by NETTO_WITHOUT"
+			: opt.mode == SAMPLE ? "not wanted in sample mode"
+			: (kind == TP_BTF || kind == FENTRY) && !has_btf()
+				? "this kernel gives no BTF: it needs CONFIG_DEBUG_INFO_BTF"
+			: kind == FENTRY ? lacks_fentry()
+			: kind == MULTI	 ? lacks_multi()
+			: kind == KPROBE &&
+					access("/sys/bus/event_source/devices/kprobe/type", R_OK)
+				? "this kernel has none: it needs CONFIG_KPROBE_EVENTS"
+				: NULL;
 }
 
 /* The kind of the base, softirqs and sched_switch, which have the same. */
@@ -1587,39 +1578,30 @@ static int base_kind(const struct session *s)
 /* Why a kind of hook cannot be had here for a probe, or NULL. */
 static const char *lacking(const struct session *s, const struct probe *p, int kind)
 {
+	const struct probe *base = &s->probes[MAX_PROBES - 1];
 	bool threads = event_is(p->event, OF_THREADS);
-
-	if (p->refused[kind][0])
-		return p->refused[kind];
-	if (s->lacks[kind][0])
-		return s->lacks[kind];
-	if (pretends_missing(p->target))
-		return "left out by NETTO_WITHOUT";
-	if (kind == RAW_TP && threads)
-		return "it reads no field of a task";
-	if (kind == KPROBE && threads)
-		return "a thread's function does not return";
-	if (kind == MULTI && p->how == HOW_result)
-		return "it tells not what a function returns";
-	if (kind == MULTI && !p->address)
-		return "its address is not known";
 	/* without it tasks cannot be followed, and without its fields threads cannot */
-	if (p != &s->probes[MAX_PROBES - 1] &&
-	    (!base_kind(s) || (threads && base_kind(s) != TP_BTF)))
-		return "sched_switch cannot be traced";
-	return NULL;
+	bool follows = p == base || (threads ? base->kind == TP_BTF : base->kind != NO_HOOK);
+
+	return p->refused[kind]			       ? p->refused[kind]
+	       : s->lacks[kind]			       ? s->lacks[kind]
+	       : pretends_missing(p->target)	       ? "left out by NETTO_WITHOUT"
+	       : kind == RAW_TP && threads	       ? "it reads no field of a task"
+	       : kind == KPROBE && threads	       ? "a thread's function does not return"
+	       : kind == MULTI && p->how == HOW_result ? "it tells not what a function returns"
+	       : kind == MULTI && !p->address	       ? "its address is not known"
+	       : !follows			       ? "sched_switch cannot be traced"
+						       : NULL;
 }
 
-/* Takes for each probe the first kind that can be had; for the base, the last one, first. */
-static void choose_kinds(struct session *s)
+/* Takes the first kind that can be had. */
+static void choose_kind(const struct session *s, struct probe *p)
 {
-	for (struct probe *p = s->probes + MAX_PROBES - 1; p >= s->probes; p--) {
-		const int *rung = ladders[p->how];
+	const int *rung = ladders[p->how];
 
-		while (*rung && (p->absent || lacking(s, p, *rung)))
-			rung++;
-		p->kind = *rung;
-	}
+	while (*rung && (p->absent || lacking(s, p, *rung)))
+		rung++;
+	p->kind = *rung;
 }
 
 /* Why a probe is not of a kind that is better than its own; NULL: it is none of these. */
@@ -1635,20 +1617,6 @@ static const char *why_not(const struct session *s, const struct probe *p, int k
 		if (*rung == kind)
 			return lacking(s, p, kind);
 	return NULL;
-}
-
-/* The kind that a probe has is refused here: the next one is to be tried. */
-static void refuse(struct session *s, struct probe *p, const char *why)
-{
-	FORMAT(p->refused[p->kind], "%s", why);
-	choose_kinds(s);
-}
-
-/* A kind is refused for all probes. */
-static void refuse_kind(struct session *s, int kind, const char *why)
-{
-	FORMAT(s->lacks[kind], "%s", why);
-	choose_kinds(s);
 }
 
 /*
@@ -1697,18 +1665,15 @@ static struct bpf_program *find_program(struct netto *skel, const char *name, co
 	return bpf_object__find_program_by_name(skel->obj, full);
 }
 
-/* Whether a name is that of the function, or of what a compiler has made of it. */
+/* Whether a name, which a newline follows, is that of the function, or what a compiler has made of
+ * it. */
 static bool is_variant(const struct line *l, const char *function, size_t length)
 {
-	static const char *const added[] = { ".llvm.", ".isra.", ".constprop." };
+	const char *more = l->name + length;
 
-	if (l->length < length || memcmp(l->name, function, length))
-		return false;
-	for (unsigned i = 0; i < ARRAY_SIZE(added); i++)
-		if (l->length > length + strlen(added[i]) &&
-		    !memcmp(l->name + length, added[i], strlen(added[i])))
-			return true;
-	return l->length == length;
+	return l->length >= length && !memcmp(l->name, function, length) &&
+	       (l->length == length || !strncmp(more, ".llvm.", 6) || !strncmp(more, ".isra.", 6) ||
+		!strncmp(more, ".constprop.", 11));
 }
 
 /* A bit of 64 for the first letters of a name, of which there are four at least. */
@@ -1830,8 +1795,10 @@ static void take_programs(struct session *s, struct probe *p, const char *name)
 		return;
 	FORMAT(word, "%s@btf", p->target);
 	if (p->kind == FENTRY &&
-	    (pretends_missing(word) || bpf_program__set_attach_target(program, 0, p->target)))
-		refuse(s, p, "not in BTF");
+	    (pretends_missing(word) || bpf_program__set_attach_target(program, 0, p->target))) {
+		p->refused[FENTRY] = "not in BTF";
+		choose_kind(s, p);
+	}
 	if (!p->kind)
 		return;
 	if (p->kind == MULTI) {
@@ -1853,16 +1820,21 @@ static void take_programs(struct session *s, struct probe *p, const char *name)
 }
 
 /*
- * Opens the object with the programs for all probes that are not refused; of functions, with `only`
- * less than KINDS, for those of that kind. Returns how many of these there are, or -errno.
+ * Opens the object, once more if it was, with the programs for the best kinds of all probes that
+ * are not refused; of functions, with `only` less than KINDS, for those of that kind. Returns how
+ * many of these there are, or -errno.
  */
 static int open_probes(struct session *s, int only)
 {
-	struct netto *skel = s->skel = open_object(s, has_btf());
+	struct netto *skel;
 	int functions = 0;
 
+	netto__destroy(s->skel);
+	skel = s->skel = open_object(s, has_btf());
 	if (!skel)
 		return -errno;
+	for (int i = MAX_PROBES - 1; i >= 0; i--) /* the base, on which others depend, first */
+		choose_kind(s, &s->probes[i]);
 	s->has_ends =
 		base_kind(s) == TP_BTF && !pretends_missing("ends") &&
 		!bpf_program__set_attach_target(skel->progs.netto_sent, 0, "sock_send_length") &&
@@ -1881,7 +1853,7 @@ static int open_probes(struct session *s, int only)
 	return functions;
 }
 
-/* Reads the table of probes, and takes the best kind for each that this host has. */
+/* Reads the table of probes, and finds out what this host has. */
 static int init_probes(struct session *s)
 {
 	struct netto *skel;
@@ -1905,10 +1877,9 @@ static int init_probes(struct session *s)
 		s->first_letters |= p->function ? bit_of_name(p->target) : 0;
 	}
 	find_lacks(s);
-	if (!s->lacks[FENTRY][0] || !s->lacks[MULTI][0] || !s->lacks[KPROBE][0])
+	if (!s->lacks[FENTRY] || !s->lacks[MULTI] || !s->lacks[KPROBE])
 		find_functions(s, skel);
 	netto__destroy(skel);
-	choose_kinds(s);
 	return 0;
 }
 
@@ -2481,7 +2452,7 @@ static bool is_traced(const struct session *s, int event)
 /* Which devices are polled is told by a program that reads their names. */
 static bool has_devices(const struct session *s)
 {
-	return !s->devices.refused[0] && base_kind(s) == TP_BTF;
+	return !s->devices.refused && base_kind(s) == TP_BTF;
 }
 
 /*
@@ -2526,19 +2497,6 @@ static int try_load(struct session *s, int only)
 	if (!err && (!skel->bss || pretends_missing("test_run") ||
 		     run_on_cpu(bpf_program__fd(skel->progs.netto_mark), s->cpus) != -ENXIO))
 		err = -EOPNOTSUPP;
-	if (err) {
-		netto__destroy(skel);
-		s->skel = NULL;
-	}
-	return err;
-}
-
-static int try_alone(struct session *s, int only)
-{
-	int err = try_load(s, only);
-
-	netto__destroy(s->skel);
-	s->skel = NULL;
 	return err;
 }
 
@@ -2548,31 +2506,30 @@ static int try_alone(struct session *s, int only)
  */
 static bool refuse_hooks(struct session *s)
 {
-	int err = try_alone(s, NO_HOOK), base = base_kind(s);
+	int err = try_load(s, NO_HOOK), base = base_kind(s);
 
 	if (err && has_devices(s)) {
-		FORMAT(s->devices.refused, "%s", error_text(err));
-		err = try_alone(s, NO_HOOK);
+		s->devices.refused = error_text(err);
+		err = try_load(s, NO_HOOK);
 		if (!err)
 			return true;
 	}
 	if (err) {
-		if (base)
-			refuse_kind(s, base, error_text(err));
+		s->lacks[base] = error_text(err);
 		return base;
 	}
 	for (int kind = FENTRY; kind < KINDS; kind++) {
-		err = try_alone(s, kind);
-		if (!err)
-			continue;
-		if (s->storage) {
+		err = try_load(s, kind);
+		if (err && s->storage) {
 			s->storage = false;
-			if (!try_alone(s, kind))
+			if (!try_load(s, kind))
 				return true;
 			s->storage = true;
 		}
-		refuse_kind(s, kind, error_text(err));
-		return true;
+		if (err) {
+			s->lacks[kind] = error_text(err);
+			return true;
+		}
 	}
 	return false;
 }
@@ -2689,7 +2646,7 @@ static int attach_probes(struct session *s)
 		if (p->kind == FENTRY && err == -ENOTSUPP)
 			break; /* no function can be hooked so: arm64 before 6.4 */
 		if (err && !is_exhausted(err) && p->function) {
-			refuse(s, p, error_text(err));
+			p->refused[p->kind] = error_text(err);
 			complete = false;
 			err = 0;
 		}
@@ -2698,7 +2655,7 @@ static int attach_probes(struct session *s)
 	if (is_exhausted(err))
 		return err;
 	if (err)
-		refuse_kind(s, refused, error_text(err));
+		s->lacks[refused] = error_text(err);
 	return err || !complete ? -EAGAIN : 0;
 }
 
@@ -2714,7 +2671,7 @@ static void attach_devices(struct session *s)
 	if (map != MAP_FAILED)
 		s->devices.polled = map;
 	if (map == MAP_FAILED || keep_link(s, bpf_program__attach(s->skel->progs.netto_poll)))
-		FORMAT(s->devices.refused, "%s", strerror(errno));
+		s->devices.refused = strerror(errno);
 }
 
 static void detach_probes(struct session *s)
@@ -2742,24 +2699,26 @@ static int load_probes(struct session *s)
 	tell_phase("this host was looked at");
 	do {
 		err = try_load(s, KINDS);
-		if (err == -ENOMEM && shrink_table(&s->sampler))
+		if (!err) {
+			tell_phase("programs were loaded");
+			attach_devices(s);
+			err = attach_probes(s);
+			tell_phase("probes were put on");
+		} else if (err == -ENOMEM ? shrink_table(&s->sampler)
+					  : !is_exhausted(err) && refuse_part(s, err)) {
 			err = -EAGAIN;
-		else if (err && !is_exhausted(err) && refuse_part(s, err))
-			err = -EAGAIN;
-		if (err)
-			continue;
-		tell_phase("programs were loaded");
-		attach_devices(s);
-		err = attach_probes(s);
-		tell_phase("probes were put on");
+		}
 		if (err)
 			detach_probes(s);
 	} while (err == -EAGAIN);
 	return err;
 }
 
-/* Why nothing can be loaded, and what would help. Returns the exit status if nothing else helps. */
-static int explain_load(int err, char *why, size_t size)
+/*
+ * Why nothing can be loaded, and what would help, in s->no_bpf. Returns the exit status if nothing
+ * else helps.
+ */
+static int explain_load(struct session *s, int err)
 {
 	char modes[64], *mode, limit[112] = "", map[64];
 	struct rlimit memlock;
@@ -2773,31 +2732,28 @@ static int explain_load(int err, char *why, size_t size)
 	read_small_file("/sys/kernel/security/lockdown", modes, sizeof(modes));
 	mode = strchr(modes, '[');
 	if (syscall(SYS_bpf, BPF_MAP_CREATE, NULL, 0) < 0 && errno == ENOSYS) {
-		snprintf(why, size, "this kernel has no eBPF: it needs CONFIG_BPF_SYSCALL");
+		FORMAT(s->no_bpf, "this kernel has no eBPF: it needs CONFIG_BPF_SYSCALL");
 	} else if (err == -EOPNOTSUPP) {
-		snprintf(why, size, "this kernel's eBPF is too old: it must be 5.10 or newer");
+		FORMAT(s->no_bpf, "this kernel's eBPF is too old: it must be 5.10 or newer");
 	} else if (err == -EPERM && limit[0] &&
-		   /* a helper of 5.11; that it is missing can be told only while programs can be
-		      loaded */
 		   libbpf_probe_bpf_helper(BPF_PROG_TYPE_SOCKET_FILTER,
 					   BPF_FUNC_ktime_get_coarse_ns, NULL) == 0) {
-		snprintf(why, size, "%s", limit);
+		/* programs can be loaded, but none with a helper of 5.11 */
+		FORMAT(s->no_bpf, "%s", limit);
 		return EXIT_FAILED;
 	} else if (err == -EPERM && map[0] && !strstr(map, " 4294967295")) {
-		snprintf(why, size, "in a user namespace eBPF is not permitted: run it outside");
+		FORMAT(s->no_bpf, "in a user namespace eBPF is not permitted: run it outside");
 	} else if (err == -EPERM) {
-		snprintf(
-			why, size,
-			"this kernel refuses eBPF: %s%.*s%sa security module or a seccomp filter forbids it%s%s",
-			mode ? "lockdown is " : "", mode ? (int)strcspn(mode + 1, "]") : 0,
-			mode ? mode + 1 : "", mode ? ", or " : "", limit[0] ? "; or " : "", limit);
+		FORMAT(s->no_bpf,
+		       "this kernel refuses eBPF: %s%.*s%sa security module or a seccomp filter forbids it%s%s",
+		       mode ? "lockdown is " : "", mode ? (int)strcspn(mode + 1, "]") : 0,
+		       mode ? mode + 1 : "", mode ? ", or " : "", limit[0] ? "; or " : "", limit);
 	} else if (!is_exhausted(err) &&
 		   libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_RAW_TRACEPOINT, NULL) == 0) {
-		snprintf(why, size,
-			 "this kernel has no eBPF for tracing: it needs CONFIG_BPF_EVENTS");
+		FORMAT(s->no_bpf,
+		       "this kernel has no eBPF for tracing: it needs CONFIG_BPF_EVENTS");
 	} else {
-		snprintf(why, size, "cannot load and attach the eBPF programs: %s",
-			 error_text(err));
+		FORMAT(s->no_bpf, "cannot load and attach the eBPF programs: %s", error_text(err));
 		return EXIT_FAILED;
 	}
 	return EXIT_IMPOSSIBLE;
@@ -2819,20 +2775,15 @@ static bool is_left_out(const struct session *s, const struct probe *p)
 	       !event_is(p->event, OF_THREADS);
 }
 
-/* Whether samples have to tell a part of an event that is traced. */
-static bool is_completed(const struct session *s, int event)
+/*
+ * Whether an event that hooks could measure, or a part of it, has to be told from samples. EV_NONE:
+ * whether any has to.
+ */
+static bool needs_samples(const struct session *s, int event)
 {
 	for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++)
-		if (p->event == event && is_left_out(s, p) && is_sampled(s, event))
-			return true;
-	return false;
-}
-
-/* Whether an event that hooks could measure has to be told from samples. */
-static bool needs_samples(const struct session *s)
-{
-	for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++)
-		if ((is_left_out(s, p) || !is_traced(s, p->event)) && is_sampled(s, p->event))
+		if ((event == EV_NONE || p->event == event) && is_sampled(s, p->event) &&
+		    (is_left_out(s, p) || !is_traced(s, p->event)))
 			return true;
 	return false;
 }
@@ -2914,15 +2865,15 @@ static void explain_probes(const struct session *s)
 	else
 		message("samples: none: %s", s->sampler.why_not);
 	for (int kind = NO_HOOK + 1; kind < KINDS; kind++)
-		if (s->lacks[kind][0])
+		if (s->lacks[kind])
 			message("no %s: %s", hook_names[kind], s->lacks[kind]);
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
 		for (int taken = 0; taken < 2; taken++)
 			for (int kind = NO_HOOK; kind < KINDS; kind++)
 				explain_kind(s, e, kind, taken);
-	message("devices: %s", has_devices(s)	       ? "tp_btf napi_poll"
-			       : s->devices.refused[0] ? s->devices.refused
-						       : "not told: sched_switch is not tp_btf");
+	message("devices: %s", has_devices(s)	    ? "tp_btf napi_poll"
+			       : s->devices.refused ? s->devices.refused
+						    : "not told: sched_switch is not tp_btf");
 	if (is_kprobe_used(s))
 		message("kprobes: %d tasks can be in a function at once, %d if this kernel is not preemptible: returns of more are missed, and counted",
 			s->cpus > 5 ? 2 * s->cpus : 10, s->cpus);
@@ -2981,8 +2932,8 @@ static int use_accounts(struct session *s)
 }
 
 /*
- * Where no eBPF program can be had: samples, which this process then counts, and else nothing but
- * what /proc counts. Returns 0, or the exit status after a message.
+ * Where no eBPF program can be had: samples, which this process then counts, if they can be had.
+ * Returns 0, or the exit status after a message.
  */
 static int start_without_bpf(struct session *s, int status)
 {
@@ -3003,16 +2954,13 @@ static int start_without_bpf(struct session *s, int status)
 	close(s->sampler.kallsyms);
 	plan_samples(&s->sampler); /* the attempts to load may have given them up */
 	start_samples(&s->sampler, NULL);
-	if (s->sampler.hz) {
-		if (!opt.verbose)
-			message("no eBPF: %s: all is told from samples", s->no_bpf);
-		return 0;
-	}
-	if (status == EXIT_FAILED) {
+	if (!s->sampler.hz && status == EXIT_FAILED) {
 		message("%s", s->no_bpf);
 		return status;
 	}
-	return use_accounts(s);
+	if (s->sampler.hz && !opt.verbose)
+		message("no eBPF: %s: all is told from samples", s->no_bpf);
+	return 0;
 }
 
 /* Loads and attaches all that can be. Returns 0, or the exit status and the reason in s->no_bpf. */
@@ -3028,7 +2976,7 @@ static int start_bpf(struct session *s)
 		return EXIT_IMPOSSIBLE;
 	}
 	err = load_probes(s);
-	return err ? explain_load(err, s->no_bpf, sizeof(s->no_bpf)) : 0;
+	return err ? explain_load(s, err) : 0;
 }
 
 /* Returns 0, or the exit status after a message. */
@@ -3062,7 +3010,7 @@ static int start_probes(struct session *s)
 		start_samples(&s->sampler, s->skel);
 	if (!status && !s->no_bpf[0] && s->sampler.hz)
 		find_own_code(&s->sampler.own, s->skel);
-	if (!status && !s->sampler.hz && !base_kind(s) && !s->accounted)
+	if (!status && !s->sampler.hz && !base_kind(s))
 		status = use_accounts(s);
 	if (status)
 		return status;
@@ -3623,7 +3571,7 @@ static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 	s->skel->bss->interval_id = interval_id;
 	for (int cpu = 0; cpu < s->cpus; cpu++) {
 		int err = !s->no_bpf[0] ? run_mark(s, cpu) : m->online[cpu] ? 0 : -ENXIO;
-		bool known = !needs_samples(s) || has_samples(&s->sampler, cpu, !err);
+		bool known = !needs_samples(s, EV_NONE) || has_samples(&s->sampler, cpu, !err);
 
 		if (err && err != -ENXIO)
 			return err;
@@ -4220,7 +4168,7 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 
 		e->name = (const char *)s->skel->rodata->events[i].name;
 		e->net = s->skel->rodata->events[i].net;
-		if (is_traced(s, i) && !is_completed(s, i))
+		if (is_traced(s, i) && !needs_samples(s, i))
 			e->source = TRACED;
 		else if (s->accounted && (i == EV_OTHER || i == EV_IDLE))
 			e->source = COUNTED;
