@@ -1519,13 +1519,6 @@ static int try_program(enum bpf_prog_type type, enum bpf_attach_type attach)
 	return bpf_prog_load(type, "netto_try", "GPL", code, ARRAY_SIZE(code), &opts);
 }
 
-static int run_on_cpu(int program, int cpu)
-{
-	LIBBPF_OPTS(bpf_test_run_opts, run, .flags = BPF_F_TEST_RUN_ON_CPU, .cpu = cpu);
-
-	return bpf_prog_test_run_opts(program, &run);
-}
-
 /* There are hosts that forbid it, and let other programs of that type be. */
 static const char *lacks_fentry(void)
 {
@@ -1555,8 +1548,8 @@ static void find_lacks(struct session *s)
 {
 	for (int kind = NO_HOOK + 1; kind < KINDS; kind++)
 		s->lacks[kind] =
-			pretends_missing(hook_names[kind]) ? "left out by NETTO_WITHOUT"
-			: kind == MULTI && pretends_missing(hook_names[KPROBE])
+			pretends_missing(hook_names[kind]) ||
+					(kind == MULTI && pretends_missing(hook_names[KPROBE]))
 				? "left out by NETTO_WITHOUT"
 			: opt.mode == SAMPLE ? "not wanted in sample mode"
 			: (kind == TP_BTF || kind == FENTRY) && !has_btf()
@@ -1700,12 +1693,11 @@ static int note_function(void *session, const char *start, const char *end)
 		return 0;
 	for (struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
 		size_t length = strcspn(p->target, ".");
+		bool here = !l.module_length || (l.module_length == strlen(p->module) &&
+						 !memcmp(l.module, p->module, l.module_length));
 
-		if (!p->function || !is_variant(&l, p->target, length) ||
+		if (!p->function || !here || !is_variant(&l, p->target, length) ||
 		    l.length >= sizeof(p->target) || (p->exists && l.length > length))
-			continue;
-		if (l.module_length && (l.module_length != strlen(p->module) ||
-					memcmp(l.module, p->module, l.module_length)))
 			continue;
 		memcpy(p->target, l.name, l.length);
 		p->target[l.length] = 0;
@@ -1722,8 +1714,8 @@ static const struct probe *spare_of(const struct probe *p)
 }
 
 /*
- * Looks up the functions by their names, by a program: that is faster than all of kallsyms can be
- * read. True if that tells all: one that is not found may have another name that begins with this
+ * Looks up the functions in kallsyms, by a program: that is faster than all of it can be read. True
+ * if that tells all: one that is not found may have another name that begins with this
  * one, unless it is known why it is not there.
  */
 static bool look_up_functions(struct session *s, struct netto *skel)
@@ -1762,23 +1754,6 @@ static bool look_up_functions(struct session *s, struct netto *skel)
 				5); /* not of one file alone: it keeps its name */
 	}
 	return all;
-}
-
-/*
- * What kallsyms says of the functions. BTF does not know all of them: pahole leaves some out,
- * compilers rename some, and it has those of modules from 5.11 on, for CAP_SYS_ADMIN alone.
- */
-static void find_functions(struct session *s, struct netto *skel)
-{
-	bool known = look_up_functions(s, skel);
-	int fd = known ? -1 : open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
-
-	if (fd >= 0) {
-		known = !read_kallsyms(fd, note_function, s);
-		close(fd);
-	}
-	for (struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++)
-		p->absent = known && p->function && !p->exists;
 }
 
 /*
@@ -1853,10 +1828,16 @@ static int open_probes(struct session *s, int only)
 	return functions;
 }
 
-/* Reads the table of probes, and finds out what this host has. */
+/*
+ * Reads the table of probes, and finds out what this host has; of the functions by kallsyms: BTF
+ * does not know all of them. pahole leaves some out, compilers rename some, and it has those of
+ * modules from 5.11 on, for CAP_SYS_ADMIN alone.
+ */
 static int init_probes(struct session *s)
 {
 	struct netto *skel;
+	bool wanted, known;
+	int fd = -1;
 
 	s->empty_btf = make_empty_btf();
 	skel = open_object(s, false);
@@ -1877,8 +1858,16 @@ static int init_probes(struct session *s)
 		s->first_letters |= p->function ? bit_of_name(p->target) : 0;
 	}
 	find_lacks(s);
-	if (!s->lacks[FENTRY] || !s->lacks[MULTI] || !s->lacks[KPROBE])
-		find_functions(s, skel);
+	wanted = !s->lacks[FENTRY] || !s->lacks[MULTI] || !s->lacks[KPROBE];
+	known = wanted && look_up_functions(s, skel);
+	if (wanted && !known)
+		fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		known = !read_kallsyms(fd, note_function, s);
+		close(fd);
+	}
+	for (struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++)
+		p->absent = known && p->function && !p->exists;
 	netto__destroy(skel);
 	return 0;
 }
@@ -2455,6 +2444,14 @@ static bool has_devices(const struct session *s)
 	return !s->devices.refused && base_kind(s) == TP_BTF;
 }
 
+/* Runs netto_mark on the CPU. Returns 0 or -errno; -ENXIO: the CPU is offline. */
+static int run_mark(const struct session *s, int cpu)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run, .flags = BPF_F_TEST_RUN_ON_CPU, .cpu = cpu);
+
+	return bpf_prog_test_run_opts(bpf_program__fd(s->skel->progs.netto_mark), &run);
+}
+
 /*
  * Opens and loads the programs of the probes, and that of the samples; `only`: as in open_probes().
  * Returns 0 or -errno.
@@ -2493,9 +2490,8 @@ static int try_load(struct session *s, int only)
 	if (!err && pretends_missing("memory") && s->sampler.hz && s->sampler.hash_slots > 64)
 		err = -ENOMEM;
 	/* before 5.5 the memory of programs cannot be mapped, and before 5.10 none can be run on a
-	   CPU of one's choice, for marks: those that can be say that there is no such CPU */
-	if (!err && (!skel->bss || pretends_missing("test_run") ||
-		     run_on_cpu(bpf_program__fd(skel->progs.netto_mark), s->cpus) != -ENXIO))
+	   CPU of one's choice: from then on what is said is that there is no such CPU */
+	if (!err && (!skel->bss || pretends_missing("test_run") || run_mark(s, s->cpus) != -ENXIO))
 		err = -EOPNOTSUPP;
 	return err;
 }
@@ -2506,32 +2502,25 @@ static int try_load(struct session *s, int only)
  */
 static bool refuse_hooks(struct session *s)
 {
-	int err = try_load(s, NO_HOOK), base = base_kind(s);
+	int err = try_load(s, NO_HOOK), refused = base_kind(s);
 
 	if (err && has_devices(s)) {
 		s->devices.refused = error_text(err);
-		err = try_load(s, NO_HOOK);
-		if (!err)
-			return true;
+		return true;
 	}
-	if (err) {
-		s->lacks[base] = error_text(err);
-		return base;
-	}
-	for (int kind = FENTRY; kind < KINDS; kind++) {
+	for (int kind = FENTRY; kind < KINDS && !err; kind++) {
+		refused = kind;
 		err = try_load(s, kind);
-		if (err && s->storage) {
-			s->storage = false;
-			if (!try_load(s, kind))
-				return true;
-			s->storage = true;
-		}
-		if (err) {
-			s->lacks[kind] = error_text(err);
-			return true;
-		}
 	}
-	return false;
+	if (err && s->storage) {
+		s->storage = false;
+		if (!try_load(s, refused))
+			return true;
+		s->storage = true;
+	}
+	if (err)
+		s->lacks[refused] = error_text(err);
+	return err && refused;
 }
 
 /* Gives up what makes the object fail. Returns false if nothing is left to give up. */
@@ -2593,19 +2582,6 @@ static int attach_multi(struct session *s)
 	return 0;
 }
 
-/* Attaches the programs that belong to no probe. Returns 0 or -errno. */
-static int attach_others(struct session *s)
-{
-	struct bpf_program *others[] = { s->skel->progs.netto_sent, s->skel->progs.netto_received,
-					 s->skel->progs.netto_free };
-	int err = 0;
-
-	for (unsigned i = 0; i < ARRAY_SIZE(others) && !err; i++)
-		if (bpf_program__autoload(others[i]))
-			err = keep_link(s, bpf_program__attach(others[i]));
-	return err;
-}
-
 /* Attaches the programs of a probe to what its kind asks for. Returns 0 or -errno. */
 static int attach_probe(struct session *s, const struct probe *p)
 {
@@ -2626,19 +2602,20 @@ static int attach_probe(struct session *s, const struct probe *p)
  */
 static int attach_probes(struct session *s)
 {
+	struct bpf_program *others[] = { s->skel->progs.netto_sent, s->skel->progs.netto_received,
+					 s->skel->progs.netto_free };
 	int refused = MULTI, err = attach_multi(s);
 	bool complete = true;
 
-	if (!err) {
+	for (unsigned i = 0; i < ARRAY_SIZE(others) && !err; i++) {
 		refused = base_kind(s);
-		err = attach_others(s);
+		if (bpf_program__autoload(others[i]))
+			err = keep_link(s, bpf_program__attach(others[i]));
 	}
-	for (int i = 0; i < MAX_PROBES && !err; i++) {
-		struct probe *p = &s->probes[i];
+	for (struct probe *p = s->probes; p < s->probes + MAX_PROBES && !err; p++) {
+		bool shared = !p->function && p > s->probes && p->entry == p[-1].entry;
 
-		if (!p->entry || p->kind == MULTI)
-			continue;
-		if (!p->function && i && p->entry == p[-1].entry) /* it serves several events */
+		if (!p->entry || p->kind == MULTI || shared) /* by several events */
 			continue;
 		show_waiting("putting on probes");
 		refused = p->kind;
@@ -3128,9 +3105,9 @@ static uint64_t sum_ns(const __u64 ns[16])
  * Runs netto_mark on a CPU. When it has run, no sample of the interval before is under way there.
  * Returns 0, -ENXIO if the CPU is offline, or -errno after a message.
  */
-static int run_mark(const struct session *s, int cpu)
+static int mark_cpu(const struct session *s, int cpu)
 {
-	int err = run_on_cpu(bpf_program__fd(s->skel->progs.netto_mark), cpu);
+	int err = run_mark(s, cpu);
 
 	if (err && err != -ENXIO)
 		message("cannot mark CPU %d: %s", cpu,
@@ -3570,7 +3547,7 @@ static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 		read_softirqs(m);
 	s->skel->bss->interval_id = interval_id;
 	for (int cpu = 0; cpu < s->cpus; cpu++) {
-		int err = !s->no_bpf[0] ? run_mark(s, cpu) : m->online[cpu] ? 0 : -ENXIO;
+		int err = !s->no_bpf[0] ? mark_cpu(s, cpu) : m->online[cpu] ? 0 : -ENXIO;
 		bool known = !needs_samples(s, EV_NONE) || has_samples(&s->sampler, cpu, !err);
 
 		if (err && err != -ENXIO)
