@@ -1837,7 +1837,6 @@ static int init_probes(struct session *s)
 {
 	struct netto *skel;
 	bool wanted, known;
-	int fd = -1;
 
 	s->empty_btf = make_empty_btf();
 	skel = open_object(s, false);
@@ -1860,10 +1859,10 @@ static int init_probes(struct session *s)
 	find_lacks(s);
 	wanted = !s->lacks[FENTRY] || !s->lacks[MULTI] || !s->lacks[KPROBE];
 	known = wanted && look_up_functions(s, skel);
-	if (wanted && !known)
-		fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		known = !read_kallsyms(fd, note_function, s);
+	if (wanted && !known) {
+		int fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
+
+		known = !read_kallsyms(fd, note_function, s); /* of no file it is an error */
 		close(fd);
 	}
 	for (struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++)
@@ -2453,8 +2452,8 @@ static int run_mark(const struct session *s, int cpu)
 }
 
 /*
- * Opens and loads the programs of the probes, and that of the samples; `only`: as in open_probes().
- * Returns 0 or -errno.
+ * Opens and loads the programs of the probes, all of them with that of the samples; `only`: as in
+ * open_probes(). Returns 0 or -errno.
  */
 static int try_load(struct session *s, int only)
 {
@@ -2483,11 +2482,12 @@ static int try_load(struct session *s, int only)
 		bpf_map__set_max_entries(skel->maps.netto_saved, 8);
 		bpf_map__set_max_entries(skel->maps.netto_tasks, 8);
 	}
-	configure_samples(&s->sampler, skel);
+	if (only == KINDS)
+		configure_samples(&s->sampler, skel);
 	err = netto__load(skel);
 	if (!err && pretends_missing("bpf"))
 		err = -EPERM;
-	if (!err && pretends_missing("memory") && s->sampler.hz && s->sampler.hash_slots > 64)
+	if (!err && pretends_missing("memory") && skel->rodata->hash_slots > 64)
 		err = -ENOMEM;
 	/* before 5.5 the memory of programs cannot be mapped, and before 5.10 none can be run on a
 	   CPU of one's choice: from then on what is said is that there is no such CPU */
@@ -2498,12 +2498,17 @@ static int try_load(struct session *s, int only)
 
 /*
  * One program that is refused makes the whole object fail: so each part is tried alone, and what is
- * refused gives way to the next best. Returns false if there is none that is refused alone.
+ * refused gives way to the next best. Returns false if nothing is left to give up.
  */
-static bool refuse_hooks(struct session *s)
+static bool refuse_part(struct session *s, int load_err)
 {
-	int err = try_load(s, NO_HOOK), refused = base_kind(s);
+	int err, refused;
 
+	if (load_err == -EINVAL || load_err == -EACCES || load_err == -E2BIG)
+		message("the kernel refuses a program (%s): ./build.sh debug makes a netto that shows the verifier's log",
+			strerror(-load_err));
+	err = try_load(s, NO_HOOK);
+	refused = base_kind(s);
 	if (err && has_devices(s)) {
 		s->devices.refused = error_text(err);
 		return true;
@@ -2518,25 +2523,12 @@ static bool refuse_hooks(struct session *s)
 			return true;
 		s->storage = true;
 	}
-	if (err)
+	if (err) {
 		s->lacks[refused] = error_text(err);
-	return err && refused;
-}
-
-/* Gives up what makes the object fail. Returns false if nothing is left to give up. */
-static bool refuse_part(struct session *s, int load_err)
-{
-	unsigned hz = s->sampler.hz;
-	bool found;
-
-	if (load_err == -EINVAL || load_err == -EACCES || load_err == -E2BIG)
-		message("the kernel refuses a program (%s): ./build.sh debug makes a netto that shows the verifier's log",
-			strerror(-load_err));
-	s->sampler.hz = 0;
-	found = refuse_hooks(s);
-	s->sampler.hz = hz;
-	if (found || !hz)
-		return found;
+		return refused != NO_HOOK;
+	}
+	if (!s->sampler.hz)
+		return false;
 	if (s->sampler.scan) /* lockdown forbids to read the stack */
 		s->sampler.scan = false;
 	else
@@ -2553,33 +2545,23 @@ static int keep_link(struct session *s, struct bpf_link *link)
 	return 0;
 }
 
-/* Attaches the pair of programs to all functions of that kind at once. Returns 0 or -errno. */
-static int attach_multi(struct session *s)
+/* Attaches a program to all functions that have it, at once. Returns 0 or -errno. */
+static int attach_multi(struct session *s, struct bpf_program *program, struct bpf_link **link)
 {
-	struct bpf_program *programs[] = { s->skel->progs.netto_multi,
-					   s->skel->progs.netto_multi_x };
-	struct bpf_link **links[] = { &s->skel->links.netto_multi, &s->skel->links.netto_multi_x };
+	unsigned long addresses[MAX_PROBES];
+	__u64 cookies[MAX_PROBES];
+	LIBBPF_OPTS(bpf_kprobe_multi_opts, opts, .addrs = addresses, .cookies = cookies,
+		    .retprobe = program == s->skel->progs.netto_multi_x);
 
-	for (int at_return = 0; at_return < 2; at_return++) {
-		unsigned long addresses[MAX_PROBES];
-		__u64 cookies[MAX_PROBES];
-		LIBBPF_OPTS(bpf_kprobe_multi_opts, opts, .addrs = addresses, .cookies = cookies,
-			    .retprobe = at_return);
-
-		for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
-			if (p->kind != MULTI || !(at_return ? p->exit : p->entry))
-				continue;
-			addresses[opts.cnt] = p->address;
-			cookies[opts.cnt++] = p->event | p->how << 8;
-		}
-		if (!opts.cnt)
+	for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
+		if (p->entry != program && p->exit != program)
 			continue;
-		*links[at_return] =
-			bpf_program__attach_kprobe_multi_opts(programs[at_return], NULL, &opts);
-		if (!*links[at_return])
-			return -errno;
+		addresses[opts.cnt] = p->address;
+		cookies[opts.cnt++] = p->event | p->how << 8;
 	}
-	return 0;
+	if (opts.cnt)
+		*link = bpf_program__attach_kprobe_multi_opts(program, NULL, &opts);
+	return opts.cnt && !*link ? -errno : 0;
 }
 
 /* Attaches the programs of a probe to what its kind asks for. Returns 0 or -errno. */
@@ -2602,20 +2584,25 @@ static int attach_probe(struct session *s, const struct probe *p)
  */
 static int attach_probes(struct session *s)
 {
-	struct bpf_program *others[] = { s->skel->progs.netto_sent, s->skel->progs.netto_received,
-					 s->skel->progs.netto_free };
-	int refused = MULTI, err = attach_multi(s);
+	struct netto *skel = s->skel;
+	struct bpf_program *others[] = { skel->progs.netto_sent, skel->progs.netto_received,
+					 skel->progs.netto_free };
+	int refused = MULTI,
+	    err = attach_multi(s, skel->progs.netto_multi, &skel->links.netto_multi);
 	bool complete = true;
 
+	if (!err)
+		err = attach_multi(s, skel->progs.netto_multi_x, &skel->links.netto_multi_x);
 	for (unsigned i = 0; i < ARRAY_SIZE(others) && !err; i++) {
 		refused = base_kind(s);
 		if (bpf_program__autoload(others[i]))
 			err = keep_link(s, bpf_program__attach(others[i]));
 	}
 	for (struct probe *p = s->probes; p < s->probes + MAX_PROBES && !err; p++) {
-		bool shared = !p->function && p > s->probes && p->entry == p[-1].entry;
+		bool shared =
+			!p->function && p > s->probes && p->entry == p[-1].entry; /* by events */
 
-		if (!p->entry || p->kind == MULTI || shared) /* by several events */
+		if (!p->entry || p->kind == MULTI || shared)
 			continue;
 		show_waiting("putting on probes");
 		refused = p->kind;
