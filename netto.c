@@ -2434,7 +2434,7 @@ static bool is_traced(const struct session *s, int event)
 		absent |= p->absent;
 		refused |= !p->absent;
 	}
-	return absent && !refused;
+	return absent && !refused && !s->no_bpf[0];
 }
 
 /* Which devices are polled is told by a program that reads their names. */
@@ -2904,7 +2904,6 @@ static int start_without_bpf(struct session *s, int status)
 	for (struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
 		p->kind = NO_HOOK;
 		p->entry = NULL;
-		p->absent = false;
 	}
 	if (opt.mode == TRACE) {
 		message("%s", s->no_bpf);
