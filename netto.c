@@ -2465,8 +2465,7 @@ static int try_load(struct session *s, int only)
 	if (functions < 0)
 		return functions;
 	skel->rodata->rt = s->rt;
-	if (s->is_32_bit)
-		skel->rodata->addresses = UINT32_MAX;
+	skel->rodata->addresses = s->is_32_bit ? UINT32_MAX : UINT64_MAX;
 	skel->rodata->hooks_switch = base != NO_HOOK;
 	skel->rodata->reads_task_fields = base == TP_BTF;
 	skel->rodata->parking = storage ? PARK_STORAGE : parking ? PARK_HASH : PARK_NOWHERE;
@@ -2785,7 +2784,6 @@ static void explain_kind(const struct session *s, int event, int kind, bool take
 	for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
 		const char *why = answer(s, p, event, kind), *other;
 		char list[1024] = "";
-		size_t length = 0;
 		bool told = false;
 
 		if (!why || taken == !!*why)
@@ -2795,8 +2793,7 @@ static void explain_kind(const struct session *s, int event, int kind, bool take
 			if (!other || strcmp(other, why))
 				continue;
 			told |= q < p;
-			length = append(list, sizeof(list), length, " ");
-			length = append(list, sizeof(list), length, q->target);
+			APPEND(list, " %s", q->target);
 		}
 		if (!told)
 			message("%s: %s%s%s%s:%s",
