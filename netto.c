@@ -927,14 +927,19 @@ static void add_rules(struct symbols *s, const char *list, bool module, size_t m
 	}
 }
 
+/* Whether a function that is hooked so is a root: of its event, whatever calls it. */
+static bool is_root(int how)
+{
+	return how != HOW_tracepoint && how != HOW_result && how != HOW_read;
+}
+
 static void make_rules(struct symbols *s)
 {
 	for (int i = 0; i < MAX_PROBES; i++) {
 		const char *target = (const char *)s->rodata->probes[i].target;
 		const char *colon = strchr(target, ':');
-		int how = s->rodata->probes[i].how;
 
-		if (how != HOW_tracepoint && how != HOW_result && how != HOW_read)
+		if (is_root(s->rodata->probes[i].how))
 			add_rules(s, colon ? colon + 1 : target, false,
 				  offsetof(struct symbol, root), s->rodata->probes[i].event);
 	}
@@ -1543,23 +1548,33 @@ static const char *lacks_multi(void)
 	return err == -EFAULT ? NULL : "this kernel has none: it needs 5.18 and CONFIG_FPROBE";
 }
 
-/* Which kinds of hooks this host has none of, and why. */
-static void find_lacks(struct session *s)
+static const char no_bpf_events[] =
+	"this kernel has no eBPF for tracing: it needs CONFIG_BPF_EVENTS (OpenWrt: CONFIG_KERNEL_BPF_EVENTS=y)";
+
+static bool has_bpf_events(void)
 {
-	for (int kind = NO_HOOK + 1; kind < KINDS; kind++)
-		s->lacks[kind] =
-			pretends_missing(hook_names[kind]) ||
-					(kind == MULTI && pretends_missing(hook_names[KPROBE]))
-				? "left out by NETTO_WITHOUT"
-			: opt.mode == SAMPLE ? "not wanted in sample mode"
-			: (kind == TP_BTF || kind == FENTRY) && !has_btf()
-				? "this kernel gives no BTF: it needs CONFIG_DEBUG_INFO_BTF"
-			: kind == FENTRY ? lacks_fentry()
-			: kind == MULTI	 ? lacks_multi()
-			: kind == KPROBE &&
-					access("/sys/bus/event_source/devices/kprobe/type", R_OK)
-				? "this kernel has none: it needs CONFIG_KPROBE_EVENTS"
-				: NULL;
+	return libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_RAW_TRACEPOINT, NULL) != 0;
+}
+
+/* Why this host has none of a kind of hooks; NULL: it may have. */
+static const char *lack_of(int kind)
+{
+	if (pretends_missing(hook_names[kind]) ||
+	    (kind == MULTI && pretends_missing(hook_names[KPROBE])))
+		return "left out by NETTO_WITHOUT";
+	if (opt.mode == SAMPLE)
+		return "not wanted in sample mode";
+	if (!has_bpf_events())
+		return "this kernel has no eBPF for tracing";
+	if ((kind == TP_BTF || kind == FENTRY) && !has_btf())
+		return "this kernel gives no BTF: it needs CONFIG_DEBUG_INFO_BTF";
+	if (kind == FENTRY)
+		return lacks_fentry();
+	if (kind == MULTI)
+		return lacks_multi();
+	if (kind == KPROBE && access("/sys/bus/event_source/devices/kprobe/type", R_OK))
+		return "this kernel has none: it needs CONFIG_KPROBE_EVENTS";
+	return NULL;
 }
 
 /* The kind of the base, softirqs and sched_switch, which have the same. */
@@ -1856,7 +1871,8 @@ static int init_probes(struct session *s)
 		FORMAT(p->target, "%s", colon ? colon + 1 : target);
 		s->first_letters |= p->function ? bit_of_name(p->target) : 0;
 	}
-	find_lacks(s);
+	for (int kind = NO_HOOK + 1; kind < KINDS; kind++)
+		s->lacks[kind] = lack_of(kind);
 	wanted = !s->lacks[FENTRY] || !s->lacks[MULTI] || !s->lacks[KPROBE];
 	known = wanted && look_up_functions(s, skel);
 	if (wanted && !known) {
@@ -2503,7 +2519,7 @@ static bool refuse_part(struct session *s, int load_err)
 {
 	int err, refused;
 
-	if (load_err == -EINVAL || load_err == -EACCES || load_err == -E2BIG)
+	if ((load_err == -EINVAL || load_err == -EACCES || load_err == -E2BIG) && has_bpf_events())
 		message("the kernel refuses a program (%s): ./build.sh debug makes a netto that shows the verifier's log",
 			strerror(-load_err));
 	err = try_load(s, NO_HOOK);
@@ -2711,10 +2727,8 @@ static int explain_load(struct session *s, int err)
 		       "this kernel refuses eBPF: %s%.*s%sa security module or a seccomp filter forbids it%s%s",
 		       mode ? "lockdown is " : "", mode ? (int)strcspn(mode + 1, "]") : 0,
 		       mode ? mode + 1 : "", mode ? ", or " : "", limit[0] ? "; or " : "", limit);
-	} else if (!is_exhausted(err) &&
-		   libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_RAW_TRACEPOINT, NULL) == 0) {
-		FORMAT(s->no_bpf,
-		       "this kernel has no eBPF for tracing: it needs CONFIG_BPF_EVENTS");
+	} else if (!is_exhausted(err) && !has_bpf_events()) {
+		FORMAT(s->no_bpf, "%s", no_bpf_events);
 	} else {
 		FORMAT(s->no_bpf, "cannot load and attach the eBPF programs: %s", error_text(err));
 		return EXIT_FAILED;
@@ -2725,10 +2739,13 @@ static int explain_load(struct session *s, int err)
 /* Whether an event can be told from samples: its stacks must have a root. */
 static bool is_sampled(const struct session *s, int event)
 {
-	for (unsigned i = 0; s->sampler.hz && i < ARRAY_SIZE(roots); i++)
-		if (roots[i].event == event)
-			return true;
-	return s->sampler.hz && event == EV_NET_OTHER;
+	bool has_root = event == EV_NET_OTHER;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(roots); i++)
+		has_root |= roots[i].event == event;
+	for (int i = 0; i < MAX_PROBES; i++)
+		has_root |= s->probes[i].event == event && is_root(s->probes[i].how);
+	return s->sampler.hz && has_root;
 }
 
 /* Whether a function exists that is not hooked, though its event is traced otherwise. */

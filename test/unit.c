@@ -1452,6 +1452,20 @@ static void check_lists(const char *kind, const char *const lists[], const char 
 	CHECK(n > 0 && n < ARRAY_SIZE(seen), "%zu %s", n, kind);
 }
 
+static int events_with_roots(void)
+{
+	static struct session s = { .sampler.hz = 1 };
+	int count = 0;
+
+	for (int i = 0; i < MAX_PROBES; i++) {
+		s.probes[i].event = skel->rodata->probes[i].event;
+		s.probes[i].how = skel->rodata->probes[i].how;
+	}
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		count += is_sampled(&s, e);
+	return count;
+}
+
 static void test_tables(void)
 {
 	static struct symbols s;
@@ -1482,6 +1496,7 @@ static void test_tables(void)
 
 	s.rodata = skel->rodata;
 	make_rules(&s);
+	SAME(events_with_roots(), EV_MAX - 1 - 1); /* top halves have none */
 	CHECK(s.rule_count <= ARRAY_SIZE(s.rules), "%u rules", s.rule_count);
 }
 
