@@ -812,6 +812,10 @@ group_returns() {
 		"$(grep run,all "$T/csv")"
 }
 
+accounted_percent() { # of net, other and idle
+	awk -F, '$3 == "event" && $4 == "all" && $6 != "" { sum += $7 } END { printf "%.0f", sum }' "$T/csv"
+}
+
 # Other architectures: idle is idle, counts are exact, and so is what comes from samples and from /proc.
 group_word() {
 	with_netto -c -F 0 3
@@ -832,9 +836,38 @@ group_word() {
 	done
 	NETTO_WITHOUT="bpf perf" with_netto -c 2
 	check "a flood, by the kernel's accounts: net, other and idle are all of the time" \
-		"$(ns all net) > 0 && $(awk -F, '$3 == "event" && $4 == "all" && $6 != "" { sum += $7 } END { print (sum > 99.99 && sum < 100.01) }' "$T/csv") == 1 &&
-		 $(packet processed) > 0" "$(grep -e event,all -e packet,all "$T/csv")"
+		"$(ns all net) > 0 && $(accounted_percent) == 100 && $(packet processed) > 0" "$(grep -e event,all -e packet,all "$T/csv")"
 	stop_flood
+}
+
+softirq_time() { # as the kernel accounts it: exactly where it has IRQ_TIME_ACCOUNTING; in percent of all CPUs, for 5 s
+	head -n 1 /proc/stat >"$T/before"
+	sleep 5
+	head -n 1 /proc/stat | cat "$T/before" - | awk '
+		{ for (i = 2; i <= 9; i++) all[NR] += $i; soft[NR] = $8 }
+		END { print 100 * (soft[2] - soft[1]) / (all[2] - all[1]) }'
+}
+
+# A kernel as OpenWrt ships it has perf events, but no eBPF for tracing: stages by samples, and else what the kernel accounts.
+group_box() {
+	start_flood
+	truth=$(softirq_time)
+	with_netto -cv 5
+	check "a flood, from samples: events and stages; the message names OpenWrt's option" \
+		"$(hooked send perf_ring) > 0 && $(ns all send) > 0 && $(ns all rx_softirq) > 0 &&
+		 $(grep -c ',stage,all,send/udp_tx,' "$T/csv") == 1 && $(grep -c CONFIG_KERNEL_BPF_EVENTS=y "$T/err") == 1" \
+		"$(cat "$T/err"; grep -e event,all -e run,all "$T/csv")"
+	conserved "a flood, from samples"
+	sampled=$(field event all rx_softirq 7)
+	NETTO_WITHOUT=perf with_netto -cv 5
+	check "a flood, by the kernel's accounts: all of the time; exact, since it has IRQ_TIME_ACCOUNTING" \
+		"$(field event all net 7) > 0 && $(accounted_percent) == 100 && $(field event all net 9) == $(field event all net 10)" \
+		"$(cat "$T/err"; grep -e event,all "$T/csv")"
+	check "the softirqs' time: $truth % by /proc/stat, $(field event all net 7) % accounted, $sampled % sampled" \
+		"$sampled > 0.8 * $truth && $sampled < 1.2 * $truth && $(field event all net 7) > 0.8 * $truth && $(field event all net 7) < 1.2 * $truth"
+	stop_flood
+	with_netto -c 3
+	check "an idle box is idle" "$(ns all idle) > 0.9 * $(run_row elapsed 6) * 2" "$(grep event,all "$T/csv")"
 }
 
 # --- All in their order ---
@@ -853,6 +886,7 @@ all="counts families quiet napi_thread backlog busy_poll tcp_work workers hardir
 case $kernel,${ALL-} in
 *-arm64,*) ;;
 *-arm,* | *-mipsel,* | *-riscv64,*) in_session='' alone=word ;;
+*-openwrt,*) in_session='' alone=box ;;
 *,1) in_session="$all two_at_once" alone="kprobes overflow fallbacks refusals left_out hotplug_samples returns multi" EVERY=0 MORE=1 ;;
 5.10,) in_session="$in_session tcp_work workers hotplug" alone="memlock" ;;
 6.1,) in_session="$in_session hotplug" alone="kprobes" ;;
@@ -864,7 +898,7 @@ shift
 [ $# = 0 ] || in_session='' alone=''
 for group in "$@"; do
 	case $group in
-	kprobes | word | left_out | multi | limits | memlock | hotplug_samples | overflow | fallbacks | refusals | returns) alone="$alone $group" ;;
+	kprobes | word | box | left_out | multi | limits | memlock | hotplug_samples | overflow | fallbacks | refusals | returns) alone="$alone $group" ;;
 	*) in_session="$in_session $group" ;;
 	esac
 done

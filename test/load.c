@@ -1159,12 +1159,12 @@ static void run_instructions(void)
 {
 	enum { ROUNDS = 50, MAX_BATCHES = 10000 };
 	static uint64_t took[MAX_BATCHES];
-	long batches = (long)number("N") / ROUNDS;
+	size_t batches = number("N") / ROUNDS;
 	double all = 0;
 
 	if (batches < 1 || batches > MAX_BATCHES)
 		die(text("N"), "too few or too many");
-	for (long batch = -4; batch < batches; batch++) { /* the first four are to warm up */
+	for (long batch = -4; batch < (long)batches; batch++) { /* the first four are to warm up */
 		uint64_t began = time_stamp();
 
 		for (int i = 0; i < ROUNDS; i++)
@@ -1173,7 +1173,7 @@ static void run_instructions(void)
 			all += took[batch] = time_stamp() - began;
 	}
 	qsort(took, batches, sizeof(took[0]), compare);
-	printf("rounds=%ld mean=%.1f median=%.1f\n", batches * ROUNDS, all / batches / ROUNDS,
+	printf("rounds=%zu mean=%.1f median=%.1f\n", batches * ROUNDS, all / batches / ROUNDS,
 	       (double)took[batches / 2] / ROUNDS);
 }
 
