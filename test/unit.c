@@ -951,23 +951,32 @@ static void test_plugged(void)
 	SAME(r.all.counts[PROCESSED], 14);
 }
 
-/* Whatever steps back is nothing, and no huge number. */
+/* Whatever steps back, here from 7 to 5, is nothing, and no huge number. */
 static void test_stepping_back(void)
 {
-	uint64_t *before = (uint64_t *)&a.cpu[0], *seen = (uint64_t *)&r.cpu[0], wrong = 0;
+	uint64_t *before = (uint64_t *)&a.cpu[0], *after = (uint64_t *)&b.cpu[0];
+	uint64_t *seen = (uint64_t *)&r.cpu[0], wrong = 0;
 
 	begin_result();
-	for (unsigned i = 0; i < sizeof(struct times) / 8; i++)
+	for (unsigned i = 0; i < SUMS; i++) {
 		before[i] = 7;
-	a.cpu[0].ns[EV_NONE] = a.cpu[0].ns[EV_IDLE] = 0;
+		after[i] = 5;
+	}
+	a.cpu[0].ns[EV_IDLE] = 0;
+	b.cpu[0].ns[EV_IDLE] = 1000;
+	a.cpu[0].ns[EV_NONE] = b.cpu[0].ns[EV_NONE] = b.cpu[0].count[EV_NONE] = 0;
 	a.cpu[0].wall_ns = sum_ns((const __u64 *)a.cpu[0].ns);
-	b.cpu[0].wall_ns = b.cpu[0].ns[EV_IDLE] = 1000;
+	b.cpu[0].wall_ns = sum_ns((const __u64 *)b.cpu[0].ns);
+	memset(b.cpu[0].longest_ns, 0, sizeof(b.cpu[0].longest_ns)); /* is not subtracted */
 	for (int i = PROCESSED; i < COUNTS; i++) {
 		a.counted[i] = b.counted[i] = a.online[0] = b.online[0] = true;
 		a.cpu[0].counts[i] = 7;
+		b.cpu[0].counts[i] = 5;
 	}
 	a.tasks_lost = a.tasks_lost_ns = a.stolen_ns = a.user_ns = a.kernel_ns = 7;
+	b.tasks_lost = b.tasks_lost_ns = b.stolen_ns = b.user_ns = b.kernel_ns = 5;
 	a.recursion_misses = 7;
+	b.recursion_misses = 5;
 	r.has_tasks = true;
 	subtract_marks(&b, &a, &r);
 	SAME(r.cpu[0].proc_idle_ns, UINT64_MAX);
