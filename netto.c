@@ -1477,7 +1477,6 @@ struct softnet {
 struct session {
 	struct netto *skel;
 	struct probe probes[MAX_PROBES];
-	uint64_t first_letters;	  /* of functions: see note_function() */
 	const char *lacks[KINDS]; /* why this host has none of a kind; NULL: it may have */
 	bool has_ends; /* tracepoints tell when a send or a receive has ended: see netto_sent */
 	struct bpf_link *links[2 * MAX_PROBES + 4]; /* but for those of the skeleton */
@@ -1673,8 +1672,7 @@ static struct bpf_program *find_program(struct netto *skel, const char *name, co
 	return bpf_object__find_program_by_name(skel->obj, full);
 }
 
-/* Whether a name, which a newline follows, is that of the function, or what a compiler has made of
- * it. */
+/* Whether a line has the name of the function, or of what a compiler has made of it. */
 static bool is_variant(const struct line *l, const char *function, size_t length)
 {
 	const char *more = l->name + length;
@@ -1684,35 +1682,32 @@ static bool is_variant(const struct line *l, const char *function, size_t length
 		!strncmp(more, ".constprop.", 11));
 }
 
-/* A bit of 64 for the first letters of a name, of which there are four at least. */
-static uint64_t bit_of_name(const char *name)
-{
-	uint32_t start;
-
-	memcpy(&start, name, sizeof(start));
-	return 1ull << (start * 0x9e3779b1u >> 26);
-}
-
 /*
  * Notes the functions that are to be hooked. All but a few lines are left by their first letters.
  * The function itself is taken before others.
  */
 static int note_function(void *session, const char *start, const char *end)
 {
+	enum { LETTERS = 4 }; /* each function has as many */
 	const char *space = memchr(start, ' ', end - start);
 	struct session *s = session;
 	struct line l;
 
-	if (!space || end - space < 3 + 4 || !(s->first_letters & bit_of_name(space + 3)) ||
-	    !parse_line(start, end, &l))
+	if (!space || end - space < 3 + LETTERS)
 		return 0;
 	for (struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
-		size_t length = strcspn(p->target, ".");
-		bool here = !l.module_length || (l.module_length == strlen(p->module) &&
-						 !memcmp(l.module, p->module, l.module_length));
+		size_t length;
 
-		if (!p->function || !here || !is_variant(&l, p->target, length) ||
-		    l.length >= sizeof(p->target) || (p->exists && l.length > length))
+		if (memcmp(space + 3, p->target, LETTERS) || !p->function)
+			continue;
+		if (!parse_line(start, end, &l))
+			return 0;
+		if (l.module_length && (l.module_length != strlen(p->module) ||
+					memcmp(l.module, p->module, l.module_length)))
+			continue;
+		length = strcspn(p->target, ".");
+		if (!is_variant(&l, p->target, length) || l.length >= sizeof(p->target) ||
+		    (p->exists && l.length > length))
 			continue;
 		memcpy(p->target, l.name, l.length);
 		p->target[l.length] = 0;
@@ -1869,7 +1864,6 @@ static int init_probes(struct session *s)
 		if (colon)
 			FORMAT(p->module, "%.*s", (int)(colon - target), target);
 		FORMAT(p->target, "%s", colon ? colon + 1 : target);
-		s->first_letters |= p->function ? bit_of_name(p->target) : 0;
 	}
 	for (int kind = NO_HOOK + 1; kind < KINDS; kind++)
 		s->lacks[kind] = lack_of(kind);
@@ -2614,8 +2608,8 @@ static int attach_probes(struct session *s)
 			err = keep_link(s, bpf_program__attach(others[i]));
 	}
 	for (struct probe *p = s->probes; p < s->probes + MAX_PROBES && !err; p++) {
-		bool shared =
-			!p->function && p > s->probes && p->entry == p[-1].entry; /* by events */
+		/* a tracepoint of several events is attached once */
+		bool shared = !p->function && p > s->probes && p->entry == p[-1].entry;
 
 		if (!p->entry || p->kind == MULTI || shared)
 			continue;
