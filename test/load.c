@@ -27,7 +27,6 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
-#include <linux/perf_event.h>
 #include <linux/seccomp.h>
 #include <linux/tls.h>
 #include <linux/vhost.h>
@@ -1221,21 +1220,6 @@ static void run_algorithm(void)
 	pause();
 }
 
-/* The timer's interrupts of a sampler that takes no samples: what those cost on this machine. */
-static void run_timers(void)
-{
-	struct perf_event_attr attr = {
-		.type = PERF_TYPE_SOFTWARE,
-		.size = sizeof(attr),
-		.config = PERF_COUNT_SW_CPU_CLOCK,
-		.sample_period = NS / number("HZ"),
-	};
-
-	for (int cpu = 0; cpu < sysconf(_SC_NPROCESSORS_ONLN); cpu++)
-		must(syscall(SYS_perf_event_open, &attr, -1, cpu, -1, 0), "perf_event_open");
-	pause();
-}
-
 /*
  * What a virtual machine does: N frames to vhost-net, 64 at a time, which puts them into a tap
  * device. All of this process's memory there is its memory.
@@ -1671,7 +1655,6 @@ static const struct load loads[] = {
 	    .one = one_echo),
 	RUN(count_tick, instructions, "N", "a hundredth of a tick in user space", .one = one_tick),
 	RUN(switches, switches, "SECONDS CPU [NICE]", "two processes, two pipes"),
-	RUN(timers, timers, "HZ", "perf events on each CPU, until killed"),
 	RUN(uncap, capabilities, "CAP,... COMMAND [ARG]...", "run it without these capabilities"),
 	RUN(only, capabilities, "CAP,... COMMAND [ARG]...", "run it with these alone; '': none"),
 	RUN(program, program, "CGROUP|IF COMMAND [ARG]...", "run it with an eBPF program there"),
