@@ -487,6 +487,7 @@ struct symbol {
 	uint8_t calls;	/* the stage of what it calls by a pointer: a driver, or a netfilter hook */
 	uint8_t root;	/* the event that it is a root of */
 	uint8_t helper; /* 1: any stage calls it, and it tells nothing of the stage */
+	uint8_t padding; /* bytes before its first instruction; at most MAX_PADDING */
 };
 
 /* What a list of names says of a function. */
@@ -649,8 +650,10 @@ static int add_symbol(struct symbols *s, const struct line *l)
 		s->padded = l->address;
 	else if (!s->padded)
 		s->padding = 0;
-	if (l->address == s->padded)
+	if (l->address == s->padded) {
+		new.padding = s->padded - s->padding;
 		new.address = s->padding;
+	}
 	if (l->module_length) {
 		int module = add_module(s, l->module, l->module_length);
 
@@ -1076,7 +1079,7 @@ static void resolve_frames(struct symbols *symbols, const uint64_t *addresses, i
 		const struct symbol *s = find_symbol(symbols, addresses[i] - !exact);
 		bool is_tracing = s->stage == STAGE_tracing ||
 				  (!i && symbols->has_kprobes && event_is(s->root, BY_FUNCTIONS) &&
-				   addresses[0] - s->address <= BREAKPOINT_BYTES);
+				   addresses[0] - s->address - s->padding <= BREAKPOINT_BYTES);
 
 		exact = s->stage == STAGE_interrupt;
 		if (!addresses[i]) {

@@ -1581,6 +1581,24 @@ static void test_stacks(void)
 	globfree(&files);
 }
 
+/* A kprobe's breakpoint is in the first instructions of a function, behind its padding if it has that. */
+static void test_breakpoints(void)
+{
+	static const char *const paths[] = { "test/stacks/made-up.txt", "test/stacks/made-up-5.10.txt" };
+	uint64_t addresses[4];
+	struct classified s;
+
+	for (int i = 0; i < 4; i++) {
+		begin_kernel(paths[i / 2]);
+		stack_addresses("inet_sendmsg^ sock_sendmsg inet_sendmsg __sys_sendto", addresses);
+		read_kernel();
+		symbols.has_kprobes = true;
+		classify_stack(&symbols, addresses + i % 2 * 2, 2, &s);
+		check_text(paths[i / 2], told(&s), i % 2 ? "send socket" : "- socket tracing");
+	}
+	symbols.has_kprobes = false;
+}
+
 /* As many frames as there can be; every second one a root, or none. */
 static void test_deepest_stack(void)
 {
@@ -1720,7 +1738,7 @@ static const struct {
 	void (*run)(void);
 } tests[] = { TEST(parse_number), TEST(parse_cpus), TEST(parse_options), TEST(sums),
 	      TEST(pollers), TEST(escape_name), TEST(busiest),
-	      TEST(plugged), TEST(settling), TEST(stepping_back), TEST(energy), TEST(append),
+	      TEST(plugged), TEST(settling), TEST(stepping_back), TEST(energy), TEST(append), TEST(breakpoints),
 	      TEST(format_cpus_of), TEST(short_report), TEST(find_parents), TEST(estimate),
 	      TEST(sample_period), TEST(count_missed), TEST(size_table), TEST(rings), TEST(symbols),
 	      TEST(bad_symbols), TEST(many_symbols), TEST(tables), TEST(stacks),
