@@ -5322,31 +5322,41 @@ static const char *process_name(const struct process *p)
 /* The processes that took most of the operations' time, in percent of all CPUs' time. */
 static void print_tasks(FILE *f, const struct result *r)
 {
-	static const int shown[] = { EV_RECV,	   EV_SEND,	  EV_CONN,
-				     EV_BUSY_POLL, EV_NET_WORKER, EV_RX_SOFTIRQ };
+	static const struct {
+		int event;
+		const char *title;
+	} columns[] = {
+		{ EV_RECV, "recv" },	  { EV_SEND, "send" },	     { EV_CONN, "conn" },
+		{ EV_BUSY_POLL, "poll" }, { EV_NET_WORKER, "work" }, { EV_RX_SOFTIRQ, "rx" }
+	};
+	enum { COLUMNS = ARRAY_SIZE(columns) };
+	const int digits = opt.full ? 2 : 1, cell = 4 + digits, calls_width = opt.full ? 11 : 9;
+	const int room = opt.full ? INT_MAX : WIDTH - (1 + COLUMNS) * (1 + cell) - calls_width - 3;
 
 	if (!r->has_tasks)
 		return;
-	fprintf(f,
-		"\n  %% all   recv   send   conn   poll   work     rx       calls  task: %zu in all\n",
-		r->process_count);
+	fprintf(f, "\n %*s", cell, "% all");
+	for (int i = 0; i < COLUMNS; i++)
+		fprintf(f, " %*s", cell, columns[i].title);
+	fprintf(f, " %*s  task: %zu in all\n", calls_width, "calls", r->process_count);
 	for (size_t i = 0; i < r->process_count && i < opt.tasks; i++) {
 		const struct process *p = &r->processes[i];
 		uint64_t calls = 0;
 
-		fprintf(f, "%7.2f", percent(process_ns(p), r->all.wall_ns));
-		for (unsigned j = 0; j < ARRAY_SIZE(shown); j++) {
-			int e = shown[j];
+		fprintf(f, " %*.*f", cell, digits, percent(process_ns(p), r->all.wall_ns));
+		for (int j = 0; j < COLUMNS; j++) {
+			int e = columns[j].event;
 
-			print_cell(f, 6, r->events[e].source == TRACED, "%.2f",
+			print_cell(f, cell, r->events[e].source == TRACED, "%.*f", digits,
 				   percent(p->did.ns[e], r->all.wall_ns));
 			calls += e == EV_RX_SOFTIRQ ? 0 : p->did.count[e];
 		}
-		fprintf(f, " %11" PRIu64 "  %s\n", calls, process_name(p));
+		fprintf(f, " %*" PRIu64 "  %.*s\n", calls_width, calls, room, process_name(p));
 	}
 	if (r->tasks_lost)
-		fprintf(f, "%7.2f %53" PRIu64 "  not known: no room for more tasks\n",
-			percent(r->tasks_lost_ns, r->all.wall_ns), r->tasks_lost);
+		fprintf(f, " %*.*f %*" PRIu64 "  no room for more tasks\n", cell, digits,
+			percent(r->tasks_lost_ns, r->all.wall_ns),
+			COLUMNS * (1 + cell) + calls_width, r->tasks_lost);
 }
 
 /* Network threads that ran 1 % of the time or more. */
@@ -5563,7 +5573,10 @@ static void print_busiest_parts(FILE *f, const struct result *r, int event)
 			    100.0 * list[i].value / s->samples[event]))
 			break;
 	}
-	fprintf(f, "%s\n", line);
+	if (strlen(line) > WIDTH)
+		print_wrapped(f, 4, line);
+	else
+		fprintf(f, "%s\n", line);
 }
 
 /* An event's stages with the largest self, and one line for the rest. */

@@ -792,18 +792,23 @@ static unsigned count_lines(const char *text, unsigned *widest)
 static void test_short_report(void)
 {
 	static const int sizes[] = { 1, 2, 8, 64, MAX_CPUS };
+	unsigned widest;
 
 	for (int i = STAGE_NONE + 1; i < STAGES; i++)
 		CHECK(stages[i].what && strlen(stages[i].what) <= 28, "%s", stages[i].name);
 	for (unsigned i = 0; i < 2 * ARRAY_SIZE(sizes); i++) {
 		char *text = short_text(made_up_router(sizes[i / 2], 500, i % 2));
-		unsigned widest, lines = count_lines(text, &widest);
+		unsigned lines = count_lines(text, &widest);
 		bool notes_lost = strstr(unwrap(text), "of the samples were lost");
 
 		CHECK(lines <= 45 && widest <= 79, "%d CPUs: %u lines of %u columns", sizes[i / 2],
 		      lines, widest);
 		CHECK(notes_lost == i % 2, "%d CPUs: %s", sizes[i / 2], text);
 	}
+	opt.tasks = 2;
+	count_lines(short_text(made_up_result(true)), &widest);
+	CHECK(widest <= 79, "tasks: %u columns", widest);
+	opt.tasks = 0;
 	made_up_sampled();
 	CHECK(!strstr(unwrap(short_text(&r)), "more than half of itself"), "narrow");
 	r.all.below[EV_NONE] = r.all.above[EV_NONE] = 1e20;
