@@ -1841,6 +1841,24 @@ static int open_probes(struct session *s, int only)
 	return functions;
 }
 
+/* Reads the table of probes, of which nothing is known of this host so far. */
+static void read_table(struct session *s, const struct netto *skel)
+{
+	for (int i = 0; i < MAX_PROBES; i++) {
+		struct probe *p = &s->probes[i];
+		const char *target = (const char *)skel->rodata->probes[i].target;
+		const char *colon = strchr(target, ':');
+
+		p->event = skel->rodata->probes[i].event;
+		p->only_if_previous_absent = skel->rodata->probes[i].only_if_previous_absent;
+		p->how = skel->rodata->probes[i].how;
+		p->function = p->how != HOW_tracepoint;
+		if (colon)
+			FORMAT(p->module, "%.*s", (int)(colon - target), target);
+		FORMAT(p->target, "%s", colon ? colon + 1 : target);
+	}
+}
+
 /*
  * Reads the table of probes, and finds out what this host has; of the functions by kallsyms: BTF
  * does not know all of them. pahole leaves some out, compilers rename some, and it has those of
@@ -1855,19 +1873,7 @@ static int init_probes(struct session *s)
 	skel = open_object(s, false);
 	if (!skel)
 		return -errno;
-	for (int i = 0; i < MAX_PROBES; i++) {
-		struct probe *p = &s->probes[i];
-		const char *target = (const char *)skel->rodata->probes[i].target;
-		const char *colon = strchr(target, ':');
-
-		p->event = skel->rodata->probes[i].event;
-		p->only_if_previous_absent = skel->rodata->probes[i].only_if_previous_absent;
-		p->how = skel->rodata->probes[i].how;
-		p->function = p->how != HOW_tracepoint;
-		if (colon)
-			FORMAT(p->module, "%.*s", (int)(colon - target), target);
-		FORMAT(p->target, "%s", colon ? colon + 1 : target);
-	}
+	read_table(s, skel);
 	for (int kind = NO_HOOK + 1; kind < KINDS; kind++)
 		s->lacks[kind] = lack_of(kind);
 	wanted = !s->lacks[FENTRY] || !s->lacks[MULTI] || !s->lacks[KPROBE];
@@ -2840,7 +2846,7 @@ static void explain_probes(const struct session *s)
 	else
 		message("samples: none: %s", s->sampler.why_not);
 	for (int kind = NO_HOOK + 1; kind < KINDS; kind++)
-		if (s->lacks[kind])
+		if (s->lacks[kind] && s->lacks[kind] != s->no_bpf)
 			message("no %s: %s", hook_names[kind], s->lacks[kind]);
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
 		for (int taken = 0; taken < 2; taken++)
@@ -2916,6 +2922,9 @@ static int start_without_bpf(struct session *s, int status)
 		p->kind = NO_HOOK;
 		p->entry = NULL;
 	}
+	for (int kind = NO_HOOK + 1; kind < KINDS; kind++)
+		if (!s->lacks[kind])
+			s->lacks[kind] = s->no_bpf;
 	if (opt.mode == TRACE) {
 		message("%s", s->no_bpf);
 		return status;
@@ -2925,6 +2934,7 @@ static int start_without_bpf(struct session *s, int status)
 		message("cannot open the eBPF object: %s", strerror(errno));
 		return EXIT_FAILED;
 	}
+	read_table(s, s->skel); /* without the permission to use eBPF it was not */
 	close(s->sampler.kallsyms);
 	plan_samples(&s->sampler); /* the attempts to load may have given them up */
 	start_samples(&s->sampler, NULL);

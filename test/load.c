@@ -1512,8 +1512,8 @@ static void run_capabilities(void)
 	bool only = !strcmp(load->name, "only");
 	uint64_t set = 0;
 
-	for (char *cap = *argument("CAP,..."); *cap; cap += strspn(cap, ","))
-		set |= 1ull << strtoul(cap, &cap, 10);
+	for (char *cap = strtok(*argument("CAP,..."), ","); cap; cap = strtok(NULL, ","))
+		set |= 1ull << strtoul(cap, NULL, 10);
 	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
 		if ((set >> cap & 1) != only && prctl(PR_CAPBSET_DROP, cap) && errno != EINVAL)
 			die("PR_CAPBSET_DROP", strerror(errno));
