@@ -275,7 +275,7 @@ const volatile struct {
 	__u8 event;
 	__u8 only_if_previous_absent; /* in the table; it is hooked in its place */
 	/* a function is measured by netto_enter_HOW() and netto_leave_HOW(); those of `hot` run for
-	   each packet, those of `waiting` are where many tasks sleep at once: see kinds_of();
+	   each packet, those of `waiting` are where many tasks sleep at once: see ladders[];
 	   of `result` it is what the function returns that is looked at */
 	enum {
 		HOW_tracepoint,

@@ -1558,15 +1558,16 @@ static bool has_bpf_events(void)
 	return libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_RAW_TRACEPOINT, NULL) != 0;
 }
 
-/* Why this host has none of a kind of hooks; NULL: it may have. */
-static const char *lack_of(int kind)
+/* Why this host has none of a kind of hooks; NULL: it may have. `bpf_events`: it has eBPF for them.
+ */
+static const char *lack_of(int kind, bool bpf_events)
 {
 	if (pretends_missing(hook_names[kind]) ||
 	    (kind == MULTI && pretends_missing(hook_names[KPROBE])))
 		return "left out by NETTO_WITHOUT";
 	if (opt.mode == SAMPLE)
 		return "not wanted in sample mode";
-	if (!has_bpf_events())
+	if (!bpf_events)
 		return "this kernel has no eBPF for tracing";
 	if ((kind == TP_BTF || kind == FENTRY) && !has_btf())
 		return "this kernel gives no BTF: it needs CONFIG_DEBUG_INFO_BTF";
@@ -1867,7 +1868,7 @@ static void read_table(struct session *s, const struct netto *skel)
 static int init_probes(struct session *s)
 {
 	struct netto *skel;
-	bool wanted, known;
+	bool bpf_events = has_bpf_events(), wanted, known;
 
 	s->empty_btf = make_empty_btf();
 	skel = open_object(s, false);
@@ -1875,7 +1876,7 @@ static int init_probes(struct session *s)
 		return -errno;
 	read_table(s, skel);
 	for (int kind = NO_HOOK + 1; kind < KINDS; kind++)
-		s->lacks[kind] = lack_of(kind);
+		s->lacks[kind] = lack_of(kind, bpf_events);
 	wanted = !s->lacks[FENTRY] || !s->lacks[MULTI] || !s->lacks[KPROBE];
 	known = wanted && look_up_functions(s, skel);
 	if (wanted && !known) {
@@ -3534,6 +3535,7 @@ static int read_wrapping(struct session *s, bool online[MAX_CPUS])
  */
 static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 {
+	const bool sampled = needs_samples(s, EV_NONE);
 	struct rusage usage;
 
 	memset(m->cpu, 0, s->cpus * sizeof(m->cpu[0]));
@@ -3555,7 +3557,7 @@ static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 	s->skel->bss->interval_id = interval_id;
 	for (int cpu = 0; cpu < s->cpus; cpu++) {
 		int err = !s->no_bpf[0] ? mark_cpu(s, cpu) : m->online[cpu] ? 0 : -ENXIO;
-		bool known = !needs_samples(s, EV_NONE) || has_samples(&s->sampler, cpu, !err);
+		bool known = !sampled || has_samples(&s->sampler, cpu, !err);
 
 		if (err && err != -ENXIO)
 			return err;
