@@ -3541,6 +3541,7 @@ static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 	memset(m->cpu, 0, s->cpus * sizeof(m->cpu[0]));
 	memset(m->online, 0, s->cpus * sizeof(m->online[0]));
 	memset(m->counted, 0, offsetof(struct marks, threads) - offsetof(struct marks, counted));
+	m->time = now_ns(CLOCK_REALTIME) / 1e9; /* what happened before it is in the interval */
 	if (read_wrapping(s, m->online))
 		return -ENOENT;
 	for (int cpu = 0; cpu < s->cpus; cpu++)
@@ -3572,7 +3573,6 @@ static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 	getrusage(RUSAGE_SELF, &usage);
 	m->user_ns = timeval_ns(usage.ru_utime);
 	m->kernel_ns = timeval_ns(usage.ru_stime);
-	m->time = now_ns(CLOCK_REALTIME) / 1e9;
 	return 0;
 }
 

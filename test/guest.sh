@@ -546,11 +546,12 @@ packet_counts() {
 }
 
 tasks_of() { # EVENT FIELD: of all processes
-	awk -F, -v event="/$1\$" -v field="$2" '$3 == "task" && $5 ~ event { s += $field } END { printf "%.0f", s }' "$T/csv"
+	sum_up
+	awk -F, -v event="/$1\$" -v field="$2" '$3 == "task" && $5 ~ event { s += $field } END { printf "%.0f", s }' "$T/sums"
 }
 
 longest() { # EVENT
-	awk -F, -v event="$1" '$3 == "event" && $4 == "all" && $5 == event && $13 > most { most = $13 } END { printf "%.0f", most }' "$T/csv"
+	field event all "$1" 13
 }
 
 until_dropped() {

@@ -153,16 +153,23 @@ next_report() {
 	kill -0 "$netto" 2>/dev/null || fail "netto" "reports no longer: $(cat "$T/err")"
 }
 
+# Waits for a report of an interval that ends after now: netto notes a report's time before it reads what the report has.
+report_of_now() {
+	now=$("$LOAD" now)
+	next_report
+	while kill -0 "$netto" 2>/dev/null && ! holds "$(last_report) > $now"; do
+		next_report
+	done
+}
+
 # From here on the session's reports are cut.
 begin_cut() {
 	cut_size=$(wc -c <"$T/reports")
 	cut_from=$(last_report)
 }
 
-# What has just happened may miss the next report, whose numbers may be taken already. The one after it has it.
 end_cut() {
-	next_report
-	next_report
+	report_of_now
 	[ "$cut_size" -gt $REPORT ] || cut_size=$REPORT
 	tail -c +$((cut_size - REPORT + 1)) "$T/reports" | awk -F, -v from="$cut_from" '
 		$1 + 0 <= from || NF != 13 { next }
@@ -177,8 +184,7 @@ end_cut() {
 measure() {
 	${COUNTER:-:} >"$T/outer"
 	if [ -n "$session" ]; then
-		next_report # the cut begins after this reading
-		next_report
+		report_of_now # the cut begins after this reading
 		begin_cut
 	else
 		start_netto -c -F "${HZ:-997}" -m "${MODE:-auto}" -t "${TASKS:-0}" 600
@@ -242,9 +248,33 @@ conserved() {
 
 # --- Of the last measurement ---
 
+# $T/sums: each row once, its fields 6 to 11 summed up over the reports; of field 13 the largest.
+sum_up() {
+	# shellcheck disable=SC3013 # busybox and dash have -ot
+	[ "$T/csv" -ot "$T/sums" ] || awk -F, '
+		NF != 13 { next }
+		{
+			row = $3 "," $4 "," $5
+			rows[row]
+			for (i = 6; i <= 11; i++)
+				sum[i, row] += $i
+			if ($13 > most[row] + 0)
+				most[row] = $13
+		}
+		END {
+			for (row in rows) {
+				printf ",,%s", row
+				for (i = 6; i <= 11; i++)
+					printf ",%.10f", sum[i, row]
+				print ",," most[row]
+			}
+		}' "$T/csv" >"$T/sums"
+}
+
 field() { # RECORD CPU NAME FIELD: summed over its rows
+	sum_up
 	awk -F, -v record="$1" -v cpu="$2" -v name="$3" -v field="$4" '
-		$3 == record && $4 == cpu && $5 == name { s += $field } END { printf "%.0f", s }' "$T/csv"
+		$3 == record && $4 == cpu && $5 == name { s = $field } END { printf "%.0f", s }' "$T/sums"
 }
 
 ns() { # CPU EVENT
@@ -268,7 +298,8 @@ run_row() { # NAME FIELD
 }
 
 wall() { # CPU: ns that are accounted for
-	awk -F, -v cpu="$1" '$3 == "event" && $4 == cpu && $5 != "net" { s += $6 } END { printf "%.0f", s }' "$T/csv"
+	sum_up
+	awk -F, -v cpu="$1" '$3 == "event" && $4 == cpu && $5 != "net" { s += $6 } END { printf "%.0f", s }' "$T/sums"
 }
 
 hooked() { # EVENT KIND

@@ -1495,6 +1495,12 @@ static void run_xdplive(void)
 	printf("frames=%.0f\n", number("N"));
 }
 
+/* In ms, rounded up, as CSV has it: what is later there is later. */
+static void run_now(void)
+{
+	printf("%.3f\n", (now(CLOCK_REALTIME) / 1000000 + 1) / 1e3);
+}
+
 /* ==== 7. Commands that lack something ==== */
 
 static void execute(void)
@@ -1659,6 +1665,7 @@ static const struct load loads[] = {
 	RUN(only, capabilities, "CAP,... COMMAND [ARG]...", "run it with these alone; '': none"),
 	RUN(program, program, "CGROUP|IF COMMAND [ARG]...", "run it with an eBPF program there"),
 	RUN(nobpf, refused, "ERRNO COMMAND [ARG]...", "run it where bpf() fails"),
+	RUN(now, now, "", "Unix seconds"),
 	RUN(peak, peak, "COMMAND [ARG]...", "run it, and say the most memory that it had"),
 	RUN(noperf, refused, "ERRNO COMMAND [ARG]...", "run it where perf_event_open() fails"),
 };
