@@ -148,12 +148,10 @@ enum {
 	RING_BYTES = 512 << 10,
 };
 #define MAX_SECONDS    (366 * 86400.0)
-#define MAX_COUNT      1e9
+#define MAX_COUNT      1e9 /* of intervals, and of stacks and tasks to print */
 #define CALIBRATION_NS 2000000
 #define COUNTERS_NS    60000000000 /* between looks: those that wrap do so after minutes at least */
-#define MAX_STACKS     1e9
-#define MAX_TASKS      1e9
-#define SHORT_SECONDS  2.0 /* so long none needs to be told how much is left */
+#define SHORT_SECONDS  2.0	   /* so long none needs to be told how much is left */
 
 /* What an event is, beside its row in netto.bpf.c. */
 enum {
@@ -747,12 +745,13 @@ static const char *name_of(const struct symbols *s, const struct symbol *symbol)
 	return s->names + symbol->name;
 }
 
-/* The last symbol that is not behind the address, as an index of the list. */
-static size_t last_symbol(const struct symbols *s, uint64_t address)
+/* The first symbol of the function that holds the address, or the unknown one. */
+static struct symbol *search_symbol(const struct symbols *s, uint64_t address)
 {
 	size_t low = 0, high = s->count;
+	uint64_t size;
 
-	while (high - low > 1) {
+	while (high - low > 1) { /* the last symbol at or before the address is in [low, high) */
 		size_t middle = low + (high - low) / 2;
 
 		if (s->list[middle].address <= address)
@@ -760,17 +759,9 @@ static size_t last_symbol(const struct symbols *s, uint64_t address)
 		else
 			high = middle;
 	}
-	return low;
-}
-
-/* The first symbol of the function that holds the address, or the unknown one. */
-static struct symbol *search_symbol(const struct symbols *s, uint64_t address)
-{
-	size_t low = last_symbol(s, address);
-	uint64_t size = low <= TRACING_SYMBOL ? 0
-			: s->list[low].module ? MAX_MODULE_FUNCTION
-					      : MAX_CORE_FUNCTION;
-
+	size = low <= TRACING_SYMBOL ? 0
+	       : s->list[low].module ? MAX_MODULE_FUNCTION
+				     : MAX_CORE_FUNCTION;
 	for (unsigned i = 0; s->own && i < s->own->count; i++)
 		if (s->own->functions[i].address == s->list[low].address)
 			size = s->own->functions[i].bytes;
@@ -1380,9 +1371,8 @@ static void open_energy(struct energy *e)
 			return;
 		if (strncmp(text, "package", 7))
 			continue;
-		FORMAT(path, "/sys/class/powercap/intel-rapl:%d/max_energy_range_uj", zone);
-		read_small_file(path, text, sizeof(text));
-		p->range_uj = strtoull(text, NULL, 10);
+		p->range_uj =
+			read_number("/sys/class/powercap/intel-rapl:%d/max_energy_range_uj", zone);
 		FORMAT(path, "/sys/class/powercap/intel-rapl:%d/energy_uj", zone);
 		p->fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (p->fd < 0 || !read_package(p->fd, &p->last_uj)) {
@@ -6265,10 +6255,10 @@ static const struct {
 	{ 'm', "mode", "MODE", .help = "auto: trace what can be, and sample the rest; trace; sample" },
 	{ 'F', "freq", "HZ", .number = &opt.freq, .max = MAX_HZ,
 	  .help = "stack samples per second and CPU (997); 0: none" },
-	{ 's', "stacks", "N", .number = &opt.stacks, .max = MAX_STACKS,
+	{ 's', "stacks", "N", .number = &opt.stacks, .max = MAX_COUNT,
 	  .help = "how many of the most-sampled stacks to print (3; with -c and -l 10)" },
 	{ 'l', "long", .flag = &opt.full, .help = "the whole report as text, not the short one" },
-	{ 't', "tasks", "N", .number = &opt.tasks, .max = MAX_TASKS,
+	{ 't', "tasks", "N", .number = &opt.tasks, .max = MAX_COUNT,
 	  .help = "how many of the tasks that spend most in socket operations to print (0)" },
 	{ 'o', "output", "FILE", .help = "write the report to FILE instead of stdout" },
 	{ 'v', "verbose", .flag = &opt.verbose,

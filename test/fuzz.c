@@ -392,7 +392,7 @@ static void fuzz_options(void)
 	EXPECT(opt.count >= 0 && opt.count <= MAX_COUNT && opt.freq <= MAX_HZ);
 	if (opt.stacks == UINT_MAX) /* as many as usual */
 		opt.stacks = 0;
-	EXPECT(opt.stacks <= MAX_STACKS && opt.tasks <= MAX_TASKS && opt.mode <= SAMPLE);
+	EXPECT(opt.stacks <= MAX_COUNT && opt.tasks <= MAX_COUNT && opt.mode <= SAMPLE);
 	EXPECT(!(opt.csv && opt.folded) && (!opt.command || opt.command[0]));
 	first = opt;
 	sprintf(numbers[0], "-F%u", opt.freq);
