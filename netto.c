@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * netto: how much of each CPU the kernel's network stack takes.
+ * netto: measures how much of each CPU the kernel's network stack takes.
  *
- * The kernel side (netto.bpf.c) keeps, per CPU, the time of each event, by the accounting rule that
- * it states: every nanosecond belongs to exactly one event. This side chooses and attaches the
- * probes that the kernel offers, marks each CPU at both ends of an interval, sleeps in between, and
- * prints the difference of the marks. Meanwhile the kernel side counts the stacks that it samples;
- * after the interval they are read, sorted into stages, and the time of each event is shared out
- * among its stages as its samples are. All times are nanoseconds of CLOCK_MONOTONIC, read in the
- * kernel on the CPU that they are about; wall time is measured in the same way and independently of
- * the events, so that what they do not sum up to is seen (the residual).
+ * The kernel side (netto.bpf.c) sums the time of each event per CPU. Its accounting rule gives each
+ * nanosecond to exactly one event. This side chooses and attaches the probes that the kernel
+ * offers. It marks each CPU at both ends of an interval, sleeps in between, and prints the
+ * difference of the marks. Meanwhile the kernel side samples stacks, and counts equal ones. After
+ * the interval this side classifies the stacks by stage. It divides the time of an event among
+ * stages in proportion to their samples. All times are nanoseconds of CLOCK_MONOTONIC, which the
+ * measured CPU itself reads. Wall time is measured independently of the events: its difference from
+ * their sum is the residual. netto.bpf.c and README.md list the blind spots.
  *
- * What it cannot see is listed in netto.bpf.c and in README.md.
- *
- * Contents; each begins with a line such as "==== 4. Kernel symbols ====":
+ * Contents; each section begins with a banner such as "==== 4. Kernel symbols ====":
  *	1. Types and limits
  *	2. Options
  *	3. Helpers
  *	4. Kernel symbols
- *	5. Stages: sorting a stack
+ *	5. Stages: classifying a stack
  *	6. Capabilities
  *	7. Energy
  *	8. Probes: choosing them
@@ -74,8 +72,8 @@
 
 #if defined(__arm__) && __ARM_ARCH < 6
 /*
- * What these CPUs have no instructions for, by musl's functions, which it chooses for the CPU:
- * libgcc's jump to helpers that kernels for later CPUs may lack (CONFIG_KUSER_HELPERS).
+ * CPUs before ARMv6 have no atomic instructions. libgcc's substitutes jump to kernel helpers, which
+ * kernels for later CPUs may lack (CONFIG_KUSER_HELPERS). These functions use musl's, for any CPU.
  */
 extern void (*__a_barrier_ptr)(void);
 extern int (*__a_cas_ptr)(int old, int new, volatile int *p);
@@ -110,60 +108,59 @@ int arm_compare_and_swap(volatile int *p, int old, int new)
 }
 #endif
 
-/* Into an array, cut off where it ends. */
+/* Formats into an array of char. Text that does not fit is cut off. */
 #define FORMAT(text, ...) snprintf(text, sizeof(text), __VA_ARGS__)
 #define ARRAY_SIZE(a)	  (sizeof(a) / sizeof((a)[0]))
 #define NSEC_PER_SEC	  1000000000ull
-#define ENOTSUPP	  524 /* the kernel's own, not in errno.h */
+#define ENOTSUPP	  524 /* internal to the kernel, so not in errno.h */
 
 enum { EXIT_MEASURED, EXIT_FAILED, EXIT_USAGE, EXIT_IMPOSSIBLE };
 
-/* Of a command that cannot be run, as shells have it. */
+/* Shells exit with these if a command cannot be run. */
 enum { EXIT_NOT_RUN = 126, EXIT_NOT_FOUND = 127 };
 
 /* ==== 1. Types and limits ==== */
 
-/* Types of the kernel side */
+/* Variables of the kernel side have these types. */
 typedef typeof(((struct netto__bss *)0)->cpus[0]) cpu_t;
 typedef typeof(((struct netto__bss *)0)->layout) stack_buf_t;
 typedef typeof(((struct netto__bss *)0)->polled_layout) polled_t;
 typedef typeof(((struct netto__bss *)0)->task_layout) task_t;
 
-/* Limits */
 enum {
 	MAX_CPUS = ARRAY_SIZE(((struct netto__bss *)0)->cpus),
 	MAX_PROBES = ARRAY_SIZE(((struct netto__rodata *)0)->probes),
 	MAX_DEPTH = ARRAY_SIZE(((struct netto__bss *)0)->stack_layout) - 1,
 	POLLED_ROOM = ARRAY_SIZE(((polled_t *)0)->places),
-	NOTED_STEAL = 2,    /* percent of all CPUs */
-	NOTED_THREAD = 1,   /* percent of a CPU */
-	MAX_DEVICES = 10,   /* printed in text, and of each so many queues */
-	MAX_HZ = 100000,    /* the kernel's timer takes no more */
-	MAX_RING_HZ = 2000, /* without eBPF */
-	MIN_FILES = 64,	    /* descriptors, with which one program can be tried */
-	READ_TRIES = 100,   /* each fails only if a device is polled after another one within it */
-	MARK_TRIES = 100, /* a mark is spoilt only if it meets a program between two instructions */
-	/* of a CPU's samples, without eBPF; with a page before it, as much as
-	   kernel.perf_event_mlock_kb lets each CPU have by default */
+	NOTED_STEAL = 2,    /* percent of all CPUs: less steal time is not printed */
+	NOTED_THREAD = 1,   /* percent of a CPU: threads that use less are not printed */
+	MAX_DEVICES = 10,   /* printed in text, and queues printed of each device */
+	MAX_HZ = 100000,    /* the kernel's timer has a period of 10 us at least */
+	MAX_RING_HZ = 2000, /* of samples without eBPF */
+	MIN_FILES = 64,	    /* descriptors: with fewer, no eBPF program can even be tried */
+	READ_TRIES = 100,   /* a try fails only if the CPU polls another device meanwhile */
+	MARK_TRIES = 100,   /* a mark is spoilt only between a program's store and addition */
+	/* A CPU's samples without eBPF. With its header page a ring is as large as the default of
+	   kernel.perf_event_mlock_kb allows for each CPU. */
 	RING_BYTES = 512 << 10,
 };
 #define MAX_SECONDS    (366 * 86400.0)
-#define MAX_COUNT      1e9 /* of intervals, and of stacks and tasks to print */
-#define CALIBRATION_NS 2000000
-#define COUNTERS_NS    60000000000 /* between looks: those that wrap do so after minutes at least */
-#define SHORT_SECONDS  2.0	   /* so long none needs to be told how much is left */
+#define MAX_COUNT      1e9	   /* of intervals, and of stacks and tasks to print */
+#define CALIBRATION_NS 2000000	   /* busy time in which CPU cycles are counted */
+#define COUNTERS_NS    60000000000 /* between reads of counters, which wrap in minutes at least */
+#define SHORT_SECONDS  2.0	   /* no countdown for intervals up to this length */
 
-/* What an event is, beside its row in netto.bpf.c. */
+/* An event has these properties beside its row in netto.bpf.c. */
 enum {
-	RECEIVES = 1,	  /* all of its time goes to packets that are received */
-	HAS_CONTEXTS = 2, /* samples tell what it ran in */
-	HAS_LONGEST = 4,  /* hooks tell its longest stretch */
+	RECEIVES = 1,	  /* all of its time is spent on received packets */
+	HAS_CONTEXTS = 2, /* samples show its context: see contexts[] */
+	HAS_LONGEST = 4,  /* hooks measure its longest stretch */
 	BY_FUNCTIONS = 8, /* its functions are hooked */
-	OF_THREADS = 16,  /* threads as a whole, known by what netto_switch reads of them */
+	OF_THREADS = 16,  /* whole threads, which netto_switch recognizes by task fields */
 };
 
 /* clang-format off */
-/* The columns of the text after net. */
+/* The text report has these columns behind the column net. */
 enum {
 	COLUMN_RX, COLUMN_TX, COLUMN_RECV, COLUMN_SEND, COLUMN_CONN, COLUMN_WORK, COLUMN_IRQ,
 	COLUMN_OTHER, COLUMN_IDLE, TABLE_COLUMNS
@@ -174,8 +171,8 @@ static const char *const column_names[TABLE_COLUMNS] = {
 
 static const struct {
 	int column;
-	unsigned is;
-	const char *words; /* for operators */
+	unsigned is;	   /* the properties above */
+	const char *words; /* printed by --help events */
 } event_kinds[EV_MAX] = {
 	[EV_RX_SOFTIRQ] = { COLUMN_RX, RECEIVES | HAS_CONTEXTS | HAS_LONGEST,
 		"reception of packets in the NET_RX softirq, wherever it runs" },
@@ -211,30 +208,30 @@ static bool event_is(int event, unsigned what)
 
 /* ==== 2. Options ==== */
 
-/* Options; written by parse_options() alone */
+/* Written by parse_options() alone, but for `bold`: see open_report(). */
 static struct {
 	double seconds; /* length of an interval */
-	long count;	/* intervals; 0: until interrupted */
+	long count;	/* how many intervals; 0: until interrupted */
 	bool csv;
 	bool folded;
-	bool full; /* -l, the whole report */
-	bool bold; /* the report goes to a terminal that shows it */
+	bool full; /* -l: the whole report */
+	bool bold; /* the report goes to a terminal, and NO_COLOR is not set */
 	bool verbose;
 	enum { AUTO, TRACE, SAMPLE } mode;
 	unsigned freq;	    /* -F, hertz: samples per second and CPU; 0: none */
-	unsigned stacks;    /* -s, how many to print; UINT_MAX: as many as usual */
-	unsigned tasks;	    /* -t, how many to print; 0: they are not counted */
+	unsigned stacks;    /* -s, how many to print; UINT_MAX: the default */
+	unsigned tasks;	    /* -t, how many to print; 0: tasks are not counted */
 	const char *output; /* -o, file; NULL: stdout */
-	char **command;	    /* NULL-terminated, to be run and measured; NULL: none */
+	char **command;	    /* arguments of the command to measure, as for execvp(); NULL: none */
 } opt = { .seconds = 10, .count = 1, .freq = 997, .stacks = UINT_MAX };
 
 static FILE *report; /* stdout, or the file of -o */
 
 /* ==== 3. Helpers ==== */
 
-/* The last line on stderr, a terminal, says how much time is left: the next one goes over it. */
+/* The last line on stderr, a terminal, shows the progress. The next line overwrites it. */
 static bool has_progress;
-enum { PROGRESS_COLUMNS = 24 }; /* "netto: putting on probes" */
+enum { PROGRESS_COLUMNS = 24 }; /* of the longest such line: "netto: putting on probes" */
 
 static void clear_progress(void)
 {
@@ -243,7 +240,7 @@ static void clear_progress(void)
 	has_progress = false;
 }
 
-/* One line on stderr. */
+/* Prints one line on stderr. */
 __attribute__((format(printf, 1, 2))) static void message(const char *format, ...)
 {
 	va_list args;
@@ -262,7 +259,7 @@ static void show_progress(const char *what)
 
 	if (!ioctl(STDERR_FILENO, TIOCGWINSZ, &window) && window.ws_col &&
 	    window.ws_col <= PROGRESS_COLUMNS)
-		return; /* it would go on in the next line */
+		return; /* clear_progress() cannot erase a line that wraps */
 	clear_progress();
 	fprintf(stderr, "netto: %s", what);
 	has_progress = true;
@@ -276,9 +273,10 @@ static uint64_t now_ns(clockid_t clock)
 	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
 }
 
-static uint64_t program_began_ns, phase_ns; /* when this program began, and what it is at now */
+/* This program and its present phase began at these times of CLOCK_MONOTONIC. */
+static uint64_t program_began_ns, phase_ns;
 
-/* A phase of the program is over; -v says when. */
+/* Ends a phase of the program. With -v, prints when. */
 static void tell_phase(const char *what)
 {
 	phase_ns = now_ns(CLOCK_MONOTONIC);
@@ -286,7 +284,7 @@ static void tell_phase(const char *what)
 		message("%s after %.3f s", what, (phase_ns - program_began_ns) / 1e9);
 }
 
-/* Says on a terminal what takes longer than a second. */
+/* Prints on a terminal what the program does, if its phase has taken longer than a second. */
 static void show_waiting(const char *what)
 {
 	if (!has_progress && now_ns(CLOCK_MONOTONIC) > phase_ns + NSEC_PER_SEC &&
@@ -295,8 +293,8 @@ static void show_waiting(const char *what)
 }
 
 /*
- * From `a` to `b`. What should only grow may step back: where a mark came between a program's clock
- * and its store, or where the kernel's own figure does.
+ * Returns b - a, or 0 if a sum went back. A sum of netto.bpf.c can go back if a mark comes between
+ * a program's reading of the clock and its store. Some counters of the kernel go back, too.
  */
 static uint64_t subtract(uint64_t b, uint64_t a)
 {
@@ -308,7 +306,7 @@ static uint64_t timeval_ns(struct timeval t)
 	return t.tv_sec * NSEC_PER_SEC + t.tv_usec * 1000;
 }
 
-/* strerror() that knows the kernel's own number, and the cure where there is only one. */
+/* Returns strerror(-err), but knows ENOTSUPP, too, and the cure for EMFILE. */
 static const char *error_text(int err)
 {
 	return err == -ENOTSUPP ? "Not supported by this kernel"
@@ -316,15 +314,15 @@ static const char *error_text(int err)
 				: strerror(-err);
 }
 
-/* This process, or the machine, is at a limit: what was asked for is not refused as such. */
+/* Returns true if memory or descriptors ran out: the kernel may still support the request. */
 static bool is_exhausted(int err)
 {
 	return err == -ENOMEM || err == -EMFILE || err == -ENFILE;
 }
 
 /*
- * Allows as many descriptors as may be: one is for each CPU, and some 200 for probes. False after
- * a message if there are too few to find out what this host can do.
+ * Raises the limit of open files: each CPU needs a descriptor, and the probes some 200. Returns
+ * false after a message if the limit is too low to find out which programs this host takes.
  */
 static bool raise_file_limit(void)
 {
@@ -341,14 +339,14 @@ static bool raise_file_limit(void)
 	return false;
 }
 
-/* The hash of a stack and one frame more, as in netto.bpf.c. */
+/* Adds a frame to the hash of a stack, as count_stack() in netto.bpf.c does. */
 static uint64_t add_to_hash(uint64_t hash, uint64_t frame)
 {
 	hash = (hash ^ frame) * 0x9e3779b97f4a7c15; /* 2^64 / golden ratio */
 	return hash ^ hash >> 32;
 }
 
-/* A plain decimal number, as a whole, within [min, max]; false if it is anything else. */
+/* Parses a decimal number in [min, max], `whole` or not. Returns false if the text is none. */
 static bool parse_number(const char *text, double min, double max, bool whole, double *number)
 {
 	char *end;
@@ -360,8 +358,8 @@ static bool parse_number(const char *text, double min, double max, bool whole, d
 }
 
 /*
- * Marks the CPUs of a list such as "0-3,8,10-11", which is in order, in cpus[MAX_CPUS] (or not at
- * all, if that is NULL). Returns the last one, or -1 if it is no list.
+ * Parses a list of CPUs in ascending order, such as "0-3,8,10-11". Sets these CPUs in
+ * cpus[MAX_CPUS], if `cpus` is not NULL. Returns the last CPU, or -1 if the list is malformed.
  */
 static int parse_cpus(const char *list, bool *cpus)
 {
@@ -380,7 +378,7 @@ static int parse_cpus(const char *list, bool *cpus)
 	return last;
 }
 
-/* Adds to a text. False if not all of it fits: then nothing is added. */
+/* Appends to a text in `size` bytes. If not all fits, appends nothing and returns false. */
 __attribute__((format(printf, 3, 4))) static bool append(char *text, size_t size,
 							 const char *format, ...)
 {
@@ -395,10 +393,10 @@ __attribute__((format(printf, 3, 4))) static bool append(char *text, size_t size
 	return more < room;
 }
 
-/* The same with an array. */
+/* Calls append() for an array of char. */
 #define APPEND(text, ...) append(text, sizeof(text), __VA_ARGS__)
 
-/* CPUs as the kernel lists them, "0-2,5"; the last one of cpus[MAX_CPUS + 1] is none. */
+/* Formats CPUs as the kernel does, "0-2,5". The last one of cpus[MAX_CPUS + 1] must be false. */
 static void format_cpus(const bool *cpus, char *text, size_t size)
 {
 	text[0] = 0;
@@ -413,7 +411,7 @@ static void format_cpus(const bool *cpus, char *text, size_t size)
 	}
 }
 
-/* The first `size` - 1 bytes of a file. Returns 0, or -errno: then `text` is empty. */
+/* Reads at most `size` - 1 bytes of a file. Returns 0, or -errno with an empty `text`. */
 static int read_small_file(const char *path, char *text, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -426,7 +424,7 @@ static int read_small_file(const char *path, char *text, size_t size)
 	return err;
 }
 
-/* The number in a file of that path; 0: there is none. */
+/* Returns the number at the beginning of a file, or 0 if there is no file or no number. */
 static __attribute__((format(printf, 1, 2))) uint64_t read_number(const char *format, ...)
 {
 	char path[PATH_MAX], text[32];
@@ -440,8 +438,8 @@ static __attribute__((format(printf, 1, 2))) uint64_t read_number(const char *fo
 }
 
 /*
- * The CPUs in one of the kernel's lists, "possible" or "online", as parse_cpus() has it. Returns
- * the last one, or -1 after a message.
+ * Reads the kernel's list of "possible" or "online" CPUs: see parse_cpus(). Returns the last CPU,
+ * or -1 after a message.
  */
 static int read_cpus(const char *name, bool *cpus)
 {
@@ -458,8 +456,8 @@ static int read_cpus(const char *name, bool *cpus)
 }
 
 /*
- * For tests alone: true if the word is in NETTO_WITHOUT, as if this host lacked it; test/lib.sh
- * says which.
+ * Returns true if the word is in NETTO_WITHOUT, which tests set to make netto act as if this host
+ * lacked a feature. test/lib.sh explains the words.
  */
 static bool pretends_missing(const char *word)
 {
@@ -476,56 +474,56 @@ static bool pretends_missing(const char *word)
 
 struct symbol {
 	uint64_t address;
-	uint32_t name;	 /* in symbols.names: up to the first dot */
+	uint32_t name;	 /* offset in symbols.names, where names end before their first dot */
 	uint32_t module; /* likewise; 0: the kernel itself */
-	uint32_t hash;	 /* of the name; 0: it is not classified, and what follows is not known */
-	bool bpf;
-	/* what the rules say of it, 0: nothing */
-	uint8_t stage, activity, context; /* indices of stages[], activities[] and contexts[] */
-	uint8_t calls;	/* the stage of what it calls by a pointer: a driver, or a netfilter hook */
-	uint8_t root;	/* the event that it is a root of */
-	uint8_t helper; /* 1: any stage calls it, and it tells nothing of the stage */
 	uint8_t padding; /* bytes before its first instruction; at most MAX_PADDING */
+	bool bpf;	 /* the code of an eBPF program */
+	uint32_t hash;	 /* of the name; 0: classify() has not set `bpf` and the members below */
+	/* set by rules; 0: no rule matches */
+	uint8_t stage, activity, context; /* indices of stages[], activities[] and contexts[] */
+	uint8_t calls;			  /* stage of the functions that it calls by a pointer */
+	uint8_t root;			  /* the event of which it is a root */
+	uint8_t helper;			  /* 1: code of any stage calls it: it indicates none */
 };
 
-/* What a list of names says of a function. */
+/* A rule sets a member of each struct symbol whose name it matches. */
 struct rule {
 	const char *name; /* not 0-terminated */
 	uint8_t length;	  /* without the star */
-	bool star;	  /* it is how names begin */
-	bool module;	  /* it is a module's name */
-	uint8_t member;	  /* where in struct symbol */
-	uint8_t value;	  /* to store this */
+	bool star;	  /* longer names match, too */
+	bool module;	  /* the name is a module's, and matches its functions */
+	uint8_t member;	  /* offset in struct symbol */
+	uint8_t value;	  /* for that member */
 };
 
 /*
- * The kernel's functions. The first one stands for all that is not known, the second one for all of
- * tracing: see resolve_frames().
+ * The first two symbols are not from kallsyms. UNKNOWN_SYMBOL stands for addresses in no known
+ * function, TRACING_SYMBOL for all of the code that traces: see resolve_frames().
  */
 enum { UNKNOWN_SYMBOL, TRACING_SYMBOL };
 
 struct symbols {
-	struct symbol *list; /* by address */
+	struct symbol *list; /* sorted by address */
 	size_t count, room;
 	char *names; /* 0-terminated, one after the other; the first one is empty */
 	size_t used, size;
-	uint64_t padding, padded; /* the last padding, and the function behind it */
-	uint32_t *modules;	  /* their names, one after the other as in kallsyms */
+	uint64_t padding, padded; /* addresses of the last padding, and of its function if seen */
+	uint32_t *modules;	  /* offsets of their names, in the order of kallsyms */
 	size_t module_count, module_room;
-	bool has_napi_poll; /* from 5.12 on: before, net_rx_action() itself calls the drivers */
+	bool has_napi_poll; /* before 5.12 there is none: net_rx_action() calls the drivers */
 	struct {
 		uint64_t address;
-		const struct symbol *symbol; /* NULL: this place is free */
-	} cache[16384];			     /* by address: what was found last */
-	/* what follows is not of kallsyms: it stays when that is read again */
-	const struct netto__rodata *rodata; /* the hooked functions */
+		const struct symbol *symbol; /* NULL: this entry is empty */
+	} cache[16384];			     /* of find_symbol(), by a hash of the address */
+	/* free_symbols() keeps the members below, which are not from kallsyms */
+	const struct netto__rodata *rodata; /* has the hooked functions */
 	struct rule rules[2560];
 	unsigned rule_count;
-	bool has_kprobes; /* attached by this program */
+	bool has_kprobes; /* netto has attached some */
 	const struct own_code *own;
 };
 
-/* Where the functions of this program's own eBPF programs are, as far as the kernel tells. */
+/* The code of netto's own eBPF programs is here, as far as the kernel tells. */
 struct own_code {
 	unsigned count;
 	struct {
@@ -536,10 +534,10 @@ struct own_code {
 
 enum {
 	MAX_SYMBOLS = 1 << 22,
-	MAX_CORE_FUNCTION = 1 << 20,   /* bytes after which a symbol ends, where no other follows */
-	MAX_MODULE_FUNCTION = 1 << 16, /* the same in a module */
+	MAX_CORE_FUNCTION = 1 << 20,   /* bytes: a function of the kernel itself ends by then */
+	MAX_MODULE_FUNCTION = 1 << 16, /* the same for a module's */
 	MAX_PADDING = 64,	       /* bytes before a function */
-	BREAKPOINT_BYTES = 8, /* of the first instructions, behind a landing pad at times */
+	BREAKPOINT_BYTES = 8, /* landing pad and first instruction: a kprobe's breakpoint is here */
 };
 
 /* Doubles an array when it is full; false if there is no memory. */
@@ -558,10 +556,7 @@ static bool grow(void **array, size_t *room, size_t used, size_t element)
 	return true;
 }
 
-/*
- * Puts a string, up to its first dot, behind the others. Returns where it is, or 0 if there is no
- * memory.
- */
+/* Appends a name up to its first dot. Returns its offset, or 0 if there is no memory. */
 static uint32_t add_name(struct symbols *s, const char *name, size_t length)
 {
 	uint32_t at = s->used;
@@ -584,14 +579,14 @@ static uint32_t hash_name(const char *name)
 	return hash;
 }
 
-/* A function in kallsyms: "ffffffff81000000 t name\t[module]". */
+/* A function has a line in kallsyms such as "ffffffff81000000 t name\t[module]". */
 struct line {
-	uint64_t address; /* 0: it is hidden */
+	uint64_t address; /* 0: hidden from this process */
 	const char *name, *module;
-	size_t length, module_length; /* 0: of the kernel itself */
+	size_t length, module_length; /* 0: the kernel itself */
 };
 
-/* False if it is none. */
+/* Parses a line. Returns false if it is not a function's. */
 static bool parse_line(const char *p, const char *end, struct line *line)
 {
 	memset(line, 0, sizeof(*line));
@@ -611,8 +606,9 @@ static bool parse_line(const char *p, const char *end, struct line *line)
 }
 
 /*
- * The name of a module, whose functions stand together in kallsyms. Returns where it is; 0 if it
- * was there before, since ftrace remembers freed code; or -ENOMEM.
+ * Returns the offset of a module's name, and adds the name if it is new. kallsyms lists the
+ * functions of a module together. If it lists the module again after others, the code was freed,
+ * and ftrace remembers it: the result is 0. Without memory the result is -ENOMEM.
  */
 static int add_module(struct symbols *s, const char *name, size_t length)
 {
@@ -630,8 +626,8 @@ static int add_module(struct symbols *s, const char *name, size_t length)
 }
 
 /*
- * Adds a function. The padding before it, which has a symbol of its own, is the function's, and
- * that of all its names. Returns -ENOMEM, or 0.
+ * Adds a function. Symbols __pfx_NAME and __cfi_NAME are the padding before the function NAME: all
+ * names of that function begin at the padding. Returns 0 or -ENOMEM.
  */
 static int add_symbol(struct symbols *s, const struct line *l)
 {
@@ -641,7 +637,7 @@ static int add_symbol(struct symbols *s, const struct line *l)
 		s->padding = l->address;
 		s->padded = 0;
 		s->used = add_name(s, l->name + 6, l->length - 6);
-		return s->used ? 0 : -ENOMEM; /* it stays there until the next one is added */
+		return s->used ? 0 : -ENOMEM; /* the next name overwrites this one */
 	}
 	if (s->padding && !s->padded && l->address - s->padding <= MAX_PADDING &&
 	    !strncmp(s->names + s->used, l->name, strlen(s->names + s->used)))
@@ -678,8 +674,8 @@ static int keep_symbol(void *symbols, const char *start, const char *end)
 }
 
 /*
- * Calls `use` for each line, without its end, of a file like /proc/kallsyms, as long as it returns
- * 0. Returns what it returned last, or -errno.
+ * Calls `use` for each line of a file like /proc/kallsyms until one call does not return 0. `end`
+ * is the end of the line. Returns the result of the last call, or -errno.
  */
 static int read_kallsyms(int fd, int (*use)(void *to, const char *line, const char *end), void *to)
 {
@@ -706,7 +702,7 @@ static int compare_symbols(const void *a, const void *b)
 	return x->address < y->address ? -1 : x->address > y->address;
 }
 
-/* Forgets the functions, and keeps the rules. */
+/* Frees the functions, and keeps the rules. */
 static void free_symbols(struct symbols *s)
 {
 	free(s->list);
@@ -716,8 +712,8 @@ static void free_symbols(struct symbols *s)
 }
 
 /*
- * Reads all functions from a file like /proc/kallsyms. Returns 0 or -errno; -EACCES: it gives no
- * addresses.
+ * Reads all functions from a file like /proc/kallsyms. Returns 0 or -errno: -EACCES if the file
+ * hides the addresses.
  */
 static int read_symbols(struct symbols *s, int fd)
 {
@@ -745,7 +741,7 @@ static const char *name_of(const struct symbols *s, const struct symbol *symbol)
 	return s->names + symbol->name;
 }
 
-/* The first symbol of the function that holds the address, or the unknown one. */
+/* Returns the first symbol of the function that holds the address, or UNKNOWN_SYMBOL's. */
 static struct symbol *search_symbol(const struct symbols *s, uint64_t address)
 {
 	size_t low = 0, high = s->count;
@@ -772,12 +768,12 @@ static struct symbol *search_symbol(const struct symbols *s, uint64_t address)
 	return &s->list[low];
 }
 
-/* ==== 5. Stages: sorting a stack ==== */
+/* ==== 5. Stages: classifying a stack ==== */
 
 /*
- * Stages and activities: all that netto knows of the kernel's functions. A name may end in a star;
- * a name given in full comes before the module, and the module before a name with a star. Sources:
- * the kernel's, 5.10 to 7.3.
+ * These tables and the appendix are all that netto knows of the kernel's functions. The names are
+ * from the sources of Linux 5.10 to 7.3. A name that ends in a star matches longer names, too. A
+ * full name takes precedence over the function's module, and the module over a name with a star.
  */
 
 /* clang-format off */
@@ -808,22 +804,22 @@ static const struct stage {
 	const char *symbols;
 	const char *modules;
 	/*
-	 * Functions of other stages that call what the name cannot tell: functions that no rule
-	 * knows, which are then a driver's; nf_hook_slow(), of which the caller tells the hook; or
-	 * a retpoline, behind which nothing more is known.
+	 * Functions of other stages that call functions of this stage. A called function's name
+	 * does not tell the stage: it may be any driver's, nf_hook_slow(), or a retpoline, from
+	 * which the kernel cannot unwind.
 	 */
 	const char *callers;
 	enum {
-		GENERIC = 1, /* says nothing of the unknown functions below */
-		NO_FORWARD,  /* an output below it forwards nothing: this host answers, or the
-				packet has been forwarded */
-		POINTER,     /* callers call it by a pointer: what no rule knows is of this stage */
-		HOOK,	     /* callers call a hook */
+		GENERIC = 1, /* unknown functions that it calls may be of any stage */
+		NO_FORWARD,  /* an IP output that it calls forwards no packet: this host answers,
+				or the packet was forwarded before */
+		POINTER, /* functions that no rule knows are of this stage if `callers` call them */
+		HOOK,	 /* netfilter's functions are of this stage if `callers` call them */
 	} kind;
-	const char *what; /* in plain words, for operators, of at most 28 characters */
-	bool shared;	  /* not the network's alone: by itself it makes no stack net_other */
-	bool receives;	  /* packets are received if it is the outermost of the network's stages */
-} stages[STAGES];	  /* the appendix has them */
+	const char *what; /* for --help stages, of at most 28 characters */
+	bool shared;	  /* others than the network have it, too: it makes no stack net_other */
+	bool receives;	  /* a stack with it as the outermost network stage receives packets */
+} stages[STAGES];	  /* in the appendix */
 
 enum {
 	ACTIVITY_NONE,
@@ -837,16 +833,16 @@ enum {
 	ACTIVITIES
 };
 
-/* Functions that tell the same of a stack. */
+/* A stack with one of these functions has this activity or context. */
 struct name_list {
 	const char *name;
-	const char *symbols; /* parted by spaces */
+	const char *symbols; /* separated by spaces */
 };
 
-/* What the leaf of a stack does, whatever the stage; the appendix has them, too. */
+/* An activity is what the innermost functions of a stack do, in any stage. See the appendix. */
 static const struct name_list activities[ACTIVITIES];
 
-/* What a softirq ran in: the first of these rootward of it, or the idle task behind that. */
+/* A softirq ran in the nearest of these callers, or in the idle task if that is a caller, too. */
 enum {
 	CONTEXT_UNKNOWN,
 	CONTEXT_IRQ_EXIT,
@@ -864,7 +860,7 @@ static const struct name_list contexts[CONTEXTS] = {
 	[CONTEXT_IDLE] = { "idle", "cpu_startup_entry do_idle" },
 };
 
-/* Functions that anything calls: they tell neither a driver nor a gap in the rules. */
+/* Code of any stage calls these functions. Without a stage they are no driver's, nor unknown. */
 static const char helpers[] =
 	"__x86_indirect_* __x86_return_thunk __pi___x86_* srso_* retbleed_* __list_add_valid* "
 	"__list_del_entry_valid* __rcu_read_lock __rcu_read_unlock rcu_read_unlock_strict "
@@ -877,9 +873,9 @@ static const char helpers[] =
 
 /* clang-format off */
 /*
- * Functions that tell the event: the root of a stack, where its frames end. So do those that are
- * hooked: see make_rules(). What a tail call puts in the place of a root is a root too; of roots of
- * one event in a row the outermost counts.
+ * A root is a function that tells the event of a stack. The frames of the stack end there.
+ * make_rules() adds the hooked functions. A tail call can replace a root by another function, which
+ * is a root, too. Of adjacent roots of one event the outermost counts.
  */
 static const struct {
 	int event;
@@ -900,15 +896,15 @@ static const struct {
 	  "mptcp_stream_accept sctp_inet_listen sctp_inet_connect" },
 	{ EV_NAPI_THREAD, "napi_threaded_poll_loop napi_threaded_poll cpu_map_kthread_run" },
 	{ EV_BUSY_POLL, "busy_poll_stop" },
-	{ EV_NET_WORKER, "handle_tx handle_rx mt76_tx_worker" }, /* vhost-net's; Wi-Fi's */
+	{ EV_NET_WORKER, "handle_tx handle_rx mt76_tx_worker" }, /* of vhost-net and of Wi-Fi */
 	{ EV_SOFTIRQ, "handle_softirqs __do_softirq __softirqentry_text_start" },
-	/* what is no network's, though functions of it are called */
+	/* not the network's work, though they call network code */
 	{ EV_OTHER, "unix_* netlink_dump netlink_release" },
 	{ EV_IDLE, "cpu_startup_entry do_idle" },
 };
 /* clang-format on */
 
-/* A rule for each name of a list; `member` is an offset in struct symbol. */
+/* Adds a rule for each name of a list. `member` is an offset in struct symbol. */
 static void add_rules(struct symbols *s, const char *list, bool module, size_t member, int value)
 {
 	for (const char *name = list, *end; name && *name; name = end + strspn(end, " ")) {
@@ -921,7 +917,7 @@ static void add_rules(struct symbols *s, const char *list, bool module, size_t m
 	}
 }
 
-/* Whether a function that is hooked so is a root: of its event, whatever calls it. */
+/* Returns true if functions that are hooked in this way are roots, whatever calls them. */
 static bool is_root(int how)
 {
 	return how != HOW_tracepoint && how != HOW_result && how != HOW_read;
@@ -957,7 +953,7 @@ static void apply_rule(struct symbol *s, const struct rule *r)
 	((uint8_t *)s)[r->member] = r->value;
 }
 
-/* Of several modules that match, the longest name counts, and likewise of several beginnings. */
+/* Applies the rules. Of matching modules the longest counts, and likewise of names with a star. */
 static void classify(const struct symbols *symbols, struct symbol *s)
 {
 	const char *name = name_of(symbols, s), *module = symbols->names + s->module;
@@ -983,7 +979,7 @@ static void classify(const struct symbols *symbols, struct symbol *s)
 	s->bpf = !strcmp(module, "bpf");
 	if (s->bpf && !strncmp(name, "bpf_prog_", 9) && strstr(name, "_netto_")) /* after its tag */
 		s->stage = STAGE_tracing;
-	/* vhost_net's are named handle_tx and handle_rx, as others' may be */
+	/* vhost_net's handle_tx() and handle_rx() are roots, other modules' are not */
 	if (!strncmp(name, "handle_", 7) && s->module && strcmp(module, "vhost_net"))
 		s->root = EV_NONE;
 	if (symbols->has_napi_poll && !strcmp(name, "net_rx_action"))
@@ -991,8 +987,8 @@ static void classify(const struct symbols *symbols, struct symbol *s)
 }
 
 /*
- * The function that holds the address. Of several names for it, the one that the tables know best;
- * else the first.
+ * Returns the function that holds the address. If the function has several names, takes the one
+ * that the tables know best, or else the first.
  */
 static const struct symbol *find_symbol(struct symbols *s, uint64_t address)
 {
@@ -1015,7 +1011,7 @@ static const struct symbol *find_symbol(struct symbols *s, uint64_t address)
 	return best;
 }
 
-/* Reads kallsyms, perhaps once more, and makes the rules. Returns 0 or -errno. */
+/* Reads kallsyms, if need be again, and makes the rules once. Returns 0 or -errno. */
 static int prepare_classifying(struct symbols *s, int kallsyms)
 {
 	int err = read_symbols(s, kallsyms);
@@ -1029,44 +1025,46 @@ static int prepare_classifying(struct symbols *s, int kallsyms)
 	return err;
 }
 
-/* A stack, sorted. */
 struct classified {
-	int event;				/* that its root tells; EV_NONE: it has none */
+	int event;				/* of its root; EV_NONE: it has no root */
 	int stage;				/* the innermost, or STAGE_unknown */
-	int activity;				/* of the leaf */
-	int context;				/* what the root ran in */
+	int activity;				/* of the innermost functions */
+	int context;				/* what ran the root */
 	int depth;				/* frames up to the root; without a root, all */
-	const struct symbol *frames[MAX_DEPTH]; /* leaf first, without netto's own */
+	const struct symbol *frames[MAX_DEPTH]; /* innermost first: see resolve_frames() */
 	uint8_t path[2 * MAX_DEPTH];		/* the stages passed, outermost first */
 	int path_length;
 };
 
-/* What is between a function and the programs attached to it. */
+/* Returns true if a symbol is code that calls the eBPF programs attached to a function. */
 static bool is_trampoline(const struct symbols *symbols, const struct symbol *s)
 {
 	return s->bpf && !strncmp(name_of(symbols, s), "bpf_trampoline_", 15);
 }
 
 /*
- * Looks up the frames. netto's programs, what they call and what calls them become one frame,
- * TRACING_SYMBOL; so does a trampoline at the leaf. Other trampolines are left out, and the frame
- * above one if it is the function below it once more: a trampoline calls the function that called
- * it. Behind a 0 are words that the kernel side found on a stack that it could not unwind: the
- * first one that tells something is believed. A kprobe's breakpoint takes an exception, with
- * interrupts off; samples that were due in it are seen at the first instruction of the function.
+ * Looks up the functions of a stack.
+ * - netto's programs, the functions that they call, and the tracing code that calls them become one
+ *   frame, TRACING_SYMBOL. So does a trampoline if it is the leaf.
+ * - Other trampolines are left out. A trampoline calls the function that called it, so the stack
+ *   has this function twice: its outer frame is left out, too.
+ * - Behind a 0 are words of a stack that the kernel could not unwind: see scan_stack() in
+ *   netto.bpf.c. The first of them in a function that is no helper is taken for the caller.
+ * - A kprobe's breakpoint raises an exception with interrupts off. Samples that are due meanwhile
+ *   are taken after it, at the function's first instruction, and are tracing.
  */
 static void resolve_frames(struct symbols *symbols, const uint64_t *addresses, int depth,
 			   struct classified *out)
 {
 	const struct symbol *traced = NULL; /* the function that a trampoline has called */
 	const struct symbol *tracing = &symbols->list[TRACING_SYMBOL];
-	bool found = false;  /* behind a 0 */
-	bool rooted = false; /* behind a root, which may have interrupted tracing */
-	bool exact = true;   /* no return address: the leaf, or what was interrupted */
+	bool scanned = false; /* this address is behind a 0 */
+	bool rooted = false; /* this address is behind a root, which may have interrupted tracing */
+	bool exact = true;   /* this address is the leaf or was interrupted: no return address */
 
 	out->depth = 0;
 	for (int i = 0; i < depth; i++) {
-		/* a return address is behind the call */
+		/* a return address is behind the call, perhaps in the next function */
 		const struct symbol *s = find_symbol(symbols, addresses[i] - !exact);
 		bool is_tracing = s->stage == STAGE_tracing ||
 				  (!i && symbols->has_kprobes && event_is(s->root, BY_FUNCTIONS) &&
@@ -1074,8 +1072,8 @@ static void resolve_frames(struct symbols *symbols, const uint64_t *addresses, i
 
 		exact = s->stage == STAGE_interrupt;
 		if (!addresses[i]) {
-			found = true;
-		} else if (found) {
+			scanned = true;
+		} else if (scanned) {
 			if (s->helper || s == symbols->list)
 				continue;
 			is_tracing |= is_trampoline(symbols, s) || s->calls == STAGE_tracing;
@@ -1095,7 +1093,7 @@ static void resolve_frames(struct symbols *symbols, const uint64_t *addresses, i
 	}
 }
 
-/* Cuts the frames at the root: what is behind it was interrupted, or is what it ran in. */
+/* Cuts off the frames behind the root: they ran the root, or were interrupted by it. */
 static void cut_at_root(struct classified *out)
 {
 	int root = 0;
@@ -1118,8 +1116,8 @@ static void cut_at_root(struct classified *out)
 }
 
 /*
- * The stage that the caller of frame `i` gives to what it calls by a pointer, if it is of a kind.
- * What netfilter has between a hook and its caller is passed over.
+ * Returns the stage of the functions that the caller of frame `i` calls by a pointer, if the stage
+ * is of `kind`; else STAGE_NONE. Skips netfilter's functions between a hook and its caller.
  */
 static int stage_by_caller(const struct classified *s, int i, unsigned kind)
 {
@@ -1131,7 +1129,7 @@ static int stage_by_caller(const struct classified *s, int i, unsigned kind)
 	return stages[stage].kind == kind ? stage : STAGE_NONE;
 }
 
-/* A task that is preempted where an interrupt, frame `i`, returns is in no top half any more. */
+/* Returns true if the top half of an interrupt, frame `i`, is over, and preempts the task. */
 static bool is_preempted(const struct classified *s, int i)
 {
 	while (i > 0 && s->frames[i]->stage == STAGE_interrupt)
@@ -1139,7 +1137,7 @@ static bool is_preempted(const struct classified *s, int i)
 	return s->frames[i]->activity == ACTIVITY_SCHEDULE;
 }
 
-/* Whether the walk has come through a stage since the packet was received, if it was. */
+/* Returns true if the walk has passed `stage`, and not STAGE_core since then. */
 static bool has_passed(const struct classified *s, int stage)
 {
 	int i = s->path_length - 1;
@@ -1150,8 +1148,8 @@ static bool has_passed(const struct classified *s, int stage)
 }
 
 /*
- * The stage of frame `i`, or STAGE_NONE: it belongs to what called it. `s->stage` is that of the
- * frames rootward of it.
+ * Returns the stage of frame `i`, or STAGE_NONE if the frame belongs to its caller's stage, which
+ * is `s->stage`.
  */
 static int stage_of_frame(const struct classified *s, int i)
 {
@@ -1164,18 +1162,18 @@ static int stage_of_frame(const struct classified *s, int i)
 	    (s->stage == STAGE_driver_tx || stage_by_caller(s, i, POINTER) == STAGE_bpf))
 		return STAGE_bpf;
 	if (frame->bpf && (s->stage == STAGE_core || s->stage == STAGE_qdisc))
-		stage = STAGE_tc; /* tcx, which is inlined there */
+		stage = STAGE_tc; /* a program of tcx, whose own code is inlined in these stages */
 	if (stage == STAGE_netfilter) {
 		hook = stage_by_caller(s, i, HOOK);
 		if (hook == STAGE_nf_prerouting_v4 && has_passed(s, STAGE_ip_rx_v6))
-			return STAGE_nf_prerouting_v6; /* VRF's are of both */
+			return STAGE_nf_prerouting_v6; /* VRF's callers run both hooks */
 		return hook ? hook : stage;
 	}
 	if (stage == STAGE_interrupt && is_preempted(s, i))
 		return STAGE_NONE;
 	if (stage == STAGE_backlog && s->stage == STAGE_core)
 		return STAGE_rps;
-	/* these use functions of the other way */
+	/* transmission calls functions of these stages, too */
 	if (stage == STAGE_tc && has_passed(s, STAGE_qdisc))
 		return STAGE_tc_egress;
 	if (stage == STAGE_tunnel_rx && (s->stage == STAGE_tunnel_tx || has_passed(s, STAGE_qdisc)))
@@ -1194,7 +1192,7 @@ static void enter_stage(struct classified *s, int stage)
 	s->stage = stage;
 }
 
-/* Whether an L3 output sends on what was received; some stages fragment packets by it. */
+/* Returns true if an IP output forwards a packet. Some stages call it only to fragment packets. */
 static bool is_forwarding(const struct classified *s)
 {
 	int i = s->path_length - 1;
@@ -1206,14 +1204,14 @@ static bool is_forwarding(const struct classified *s)
 }
 
 /*
- * Walks from the root to the leaf and notes the stages. A tail call deletes frames: a packet that
- * is sent on where it was received, and was not delivered to this host, is forwarded, though
- * ip_forward() is not in the stack.
+ * Walks from the root to the leaf and notes the stages. Tail calls delete frames, even that of
+ * ip_forward(). So a packet is forwarded if it is received and sent in the same stack, and was not
+ * delivered to this host in between.
  */
 static void walk_stages(struct classified *s)
 {
-	int known = s->depth; /* the innermost frame of which a stage is known */
-	bool unknown = false; /* a function below it that is not any stage's helper */
+	int known = s->depth; /* the innermost frame with a stage */
+	bool unknown = false; /* that frame calls a function that is no helper */
 
 	s->stage = STAGE_NONE;
 	s->activity = ACTIVITY_NONE;
@@ -1239,7 +1237,7 @@ static void walk_stages(struct classified *s)
 		enter_stage(s, STAGE_unknown);
 }
 
-/* Sorts a stack of `depth` addresses, leaf first. */
+/* Classifies a stack of `depth` addresses, leaf first. */
 static void classify_stack(struct symbols *symbols, const uint64_t *addresses, int depth,
 			   struct classified *out)
 {
@@ -1249,8 +1247,8 @@ static void classify_stack(struct symbols *symbols, const uint64_t *addresses, i
 }
 
 /*
- * What a top half was seen in is cut off where that was interrupted. (Samples by time, which is an
- * interrupt itself, see none.)
+ * Of a sample in a top half, cuts off the frames that the top half interrupted. (Such samples come
+ * from NMIs: the interrupt of the sampling timer cannot interrupt a top half.)
  */
 static void cut_at_interrupt(struct classified *s)
 {
@@ -1264,7 +1262,7 @@ static void cut_at_interrupt(struct classified *s)
 	walk_stages(s);
 }
 
-/* The outermost stage that only the network has, or STAGE_NONE. */
+/* Returns the outermost stage that is not shared, or STAGE_NONE. */
 static int network_stage(const struct classified *s)
 {
 	for (int i = 0; i < s->path_length; i++)
@@ -1273,14 +1271,14 @@ static int network_stage(const struct classified *s)
 	return STAGE_NONE;
 }
 
-/* A stack of no event, but with a frame of the network. */
+/* Returns true if a stack without an event of its own is of network code, and so net_other. */
 static bool is_network(const struct classified *s)
 {
 	return network_stage(s) != STAGE_NONE && s->event != EV_OTHER &&
-	       s->stage != STAGE_tracing; /* on the way to a hook */
+	       s->stage != STAGE_tracing; /* of a hook that had not yet set its event */
 }
 
-/* A stack of an event only some of whose samples receive packets: this one does. */
+/* Returns true if a stack receives packets, though its event may not be one of RECEIVES. */
 static bool is_receiving(const struct classified *s)
 {
 	return stages[network_stage(s)].receives || memchr(s->path, STAGE_core, s->path_length);
@@ -1298,8 +1296,8 @@ static uint64_t permitted_capabilities(void)
 }
 
 /*
- * Keeps one, with eBPF: kernels before 6.0 ask for CAP_BPF (before 5.8 CAP_SYS_ADMIN) even to mark
- * a CPU.
+ * Drops all capabilities but, with eBPF, one: kernels before 6.0 require CAP_BPF (CAP_SYS_ADMIN
+ * before 5.8) even to mark a CPU.
  */
 static int drop_capabilities(bool bpf)
 {
@@ -1319,19 +1317,19 @@ static int drop_capabilities(bool bpf)
 /* ==== 7. Energy ==== */
 
 /*
- * The energy that the CPU packages use, as RAPL counts it (Documentation/power/powercap): kept open
- * while it may be, and read more often than its counters wrap.
+ * RAPL counts the energy that the CPU packages use (Documentation/power/powercap). Its counters are
+ * opened before the capabilities are dropped, and read more often than they wrap.
  */
 struct energy {
-	unsigned packages; /* 0: it is not known */
+	unsigned packages; /* 0: the energy is not known */
 	struct {
 		int fd;
-		uint64_t last_uj, range_uj; /* the counter, and where it wraps */
+		uint64_t last_uj, range_uj; /* the counter's last value, and where it wraps */
 	} package[32];
 	double used_uj; /* since the start */
 };
 
-/* The counter of a package; false if it cannot be read. */
+/* Reads the counter of a package. Returns false if that fails. */
 static bool read_package(int fd, uint64_t *uj)
 {
 	char text[32] = "", *end;
@@ -1342,7 +1340,7 @@ static bool read_package(int fd, uint64_t *uj)
 	return end != text;
 }
 
-/* Adds what was used since the last time. */
+/* Adds the energy that was used since the last call. */
 static void read_energy(struct energy *e)
 {
 	for (unsigned i = 0; i < e->packages; i++) {
@@ -1351,13 +1349,13 @@ static void read_energy(struct energy *e)
 		if (!read_package(e->package[i].fd, &now_uj))
 			continue;
 		if (now_uj < last_uj && last_uj > e->package[i].range_uj)
-			last_uj = now_uj; /* it began anew, and did not wrap */
+			last_uj = now_uj; /* the counter was reset, and did not wrap */
 		e->used_uj += now_uj - last_uj + (now_uj < last_uj ? e->package[i].range_uj : 0);
 		e->package[i].last_uj = now_uj;
 	}
 }
 
-/* Of each package, but not of its parts (intel-rapl:0:1) nor of the whole machine (psys). */
+/* Opens the counters of packages, but not of their parts (intel-rapl:0:1) or the machine (psys). */
 static void open_energy(struct energy *e)
 {
 	char path[64], text[32];
@@ -1378,7 +1376,7 @@ static void open_energy(struct energy *e)
 		if (p->fd < 0 || !read_package(p->fd, &p->last_uj)) {
 			if (opt.verbose)
 				message("energy: not known: cannot read %s", path);
-			e->packages = 0; /* a part of them would be too little */
+			e->packages = 0; /* the energy of some packages would be too low */
 			return;
 		}
 		e->packages++;
@@ -6618,7 +6616,7 @@ int main(int argc, char **argv)
 #define STAGE(id, words, ...) [STAGE_##id] = { .name = #id, .what = words, __VA_ARGS__ }
 
 static const struct stage stages[STAGES] = {
-	/* the softirq core, and within a system call other softirqs that interrupted it */
+	/* in the stack of a system call these are of a softirq that interrupted it */
 	STAGE(softirq, "the softirq core", .shared = true,
 		.symbols = "handle_softirqs __do_softirq __softirqentry_text_start do_softirq "
 			"do_softirq_own_stack __irq_exit_rcu irq_exit_rcu run_ksoftirqd "
@@ -6635,7 +6633,6 @@ static const struct stage stages[STAGES] = {
 			"wg_packet_rx_poll flush_backlog cpu_map_kthread_run "
 			"cpu_map_bpf_prog_run*"),
 	STAGE(ifb, "ifb (ingress shaping)", .receives = true, .symbols = "ifb_*", .modules = "ifb"),
-	/* and tap devices */
 	STAGE(tun, "tun and tap devices", .symbols = "tun_* tap_*", .modules = "tun tap"),
 	STAGE(vhost, "vhost-net (virtual machines)", .modules = "vhost_net"),
 	STAGE(wifi, "Wi-Fi (mac80211 and drivers)", .receives = true,
@@ -6678,7 +6675,7 @@ static const struct stage stages[STAGES] = {
 			"netif_receive_skb_internal deliver_skb skb_vlan_untag"),
 	STAGE(rps, "spreading packets (RPS)",
 		.symbols = "get_rps_cpu net_rps_send_ipi set_rps_cpu"),
-	/* RPS's where a packet is received: see stage_of_frame() */
+	/* within STAGE_core these belong to STAGE_rps: see stage_of_frame() */
 	STAGE(backlog, "queueing to the backlog",
 		.symbols = "enqueue_to_backlog netif_rx __netif_rx netif_rx_internal netif_rx_ni"),
 	STAGE(tc, "traffic control on ingress",
@@ -6686,7 +6683,7 @@ static const struct stage stages[STAGES] = {
 			"mall_classify skb_do_redirect sch_handle_ingress tcf_* tcx_run* "
 			"est_timer est_fetch_counters",
 		.modules = "cls_* act_* sch_ingress"),
-	/* the same below __dev_queue_xmit() */
+	/* STAGE_tc's functions belong to this stage if they are called within STAGE_qdisc */
 	STAGE(tc_egress, "traffic control on egress"),
 	STAGE(nf_ingress, "netfilter's ingress hook", .kind = HOOK,
 		.callers = "__netif_receive_skb_core"),
@@ -6737,7 +6734,7 @@ static const struct stage stages[STAGES] = {
 		.symbols = "esp_input* esp_output* esp_xmit* esp4_* esp6_* ah_input* ah_output* "
 			"ah6_* xfrm*",
 		.modules = "esp4 esp6 ah4 ah6 xfrm_*"),
-	/* through some of these, in assembly, old kernels cannot unwind */
+	/* some of these are in assembly, and old kernels cannot unwind through them */
 	STAGE(crypto, "encryption", .shared = true,
 		.symbols = "chacha_* poly1305_* chacha20poly1305_* curve25519_* blake2s_* "
 			"crypto_aead_encrypt crypto_aead_decrypt"),
@@ -6774,7 +6771,7 @@ static const struct stage stages[STAGES] = {
 	STAGE(nf_postrouting_v6, "netfilter: postrouting, IPv6", .kind = HOOK,
 		.callers = "ip6_output ip6_finish_output2 xfrm6_output vrf_output6 "
 			"vrf_ip6_out_direct vrf_output6_direct"),
-	/* where the hook's caller is not known, and what netfilter has in between */
+	/* no rule knows the hook's caller, or netfilter calls these on the way to a hook */
 	STAGE(netfilter, "netfilter's core",
 		.symbols = "nf_hook_slow nf_hook_slow_list nf_hook NF_HOOK NF_HOOK_LIST nf_log_*",
 		.modules = "nfnetlink_log nf_log_syslog"),
@@ -6822,7 +6819,7 @@ static const struct stage stages[STAGES] = {
 			"fib6_gc_timer_cb fib6_run_gc"),
 	STAGE(multicast, "multicast routing",
 		.symbols = "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward"),
-	/* and where tail calls have deleted these: see walk_stages() */
+	/* walk_stages() adds these stages where a tail call has deleted their functions */
 	STAGE(forward_v4, "IPv4 forwarding", .kind = NO_FORWARD,
 		.symbols = "ip_forward ip_forward_finish ip_forward_options"),
 	STAGE(forward_v6, "IPv6 forwarding", .kind = NO_FORWARD,
@@ -6869,7 +6866,6 @@ static const struct stage stages[STAGES] = {
 			"packet_rcv_fanout packet_sendmsg packet_recvmsg packet_snd tpacket_snd "
 			"run_filter",
 		.modules = "af_packet"),
-	/* the socket layer above the protocols */
 	STAGE(socket, "the socket layer", .shared = true, .kind = GENERIC,
 		.symbols = "inet_sendmsg inet6_sendmsg inet_recvmsg inet6_recvmsg inet_sendpage "
 			"sock_common_recvmsg inet_stream_connect inet_dgram_connect inet_accept "
@@ -6946,7 +6942,7 @@ static const struct stage stages[STAGES] = {
 		.symbols = "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit "
 			"packet_xmit loopback_xmit veth_xmit netpoll_*",
 		.callers = "bq_xmit_all"),
-	/* programs of others that are no stage's own */
+	/* these run others' programs at hooks that no other stage has */
 	STAGE(bpf, "others' eBPF programs", .kind = POINTER,
 		.symbols = "__cgroup_bpf_run_filter_skb __cgroup_bpf_run_filter_sk "
 			"__cgroup_bpf_run_filter_sock_addr __cgroup_bpf_run_filter_sock_ops "
@@ -6955,19 +6951,18 @@ static const struct stage stages[STAGES] = {
 		.callers = "sk_filter_trim_cap reuseport_select_sock netkit_xmit "
 			"sk_psock_msg_verdict sk_psock_verdict_recv sk_psock_strp_read "
 			"sk_psock_strp_parse"),
-	/* devices and network namespaces come, go and change */
+	/* also network namespaces that end, and devices whose link changes */
 	STAGE(device, "devices that come and go",
 		.symbols = "cleanup_net linkwatch_* netdev_run_todo unregister_netdevice_* "
 			"register_netdevice __dev_open __dev_close_many dev_deactivate_many"),
 	STAGE(lsm, "security modules", .shared = true,
 		.symbols = "security_* selinux_* apparmor_* aa_* smack_* bpf_lsm_* tomoyo_*"),
-	/* top halves */
 	STAGE(interrupt, "interrupt handlers", .shared = true,
 		.symbols = "asm_common_interrupt common_interrupt __common_interrupt asm_sysvec_* "
 			"sysvec_* handle_irq_event handle_edge_irq handle_fasteoi_irq "
 			"el1_interrupt el1h_64_irq* el1t_64_irq* el0_interrupt gic_handle_irq "
 			"do_IRQ"),
-	/* netto's own programs, and what the kernel does to run them: see resolve_frames() */
+	/* the kernel runs programs that trace by these; classify() adds netto's programs */
 	STAGE(tracing, "tracing, netto's and others'", .shared = true,
 		.symbols = "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* "
 			"__bpf_trace_* __traceiter_* ___bpf_prog_run __bpf_prog_run* "
@@ -6981,7 +6976,6 @@ static const struct stage stages[STAGES] = {
 	STAGE(unknown, "no known function", .shared = true),
 };
 
-/* What the leaf of a stack does, whatever the stage. */
 static const struct name_list activities[ACTIVITIES] = {
 	[ACTIVITY_SKB_ALLOC] = { "skb_alloc",
 		"__alloc_skb napi_alloc_skb __napi_alloc_skb __netdev_alloc_skb build_skb "
@@ -7015,7 +7009,7 @@ static const struct name_list activities[ACTIVITIES] = {
 		"__skb_checksum_complete_head csum_partial_copy_nocheck nf_ip_checksum "
 		"nf_ip6_checksum nf_checksum inet_proto_csum_replace* do_csum ip_fast_csum "
 		"ip_compute_csum" },
-	/* not the unlocking, where the samples of cpu-clock gather that were due while interrupts
+	/* unlocking is left out: it takes the samples of cpu-clock that were due while interrupts
 	   were off */
 	[ACTIVITY_LOCK] = { "lock",
 		"_raw_spin_lock _raw_spin_lock_bh _raw_spin_lock_irqsave _raw_spin_lock_irq "
