@@ -1446,16 +1446,8 @@ struct sampler {
 };
 
 /* What /proc counts on each CPU: softirqs, and packets, from PROCESSED on. */
-enum {
-	RX_SOFTIRQS,
-	TX_SOFTIRQS,
-	PROCESSED,
-	DROPPED,
-	SQUEEZED,
-	RPS,
-	COUNTS,
-	PACKETS = COUNTS - PROCESSED
-};
+enum { RX_SOFTIRQS, TX_SOFTIRQS, PROCESSED, DROPPED, SQUEEZED, RPS, COUNTS };
+enum { PACKETS = COUNTS - PROCESSED };
 
 /* The packets, in /proc/net/softnet_stat. */
 struct softnet {
@@ -1484,7 +1476,7 @@ struct session {
 		uint64_t wall_ns;  /* between marks at which it was there */
 	} clocks[MAX_CPUS];	   /* only without hooks: see read_clock() */
 	struct sampler sampler;
-	struct devices {
+	struct {
 		const char *refused;	/* why; or NULL */
 		const polled_t *polled; /* mapped: by CPU */
 	} devices;
@@ -1515,17 +1507,16 @@ static int try_program(enum bpf_prog_type type, enum bpf_attach_type attach)
 }
 
 /* There are hosts that forbid it, and let other programs of that type be. */
-static const char *lacks_fentry(void)
+static const char *why_no_fentry(void)
 {
 	int fd = try_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY);
 
-	if (fd >= 0)
-		close(fd);
+	close(fd);
 	return fd == -EPERM ? error_text(fd) : NULL;
 }
 
 /* Kernels that have it read the addresses: these cannot be read. */
-static const char *lacks_multi(void)
+static const char *why_no_multi(void)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .kprobe_multi.cnt = 1,
 		    .kprobe_multi.addrs = (unsigned long *)1);
@@ -1548,7 +1539,7 @@ static bool has_bpf_events(void)
 
 /* Why this host has none of a kind of hooks; NULL: it may have. `bpf_events`: it has eBPF for them.
  */
-static const char *lack_of(int kind, bool bpf_events)
+static const char *why_host_lacks(int kind, bool bpf_events)
 {
 	if (pretends_missing(hook_names[kind]) ||
 	    (kind == MULTI && pretends_missing(hook_names[KPROBE])))
@@ -1560,9 +1551,9 @@ static const char *lack_of(int kind, bool bpf_events)
 	if ((kind == TP_BTF || kind == FENTRY) && !has_btf())
 		return "this kernel gives no BTF: it needs CONFIG_DEBUG_INFO_BTF";
 	if (kind == FENTRY)
-		return lacks_fentry();
+		return why_no_fentry();
 	if (kind == MULTI)
-		return lacks_multi();
+		return why_no_multi();
 	if (kind == KPROBE && access("/sys/bus/event_source/devices/kprobe/type", R_OK))
 		return "this kernel has none: it needs CONFIG_KPROBE_EVENTS";
 	return NULL;
@@ -1575,7 +1566,7 @@ static int base_kind(const struct session *s)
 }
 
 /* Why a kind of hook cannot be had here for a probe, or NULL. */
-static const char *lacking(const struct session *s, const struct probe *p, int kind)
+static const char *why_probe_lacks(const struct session *s, const struct probe *p, int kind)
 {
 	const struct probe *base = &s->probes[MAX_PROBES - 1];
 	bool threads = event_is(p->event, OF_THREADS);
@@ -1598,7 +1589,7 @@ static void choose_kind(const struct session *s, struct probe *p)
 {
 	const int *rung = ladders[p->how];
 
-	while (*rung && (p->absent || lacking(s, p, *rung)))
+	while (*rung && (p->absent || why_probe_lacks(s, p, *rung)))
 		rung++;
 	p->kind = *rung;
 }
@@ -1614,7 +1605,7 @@ static const char *why_not(const struct session *s, const struct probe *p, int k
 				      : "not in this kernel";
 	for (; *rung && *rung != p->kind; rung++)
 		if (*rung == kind)
-			return lacking(s, p, kind);
+			return why_probe_lacks(s, p, kind);
 	return NULL;
 }
 
@@ -1737,7 +1728,7 @@ static bool look_up_functions(struct session *s, struct netto *skel)
 
 		/* first MODULE:FUNCTION, then FUNCTION: it may be built in */
 		for (; name && !p->exists;
-		     name = strchr(name, ':') ? strchr(name, ':') + 1 : NULL) {
+		     name = p->module[0] && name != p->target ? p->target : NULL) {
 			strcpy(skel->bss->lookup.name, name);
 			if (bpf_prog_test_run_opts(fd, &run) ||
 			    (run.retval && run.retval != (uint32_t)-ENOENT))
@@ -1790,9 +1781,10 @@ static void take_programs(struct session *s, struct probe *p, const char *name)
 	if (p->how == HOW_thread || (p->how == HOW_hot && s->has_ends))
 		return;
 	p->exit = find_program(skel, name, p->kind == RAW_TP ? "_x_r" : "_x");
-	if (p->exit)
-		bpf_program__set_autoload(p->exit, true);
-	if (p->exit && p->kind == FENTRY)
+	if (!p->exit)
+		return;
+	bpf_program__set_autoload(p->exit, true);
+	if (p->kind == FENTRY)
 		bpf_program__set_attach_target(p->exit, 0, p->target);
 }
 
@@ -1831,16 +1823,16 @@ static int open_probes(struct session *s, int only)
 }
 
 /* Reads the table of probes, of which nothing is known of this host so far. */
-static void read_table(struct session *s, const struct netto *skel)
+static void read_probe_table(struct session *s, const struct netto *skel)
 {
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
-		const char *target = (const char *)skel->rodata->probes[i].target;
-		const char *colon = strchr(target, ':');
+		const typeof(skel->rodata->probes[i]) *row = &skel->rodata->probes[i];
+		const char *target = (const char *)row->target, *colon = strchr(target, ':');
 
-		p->event = skel->rodata->probes[i].event;
-		p->only_if_previous_absent = skel->rodata->probes[i].only_if_previous_absent;
-		p->how = skel->rodata->probes[i].how;
+		p->event = row->event;
+		p->only_if_previous_absent = row->only_if_previous_absent;
+		p->how = row->how;
 		p->function = p->how != HOW_tracepoint;
 		if (colon)
 			FORMAT(p->module, "%.*s", (int)(colon - target), target);
@@ -1862,9 +1854,9 @@ static int init_probes(struct session *s)
 	skel = open_object(s, false);
 	if (!skel)
 		return -errno;
-	read_table(s, skel);
+	read_probe_table(s, skel);
 	for (int kind = NO_HOOK + 1; kind < KINDS; kind++)
-		s->lacks[kind] = lack_of(kind, bpf_events);
+		s->lacks[kind] = why_host_lacks(kind, bpf_events);
 	wanted = !s->lacks[FENTRY] || !s->lacks[MULTI] || !s->lacks[KPROBE];
 	known = wanted && look_up_functions(s, skel);
 	if (wanted && !known) {
@@ -2133,17 +2125,13 @@ static int sample_all(struct sampler *s, const struct bpf_program *program, uint
  */
 static void explain_no_events(struct sampler *s, int err)
 {
-	char paranoid[16];
-
-	read_small_file("/proc/sys/kernel/perf_event_paranoid", paranoid, sizeof(paranoid));
-	paranoid[strcspn(paranoid, "\n")] = 0;
 	if (err == -ENOSYS)
 		refuse_samples(s, "this kernel has no perf events: it needs CONFIG_PERF_EVENTS");
 	else if (err == -EACCES || err == -EPERM)
 		refuse_samples(
 			s,
-			"perf events are refused, and kernel.perf_event_paranoid is %s: set it to 2 and have CAP_PERFMON, or be root",
-			paranoid);
+			"perf events are refused, and kernel.perf_event_paranoid is %d: set it to 2 and have CAP_PERFMON, or be root",
+			(int)read_number("/proc/sys/kernel/perf_event_paranoid"));
 	else if (err == -ENOBUFS)
 		refuse_samples(
 			s,
@@ -2307,7 +2295,7 @@ static bool has_new_code(void)
 	static char last_module[64];
 	static uint32_t last_id;
 	struct bpf_prog_info info = {};
-	__u32 size = sizeof(info), before = last_id;
+	__u32 size = sizeof(info);
 	char module[sizeof(last_module)];
 	int fd = try_program(BPF_PROG_TYPE_SOCKET_FILTER, 0);
 	bool changed;
@@ -2317,8 +2305,8 @@ static bool has_new_code(void)
 	close(fd);
 	read_small_file("/proc/modules", module, sizeof(module));
 	module[strcspn(module, " ")] = 0;
+	changed = (info.id && info.id != last_id + 1) || strcmp(module, last_module);
 	last_id = info.id;
-	changed = (info.id && info.id != before + 1) || strcmp(module, last_module);
 	strcpy(last_module, module);
 	return changed;
 }
@@ -2326,9 +2314,9 @@ static bool has_new_code(void)
 /* The buffer of a CPU that is the interval's, when its turn comes. */
 static stack_buf_t *buf_at(const struct sampler *s, int cpu, uint32_t interval_id)
 {
-	size_t buf = cpu * s->nr_bufs + (interval_id & (s->nr_bufs - 1));
+	size_t index = cpu * s->nr_bufs + (interval_id & (s->nr_bufs - 1));
 
-	return (stack_buf_t *)(s->tables + buf * s->buf_size);
+	return (stack_buf_t *)(s->tables + index * s->buf_size);
 }
 
 /* ==== 10. Samples without eBPF: what netto_sample does ==== */
@@ -2336,43 +2324,43 @@ static stack_buf_t *buf_at(const struct sampler *s, int cpu, uint32_t interval_i
 /* The same buffer; if it still holds an older interval, it is emptied. */
 static stack_buf_t *buf_for(struct sampler *s, int cpu, uint32_t interval_id)
 {
-	stack_buf_t *h = buf_at(s, cpu, interval_id);
+	stack_buf_t *buf = buf_at(s, cpu, interval_id);
 
-	if (h->interval_id != interval_id)
-		*h = (stack_buf_t) { .interval_id = interval_id };
-	return h;
+	if (buf->interval_id != interval_id)
+		*buf = (stack_buf_t) { .interval_id = interval_id };
+	return buf;
 }
 
 /* Counts a stack of `depth` addresses. Sizes and hash are as in netto.bpf.c. */
-static void count_stack(struct sampler *s, stack_buf_t *h, const uint64_t *stack, unsigned depth)
+static void count_stack(struct sampler *s, stack_buf_t *buf, const uint64_t *stack, unsigned depth)
 {
-	uint64_t hash = EV_OTHER, *words = (uint64_t *)&h->slots[s->hash_slots] + h->used;
-	uint32_t at;
+	uint64_t hash = EV_OTHER, *words = (uint64_t *)&buf->slots[s->hash_slots] + buf->used;
+	typeof(buf->slots[0]) *slot;
+	unsigned tries = 0;
+	bool taken;
 
 	for (unsigned i = 0; i < depth; i++)
 		hash = add_to_hash(hash, stack[i]);
-	at = hash & (s->hash_slots - 1);
-	for (unsigned i = 0; i < s->hash_slots && h->slots[at].interval_id == h->interval_id; i++) {
-		if (h->slots[at].hash == hash) {
-			h->slots[at].count++;
-			return;
-		}
-		at = (at + 1) & (s->hash_slots - 1);
+	do {
+		slot = &buf->slots[(hash + tries++) & (s->hash_slots - 1)];
+		taken = slot->interval_id == buf->interval_id;
+	} while (taken && slot->hash != hash && tries < s->hash_slots);
+	if (taken && slot->hash == hash) {
+		slot->count++;
+	} else if (taken || buf->used + 1 + depth > s->stack_words) {
+		buf->full++;
+	} else {
+		slot->hash = hash;
+		slot->interval_id = buf->interval_id;
+		slot->count = 1;
+		words[0] = EV_OTHER | depth << 8 | (uint64_t)(slot - buf->slots) << 32;
+		memcpy(words + 1, stack, depth * sizeof(*stack));
+		buf->used += 1 + depth;
 	}
-	if (h->slots[at].interval_id == h->interval_id || h->used + 1 + depth > s->stack_words) {
-		h->full++;
-		return;
-	}
-	h->slots[at].hash = hash;
-	h->slots[at].interval_id = h->interval_id;
-	h->slots[at].count = 1;
-	words[0] = EV_OTHER | depth << 8 | (uint64_t)at << 32;
-	memcpy(words + 1, stack, depth * sizeof(*stack));
-	h->used += 1 + depth;
 }
 
 /* Counts a sample. Of its stack only the kernel's addresses are kept. */
-static void count_record(struct sampler *s, stack_buf_t *h, const struct record *record)
+static void count_record(struct sampler *s, stack_buf_t *buf, const struct record *record)
 {
 	uint64_t stack[MAX_DEPTH];
 	unsigned depth = 0;
@@ -2380,7 +2368,7 @@ static void count_record(struct sampler *s, stack_buf_t *h, const struct record 
 	for (unsigned i = 0; i < record->count && i < ARRAY_SIZE(record->words); i++)
 		if (record->words[i] < PERF_CONTEXT_MAX && depth < MAX_DEPTH)
 			stack[depth++] = record->words[i];
-	count_stack(s, h, stack, depth);
+	count_stack(s, buf, stack, depth);
 }
 
 /*
@@ -2923,7 +2911,7 @@ static int start_without_bpf(struct session *s, int status)
 		message("cannot open the eBPF object: %s", strerror(errno));
 		return EXIT_FAILED;
 	}
-	read_table(s, s->skel); /* without the permission to use eBPF it was not */
+	read_probe_table(s, s->skel); /* without the permission to use eBPF it was not */
 	close(s->sampler.kallsyms);
 	plan_samples(&s->sampler); /* the attempts to load may have given them up */
 	start_samples(&s->sampler, NULL);
