@@ -1385,7 +1385,6 @@ static void open_energy(struct energy *e)
 
 /* ==== 8. Probes: choosing them ==== */
 
-/* The kinds of hooks */
 enum { NO_HOOK, TP_BTF, RAW_TP, FENTRY, MULTI, KPROBE, KINDS };
 
 static const char *const hook_names[KINDS] = {
@@ -1394,11 +1393,11 @@ static const char *const hook_names[KINDS] = {
 };
 
 /*
- * Which kinds a probe can be of, the best one first. What runs for each packet costs the least by
- * fentry. But its trampolines take a tenth of a second each to be put on, and as much to be taken
- * off (two grace periods of RCU-tasks); kprobe.multi takes that once, for all functions. Until 6.14
- * its returns have room for 2 tasks for each function and CPU, all functions together: too little
- * for hundreds of tasks that sleep in one.
+ * The kinds of hooks that a probe can have, the best one first. A call costs the least with fentry.
+ * But each trampoline of fentry takes a tenth of a second to attach, and as much to detach (two
+ * grace periods of RCU-tasks). kprobe.multi takes this time once for all functions. Until 6.14 it
+ * can follow 2 * functions * CPUs calls to their returns, all functions together. Hundreds of tasks
+ * that sleep in one function exceed this number, so `waiting` functions prefer fentry.
  */
 static const int ladders[][KINDS] = {
 	[HOW_tracepoint] = { TP_BTF, RAW_TP },	     [HOW_result] = { FENTRY, MULTI, KPROBE },
@@ -1408,77 +1407,77 @@ static const int ladders[][KINDS] = {
 };
 
 struct probe {
-	char target[64];  /* kernel function, by the name that kallsyms has; or tracepoint */
-	char module[16];  /* that the function may be in; or empty */
+	char target[64];  /* kernel function, by its name in kallsyms; or tracepoint */
+	char module[16];  /* the function is in this module or built in; empty: built in */
 	uint64_t address; /* of the function; 0: not known */
 	int event, how;	  /* as in netto.bpf.c */
-	bool only_if_previous_absent; /* likewise */
-	bool function;		      /* each of these may be missing; the others are the base */
-	bool exists;		      /* by kallsyms */
-	bool absent;		      /* it is not: so it is not called */
-	const char *refused[KINDS];   /* why, if the kernel refused it when it was tried; or NULL */
-	int kind;		      /* the best that can be had */
-	struct bpf_program *entry, *exit; /* of this kind; NULL if there is none, or none wanted */
+	bool only_if_previous_absent; /* as in netto.bpf.c */
+	bool function;		      /* a function may be missing; a tracepoint must exist */
+	bool exists;		      /* kallsyms has the function */
+	bool absent;		    /* the kernel does not have the function, so nobody calls it */
+	const char *refused[KINDS]; /* why a hook of this kind was refused; or NULL */
+	int kind;		    /* the best kind that this host allows */
+	struct bpf_program *entry, *exit; /* programs of this kind; NULL: none to be loaded */
 };
 
-/* How stacks are sampled. */
 struct sampler {
-	unsigned hz;	   /* 0: they are not */
-	const char *clock; /* name of the perf event */
-	char why_not[128];
-	bool scan;	      /* stacks that cannot be unwound: not where the kernel forbids it */
-	int max_depth;	      /* frames that the kernel takes: more are cut off at the root */
-	unsigned most_stacks; /* that a buffer has room for; 0: as many as it should */
+	unsigned hz;	      /* 0: no samples */
+	const char *clock;    /* name of the perf event */
+	char why_not[128];    /* why there are no samples */
+	bool scan;	      /* search the stack where unwinding fails; lockdown forbids this */
+	int max_depth;	      /* frames that the kernel stores, from the leaf on */
+	unsigned most_stacks; /* limit for a buffer when memory is short; 0: none */
 	unsigned nr_bufs, hash_slots, stack_words; /* as in netto.bpf.c */
-	int cpus;				   /* ids of the CPUs that have a table are below */
+	int cpus;				   /* CPUs with a table have ids below this */
 	size_t buf_size;			   /* bytes */
 	char *tables;				   /* mapped: the buffers of CPU 0, of CPU 1, ... */
-	/* perf events; 0: there is none, since the CPU was offline at the start; -1: the CPU was
-	   not there at some time, and then it takes no more samples */
+	/* perf events; 0: the CPU was offline at the start; -1: the CPU was plugged in or
+	   unplugged later, and its samples are no longer complete */
 	int events[MAX_CPUS];
-	/* of these, without eBPF: then this process fills the tables */
+	/* rings of these perf events, only without eBPF: then this process fills the tables */
 	struct perf_event_mmap_page *rings[MAX_CPUS];
-	uint64_t period_ns;  /* after which the rings must be read; 0: there are none */
-	uint64_t started_ns; /* the first interval's start; samples before it count for nothing */
-	int64_t offset_ns;   /* of CLOCK_MONOTONIC in our time namespace, to that of the kernel */
-	int kallsyms;	     /* file descriptor, opened while it may be */
+	uint64_t period_ns;  /* the rings must be read this often; 0: there are no rings */
+	uint64_t started_ns; /* start of the first interval: older samples are ignored */
+	int64_t offset_ns;   /* see clock_offset() */
+	int kallsyms;	     /* file descriptor, opened before capabilities are dropped */
 	struct own_code own;
 };
 
-/* What /proc counts on each CPU: softirqs, and packets, from PROCESSED on. */
+/* What /proc counts on each CPU: runs of two softirqs, then packets (from PROCESSED on). */
 enum { RX_SOFTIRQS, TX_SOFTIRQS, PROCESSED, DROPPED, SQUEEZED, RPS, COUNTS };
 enum { PACKETS = COUNTS - PROCESSED };
 
-/* The packets, in /proc/net/softnet_stat. */
+/* The packets that /proc/net/softnet_stat counts, in 32 bits that wrap around. */
 struct softnet {
-	bool known;
-	bool seen[MAX_CPUS];
-	uint32_t last[MAX_CPUS][PACKETS];
-	uint64_t sums[MAX_CPUS][PACKETS]; /* since it was seen first */
+	bool known;			  /* the file was read at least once */
+	bool seen[MAX_CPUS];		  /* the file had a line for this CPU */
+	uint32_t last[MAX_CPUS][PACKETS]; /* as last read */
+	uint64_t sums[MAX_CPUS][PACKETS]; /* since the CPU was first seen */
 };
 
 struct session {
 	struct netto *skel;
 	struct probe probes[MAX_PROBES];
-	const char *lacks[KINDS]; /* why this host has none of a kind; NULL: it may have */
-	bool has_ends; /* tracepoints tell when a send or a receive has ended: see netto_sent */
-	struct bpf_link *links[2 * MAX_PROBES + 4]; /* but for those of the skeleton */
+	const char *lacks[KINDS]; /* why this host has no hook of a kind; NULL: it may have some */
+	bool has_ends;		  /* netto_sent and netto_received end operations at tracepoints */
+	struct bpf_link *links[2 * MAX_PROBES + 4]; /* all but the two of kprobe.multi */
 	int nr_links;
-	int empty_btf;	  /* a file for libbpf, where the kernel gives none */
-	bool rt, storage; /* PREEMPT_RT; parked in task storage */
-	bool is_32_bit;	  /* the kernel */
-	char no_bpf[256]; /* why there is no eBPF; empty: there is */
-	bool accounted;	  /* and no samples either: the kernel's own accounts are all there is */
-	int cpus;	  /* ids of CPUs are below this */
-	int64_t residual[MAX_CPUS]; /* ns, at the last mark: what later marks must agree with */
+	int empty_btf;		    /* descriptor: see make_empty_btf() */
+	bool rt;		    /* PREEMPT_RT */
+	bool storage;		    /* task storage is used for tasks off the CPU */
+	bool is_32_bit;		    /* the kernel is */
+	char no_bpf[256];	    /* why there is no eBPF; empty: there is */
+	bool accounted;		    /* neither hooks nor samples: all times are from /proc */
+	int cpus;		    /* ids of CPUs are below this */
+	int64_t residual[MAX_CPUS]; /* ns, at the last mark: a mark with another one is repeated */
 	struct {
-		uint64_t since_ns; /* the last mark; 0: it was not there then */
-		uint64_t wall_ns;  /* between marks at which it was there */
+		uint64_t since_ns; /* time of the last mark; 0: the CPU was offline then */
+		uint64_t wall_ns;  /* sum of the intervals with the CPU online at both ends */
 	} clocks[MAX_CPUS];	   /* only without hooks: see read_clock() */
 	struct sampler sampler;
 	struct {
-		const char *refused;	/* why; or NULL */
-		const polled_t *polled; /* mapped: by CPU */
+		const char *refused;	/* why devices cannot be traced; or NULL */
+		const polled_t *polled; /* mapped netto_polled: by CPU */
 	} devices;
 	struct energy energy;
 	struct softnet softnet;
@@ -1490,8 +1489,8 @@ static bool has_btf(void)
 }
 
 /*
- * Loads a program that does nothing, for what this host refuses, which is known before it looks at
- * the code. Returns its descriptor or -errno.
+ * Loads a program that does nothing, to see whether this host permits programs of this type. The
+ * kernel checks the permission before the code. Returns a descriptor or -errno.
  */
 static int try_program(enum bpf_prog_type type, enum bpf_attach_type attach)
 {
@@ -1502,11 +1501,11 @@ static int try_program(enum bpf_prog_type type, enum bpf_attach_type attach)
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach);
 
 	if (type == BPF_PROG_TYPE_TRACING)
-		opts.attach_btf_id = 1; /* not of a function */
+		opts.attach_btf_id = 1; /* no function: -EINVAL, where fentry is permitted */
 	return bpf_prog_load(type, "netto_try", "GPL", code, ARRAY_SIZE(code), &opts);
 }
 
-/* There are hosts that forbid it, and let other programs of that type be. */
+/* Some hosts forbid fentry, but permit tp_btf, whose programs have the same type. */
 static const char *why_no_fentry(void)
 {
 	int fd = try_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY);
@@ -1515,7 +1514,7 @@ static const char *why_no_fentry(void)
 	return fd == -EPERM ? error_text(fd) : NULL;
 }
 
-/* Kernels that have it read the addresses: these cannot be read. */
+/* A kernel with kprobe.multi tries to read the array of addresses, and fails with -EFAULT. */
 static const char *why_no_multi(void)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .kprobe_multi.cnt = 1,
@@ -1537,8 +1536,7 @@ static bool has_bpf_events(void)
 	return libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_RAW_TRACEPOINT, NULL) != 0;
 }
 
-/* Why this host has none of a kind of hooks; NULL: it may have. `bpf_events`: it has eBPF for them.
- */
+/* Returns why this host has no hook of a kind; NULL: it may have some. */
 static const char *why_host_lacks(int kind, bool bpf_events)
 {
 	if (pretends_missing(hook_names[kind]) ||
@@ -1559,18 +1557,18 @@ static const char *why_host_lacks(int kind, bool bpf_events)
 	return NULL;
 }
 
-/* The kind of the base, softirqs and sched_switch, which have the same. */
+/* The kind of the last probe, sched_switch, on which all others depend; or NO_HOOK. */
 static int base_kind(const struct session *s)
 {
 	return s->probes[MAX_PROBES - 1].kind;
 }
 
-/* Why a kind of hook cannot be had here for a probe, or NULL. */
+/* Returns why a probe cannot have a hook of a kind, or NULL if it can. */
 static const char *why_probe_lacks(const struct session *s, const struct probe *p, int kind)
 {
 	const struct probe *base = &s->probes[MAX_PROBES - 1];
 	bool threads = event_is(p->event, OF_THREADS);
-	/* without it tasks cannot be followed, and without its fields threads cannot */
+	/* each event needs sched_switch; an event of threads needs the names that tp_btf reads */
 	bool follows = p == base || (threads ? base->kind == TP_BTF : base->kind != NO_HOOK);
 
 	return p->refused[kind]			       ? p->refused[kind]
@@ -1584,7 +1582,7 @@ static const char *why_probe_lacks(const struct session *s, const struct probe *
 						       : NULL;
 }
 
-/* Takes the first kind that can be had. */
+/* Gives a probe the best kind that it can have. */
 static void choose_kind(const struct session *s, struct probe *p)
 {
 	const int *rung = ladders[p->how];
@@ -1594,12 +1592,12 @@ static void choose_kind(const struct session *s, struct probe *p)
 	p->kind = *rung;
 }
 
-/* Why a probe is not of a kind that is better than its own; NULL: it is none of these. */
+/* Returns why a probe does not have a better kind than its own; NULL: `kind` is not better. */
 static const char *why_not(const struct session *s, const struct probe *p, int kind)
 {
 	const int *rung = ladders[p->how];
 
-	if (p->absent) /* so it is not called: that is all there is to be known of it */
+	if (p->absent) /* the one reason for all kinds is given for the best one */
 		return kind != *rung  ? NULL
 		       : p->module[0] ? "not in this kernel, or its module is not loaded"
 				      : "not in this kernel";
@@ -1610,22 +1608,22 @@ static const char *why_not(const struct session *s, const struct probe *p, int k
 }
 
 /*
- * Where the kernel gives no BTF, libbpf wants another one, even if no program that is loaded needs
- * it: an empty one, in a file in memory. Returns its descriptor; without it loading will fail.
+ * Makes an empty BTF, in a file in memory, for kernels that give none: libbpf wants one, even if no
+ * loaded program needs it. Returns its descriptor; after an error (-1) loading will fail.
  */
 static int make_empty_btf(void)
 {
 	static const struct btf_header empty[2] = { { .magic = BTF_MAGIC,
 						      .version = BTF_VERSION,
 						      .hdr_len = sizeof(*empty),
-						      .str_len = 1 } }; /* behind it: "" */
+						      .str_len = 1 } }; /* "" in empty[1] */
 	int fd = memfd_create("btf", MFD_CLOEXEC);
 
 	write(fd, empty, sizeof(empty));
 	return fd;
 }
 
-/* Opens the object, so far without any program or map. Without `btf` for what needs none. */
+/* Opens the object, with all programs and maps off. Without `btf` it uses the empty BTF. */
 static struct netto *open_object(const struct session *s, bool btf)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts);
@@ -1646,7 +1644,6 @@ static struct netto *open_object(const struct session *s, bool btf)
 	return skel;
 }
 
-/* The program of that name and suffix, or NULL. */
 static struct bpf_program *find_program(struct netto *skel, const char *name, const char *suffix)
 {
 	char full[32];
@@ -1655,7 +1652,7 @@ static struct bpf_program *find_program(struct netto *skel, const char *name, co
 	return bpf_object__find_program_by_name(skel->obj, full);
 }
 
-/* Whether a line has the name of the function, or of what a compiler has made of it. */
+/* Whether a line of kallsyms has a function, or a copy that a compiler made and renamed. */
 static bool is_variant(const struct line *l, const char *function, size_t length)
 {
 	const char *more = l->name + length;
@@ -1666,12 +1663,12 @@ static bool is_variant(const struct line *l, const char *function, size_t length
 }
 
 /*
- * Notes the functions that are to be hooked. All but a few lines are left by their first letters.
- * The function itself is taken before others.
+ * Notes the functions to be hooked that a line of kallsyms has. Most lines are skipped for their
+ * first letters, before they are parsed. A function is preferred to its renamed copies.
  */
 static int note_function(void *session, const char *start, const char *end)
 {
-	enum { LETTERS = 4 }; /* each function has as many */
+	enum { LETTERS = 4 }; /* no function has fewer */
 	const char *space = memchr(start, ' ', end - start);
 	struct session *s = session;
 	struct line l;
@@ -1700,16 +1697,15 @@ static int note_function(void *session, const char *start, const char *end)
 	return 0;
 }
 
-/* Of a probe and its spare, which is behind it in the table, the other one; NULL: it has none. */
+/* The spare of a probe, which stands behind it, or the probe that a spare replaces; or NULL. */
 static const struct probe *spare_of(const struct probe *p)
 {
 	return p->only_if_previous_absent ? p - 1 : p[1].only_if_previous_absent ? p + 1 : NULL;
 }
 
 /*
- * Looks up the functions in kallsyms, by a program: that is faster than all of it can be read. True
- * if that tells all: one that is not found may have another name that begins with this
- * one, unless it is known why it is not there.
+ * Looks up the functions by netto_lookup, which is faster than reading all of /proc/kallsyms.
+ * Returns false if the file must be read for functions that a compiler may have renamed.
  */
 static bool look_up_functions(struct session *s, struct netto *skel)
 {
@@ -1726,7 +1722,7 @@ static bool look_up_functions(struct session *s, struct netto *skel)
 			p->function ? (const char *)skel->rodata->probes[i].target : NULL;
 		LIBBPF_OPTS(bpf_test_run_opts, run);
 
-		/* first MODULE:FUNCTION, then FUNCTION: it may be built in */
+		/* first MODULE:FUNCTION, then FUNCTION, since a module may be built in */
 		for (; name && !p->exists;
 		     name = p->module[0] && name != p->target ? p->target : NULL) {
 			strcpy(skel->bss->lookup.name, name);
@@ -1741,17 +1737,16 @@ static bool look_up_functions(struct session *s, struct netto *skel)
 		char path[40];
 
 		FORMAT(path, "/sys/module/%s", p->module);
+		/* the functions inet_... are not static: no compiler renames them */
 		all &= !p->function || p->exists || (spare_of(p) && spare_of(p)->exists) ||
-		       (p->module[0] && access(path, F_OK)) ||
-		       !strncmp(p->target, "inet_",
-				5); /* not of one file alone: it keeps its name */
+		       (p->module[0] && access(path, F_OK)) || !strncmp(p->target, "inet_", 5);
 	}
 	return all;
 }
 
 /*
- * Takes the programs for a probe's kind, and asks for them to be loaded. For kprobes there is one
- * for all functions of an event, but for those that have their own; for kprobe.multi, one for all.
+ * Selects the programs of a probe's kind for loading. All functions by kprobe.multi share one pair
+ * of programs. By kprobe the functions of an event share one, unless a function has its own.
  */
 static void take_programs(struct session *s, struct probe *p, const char *name)
 {
@@ -1779,7 +1774,7 @@ static void take_programs(struct session *s, struct probe *p, const char *name)
 	p->entry = find_program(skel, name, p->kind == RAW_TP ? "_r" : "");
 	bpf_program__set_autoload(p->entry, true);
 	if (p->how == HOW_thread || (p->how == HOW_hot && s->has_ends))
-		return;
+		return; /* an exit program is not needed */
 	p->exit = find_program(skel, name, p->kind == RAW_TP ? "_x_r" : "_x");
 	if (!p->exit)
 		return;
@@ -1789,9 +1784,9 @@ static void take_programs(struct session *s, struct probe *p, const char *name)
 }
 
 /*
- * Opens the object, once more if it was, with the programs for the best kinds of all probes that
- * are not refused; of functions, with `only` less than KINDS, for those of that kind. Returns how
- * many of these there are, or -errno.
+ * Opens the object (anew, if it is open), and selects programs of the best kind of each probe.
+ * `only`: leaves out functions of other kinds than this one; KINDS: leaves out none. Returns how
+ * many functions have programs, or -errno.
  */
 static int open_probes(struct session *s, int only)
 {
@@ -1802,7 +1797,7 @@ static int open_probes(struct session *s, int only)
 	skel = s->skel = open_object(s, has_btf());
 	if (!skel)
 		return -errno;
-	for (int i = MAX_PROBES - 1; i >= 0; i--) /* the base, on which others depend, first */
+	for (int i = MAX_PROBES - 1; i >= 0; i--) /* sched_switch first: see base_kind() */
 		choose_kind(s, &s->probes[i]);
 	s->has_ends =
 		base_kind(s) == TP_BTF && !pretends_missing("ends") &&
@@ -1822,7 +1817,6 @@ static int open_probes(struct session *s, int only)
 	return functions;
 }
 
-/* Reads the table of probes, of which nothing is known of this host so far. */
 static void read_probe_table(struct session *s, const struct netto *skel)
 {
 	for (int i = 0; i < MAX_PROBES; i++) {
@@ -1841,9 +1835,9 @@ static void read_probe_table(struct session *s, const struct netto *skel)
 }
 
 /*
- * Reads the table of probes, and finds out what this host has; of the functions by kallsyms: BTF
- * does not know all of them. pahole leaves some out, compilers rename some, and it has those of
- * modules from 5.11 on, for CAP_SYS_ADMIN alone.
+ * Reads the table of probes, and finds out which kinds of hooks and which functions this host has.
+ * It asks kallsyms for functions, since BTF lacks some: pahole leaves some out, and compilers
+ * rename some. The BTF of modules exists from 5.11 on, and only CAP_SYS_ADMIN may read it.
  */
 static int init_probes(struct session *s)
 {
@@ -1862,7 +1856,7 @@ static int init_probes(struct session *s)
 	if (wanted && !known) {
 		int fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
 
-		known = !read_kallsyms(fd, note_function, s); /* of no file it is an error */
+		known = !read_kallsyms(fd, note_function, s);
 		close(fd);
 	}
 	for (struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++)
@@ -1873,6 +1867,7 @@ static int init_probes(struct session *s)
 
 /* ==== 9. Sampling: the table, kallsyms, the perf events ==== */
 
+/* Gives samples up, and notes why. */
 static __attribute__((format(printf, 2, 3))) void refuse_samples(struct sampler *s,
 								 const char *format, ...)
 {
@@ -1884,11 +1879,12 @@ static __attribute__((format(printf, 2, 3))) void refuse_samples(struct sampler 
 	s->hz = 0;
 }
 
-enum { FRAMES = 32 }; /* mean depth of the stacks that the table has room for */
+enum { FRAMES = 32 }; /* the table has room for stacks of this mean depth */
 
 /*
- * Gives the table room for as many different stacks as an interval has samples. It takes at most
- * 1 MB a CPU at 1,000 Hz (4 MB at any frequency), and a sixteenth of the machine's memory in all.
+ * Gives the table room for as many different stacks as an interval has samples. On each CPU it
+ * takes at most 1 MB up to 1,000 Hz, and at most 4 MB at higher frequencies. All CPUs together take
+ * at most a sixteenth of the machine's memory.
  */
 static void size_table(struct sampler *s, double seconds)
 {
@@ -1910,7 +1906,7 @@ static void size_table(struct sampler *s, double seconds)
 		      (s->stack_words + 1 + MAX_DEPTH) * sizeof(__u64);
 }
 
-/* There was no memory: halves the table, or gives samples up. False if there are none already. */
+/* Halves the table, for want of memory, or gives samples up. False if there are none. */
 static bool shrink_table(struct sampler *s)
 {
 	if (!s->hz)
@@ -1925,15 +1921,15 @@ static bool shrink_table(struct sampler *s)
 	return true;
 }
 
-/* What the kernel writes into a ring, as attr.sample_type in sample_all() asks for. */
+/* A sample in a ring: attr.sample_type in sample_all() asks for these fields. */
 struct record {
 	struct perf_event_header header;
 	uint64_t time_ns;
 	uint64_t count;
-	uint64_t words[MAX_DEPTH + 3]; /* addresses, and PERF_CONTEXT_... that say whose they are */
+	uint64_t words[MAX_DEPTH + 3]; /* addresses; PERF_CONTEXT_KERNEL before the kernel's */
 };
 
-/* Opens kallsyms. Without its addresses no stack can be classified: then samples are refused. */
+/* Opens kallsyms. Gives samples up if it hides addresses: no stack can be classified then. */
 static void open_kallsyms(struct sampler *s)
 {
 	char start[4096];
@@ -1961,7 +1957,7 @@ static void open_kallsyms(struct sampler *s)
 			"/proc/kallsyms hides its addresses: run `sysctl -w kernel.kptr_restrict=1`, and have CAP_SYSLOG");
 }
 
-/* Decides whether samples can be taken, as far as that is known before the object is loaded. */
+/* Prepares samples, or gives them up, as far as this can be done before the object is loaded. */
 static void plan_samples(struct sampler *s)
 {
 	s->hz = opt.freq;
@@ -1984,7 +1980,7 @@ static void plan_samples(struct sampler *s)
 		s->max_depth = MAX_DEPTH;
 }
 
-/* Gives the object the sizes of the table. Without samples it has neither table nor program. */
+/* Sets the sizes of the table in the object. Without samples, table and program are left out. */
 static void configure_samples(const struct sampler *s, struct netto *skel)
 {
 	bpf_program__set_autoload(skel->progs.netto_sample, s->hz);
@@ -2001,7 +1997,7 @@ static void configure_samples(const struct sampler *s, struct netto *skel)
 	bpf_map__set_max_entries(skel->maps.netto_stacks, s->cpus * s->nr_bufs);
 }
 
-/* A perf event that takes samples: it counts cycles, or the nanoseconds of the timer. */
+/* The attributes of a perf event that counts cycles, or the nanoseconds of the timer. */
 static struct perf_event_attr event_attr(bool of_cycles)
 {
 	return (struct perf_event_attr) {
@@ -2011,7 +2007,7 @@ static struct perf_event_attr event_attr(bool of_cycles)
 	};
 }
 
-/* Opens a perf event on a CPU, or with -1 for this process. Returns its descriptor or -errno. */
+/* Opens a perf event on a CPU; `cpu` -1: for this process. Returns its descriptor or -errno. */
 static int open_event(struct perf_event_attr *attr, int cpu)
 {
 	int fd;
@@ -2023,8 +2019,8 @@ static int open_event(struct perf_event_attr *attr, int cpu)
 }
 
 /*
- * Starts the samples of a CPU. The program takes them or, if it is NULL, a ring. Returns 0 or
- * -errno; -ENOBUFS: the ring would lock too much memory.
+ * Starts the samples of a CPU. The program takes them, or a ring if there is no program. Returns 0
+ * or -errno; -ENOBUFS: the ring would lock too much memory.
  */
 static int sample_cpu(struct sampler *s, const struct bpf_program *program,
 		      struct perf_event_attr *attr, int cpu)
@@ -2057,7 +2053,7 @@ static void stop_samples(struct sampler *s)
 	}
 }
 
-/* The cycles that this CPU makes in a second, now that it is busy; 0: it does not count them. */
+/* Measures the cycles per second of this CPU, which is kept busy; 0: cycles are not counted. */
 static uint64_t cycles_per_second(void)
 {
 	struct perf_event_attr attr = event_attr(true);
@@ -2077,10 +2073,10 @@ static uint64_t cycles_per_second(void)
 
 /*
  * The period of a CPU's samples. CPU 0 has `period`; the others have up to 1 % more, spread by the
- * golden ratio, so that CPUs are not sampled in step. At 1 kHz neighbours pass each other in a
- * quarter of a second, and CPUs that are 8 apart in two. In step, the sample of one CPU holds up
- * what another one waits for at its own sample: a NAPI thread that took 75 % of a CPU was seen with
- * 4 to 42 % (Linux 6.18).
+ * golden ratio, so that CPUs are not sampled in step. At 1 kHz the samples of neighbours drift past
+ * each other in a quarter of a second, and those of CPUs that are 8 apart in two seconds. In step,
+ * a sample delays the work of one CPU while another CPU, which waits for this work, is sampled too.
+ * A NAPI thread that took 75 % of a CPU then seemed to take 4 to 42 % (Linux 6.18).
  */
 static uint64_t sample_period(uint64_t period, int cpu)
 {
@@ -2088,9 +2084,9 @@ static uint64_t sample_period(uint64_t period, int cpu)
 }
 
 /*
- * Starts the samples on all CPUs that are online: by cycles or, if `cycles` (a second) is 0, by the
- * timer. Each sample stands for a fixed number of cycles: at a fixed frequency the kernel would
- * take more samples of a CPU that is less busy. Returns 0 or -errno.
+ * Starts the samples on all CPUs that are online. `cycles`: per second; 0: samples by the timer.
+ * The period is fixed, so that each sample stands for the same time: at a fixed frequency the
+ * kernel would shorten the period on a CPU that is less busy. Returns 0 or -errno.
  */
 static int sample_all(struct sampler *s, const struct bpf_program *program, uint64_t cycles)
 {
@@ -2104,14 +2100,14 @@ static int sample_all(struct sampler *s, const struct bpf_program *program, uint
 		attr.use_clockid = 1;
 		attr.clockid = CLOCK_MONOTONIC;
 		attr.watermark = 1;
-		attr.wakeup_watermark = RING_BYTES; /* never: nobody waits for it */
+		attr.wakeup_watermark = RING_BYTES; /* wakes up seldom: nobody waits */
 	}
 	for (int cpu = 0; cpu < s->cpus; cpu++) {
 		int err;
 
 		attr.sample_period = sample_period((cycles ? cycles : NSEC_PER_SEC) / s->hz, cpu);
 		err = sample_cpu(s, program, &attr, cpu);
-		if (err && err != -ENODEV) { /* which an offline CPU gives */
+		if (err && err != -ENODEV) { /* -ENODEV: the CPU is offline */
 			stop_samples(s);
 			return err;
 		}
@@ -2120,8 +2116,8 @@ static int sample_all(struct sampler *s, const struct bpf_program *program, uint
 }
 
 /*
- * Says why there are no perf events, and what would help. Debian and Ubuntu have paranoid levels
- * above 2, at which CAP_PERFMON is not enough.
+ * Gives samples up, since perf events cannot be opened; says why, and what would help. Debian and
+ * Ubuntu have paranoid levels above 2, at which CAP_PERFMON is not enough.
  */
 static void explain_no_events(struct sampler *s, int err)
 {
@@ -2141,10 +2137,11 @@ static void explain_no_events(struct sampler *s, int err)
 }
 
 /*
- * What a sample takes here at least, ns; 0: not known. This process is sampled while it reads a
- * file: netto_sample notes the shortest time that it took itself. It is sampled too while it reads
- * the clock: there the interrupt is a gap, with what a hypervisor takes for the timer. The shortest
- * gap is the one that nothing else made longer. The result is the longer of the two times.
+ * Measures the shortest time that a sample takes here, ns; 0: not known. For this, samples are
+ * taken of this process. While it reads a file, netto_sample notes the shortest time of its own
+ * runs. While it reads the clock, a sample's interrupt is a gap between two readings, with the time
+ * that a hypervisor takes for the timer. Other delays make a gap longer, so the shortest gap
+ * counts. Returns the longer of the two times.
  */
 static uint64_t sample_cost(struct netto *skel, uint64_t cycles)
 {
@@ -2162,7 +2159,7 @@ static uint64_t sample_cost(struct netto *skel, uint64_t cycles)
 		close(event);
 		return 0;
 	}
-	skel->bss->interval_id = UINT32_MAX; /* of no interval */
+	skel->bss->interval_id = UINT32_MAX; /* an interval without a report */
 	for (int i = 0; i < READS && *samples < SAMPLES; i++) {
 		read_small_file("/proc/self/stat", text, sizeof(text));
 		last = now_ns(CLOCK_MONOTONIC);
@@ -2174,7 +2171,7 @@ static uint64_t sample_cost(struct netto *skel, uint64_t cycles)
 			gap_ns = now - last;
 			if (*samples == before)
 				continue;
-			last = now; /* it came before that clock was read, or after it */
+			last = now; /* the sample came in this gap or in the next one */
 			now = now_ns(CLOCK_MONOTONIC);
 			interrupt_ns = fmin(interrupt_ns, fmax(gap_ns, now - last));
 		}
@@ -2193,9 +2190,10 @@ static void limit_samples(struct sampler *s, unsigned hz, const char *why)
 }
 
 /*
- * The frequency at which samples take no more than a tenth of a CPU. netto_sample keeps itself
- * within a half of that. Interrupts may take 3 %; the rest is for what both make slower after them
- * (caches). Without eBPF the cost is not known, and samples are few enough for a slow CPU.
+ * The highest frequency at which samples take at most a tenth of a CPU. netto_sample itself keeps
+ * to 5 % (sample_part), and this frequency keeps the interrupts to 3 %. The other 2 % are for the
+ * code after a sample, which finds its caches cold. Without eBPF the cost of a sample is not known:
+ * MAX_RING_HZ is low enough for a slow CPU.
  */
 static unsigned affordable_hz(struct netto *skel, uint64_t cycles)
 {
@@ -2211,7 +2209,7 @@ static unsigned affordable_hz(struct netto *skel, uint64_t cycles)
 	return cost_ns ? fmax(0.03 * NSEC_PER_SEC / cost_ns, 1) : MAX_HZ;
 }
 
-/* How far CLOCK_MONOTONIC is ahead of the kernel's in this time namespace, ns. */
+/* The nanoseconds by which this time namespace's CLOCK_MONOTONIC is ahead of the kernel's. */
 static int64_t clock_offset(void)
 {
 	char text[64];
@@ -2223,8 +2221,8 @@ static int64_t clock_offset(void)
 }
 
 /*
- * Maps the table and starts the samples: by cycles, which show too what runs with interrupts off,
- * or by the timer, where a CPU does not count cycles. Without eBPF, skel is NULL.
+ * Maps the table and starts the samples. They are taken by cycles, which also show code that runs
+ * with interrupts off, or else by the timer. `skel` is NULL without eBPF.
  */
 static void start_samples(struct sampler *s, struct netto *skel)
 {
@@ -2255,13 +2253,13 @@ static void start_samples(struct sampler *s, struct netto *skel)
 	if (err || skel)
 		return;
 	s->offset_ns = clock_offset();
-	/* when half of a ring may be full: of stacks that have all 127 frames */
+	/* the time in which stacks of MAX_DEPTH frames fill half a ring */
 	s->period_ns = RING_BYTES / 2 * NSEC_PER_SEC / sizeof(struct record) / s->hz;
 }
 
 /*
- * Notes where the code of this program's eBPF programs is. That of others may lie right behind it,
- * and be gone when kallsyms is read.
+ * Notes where the code of this process's eBPF programs begins and ends. kallsyms has no ends. If
+ * another program lay right behind ours and was unloaded, its addresses would be taken for ours.
  */
 static void find_own_code(struct own_code *own, struct netto *skel)
 {
@@ -2287,8 +2285,9 @@ static void find_own_code(struct own_code *own, struct netto *skel)
 }
 
 /*
- * Whether an eBPF program or a module was loaded since the last call. Each program gets the next
- * number, and the last module is the first of the list. What cannot be read counts as not loaded.
+ * Whether an eBPF program or a module was loaded since the last call. The kernel numbers programs
+ * in sequence, and lists the newest module first. If a number or the list cannot be read, nothing
+ * counts as loaded.
  */
 static bool has_new_code(void)
 {
@@ -2311,7 +2310,7 @@ static bool has_new_code(void)
 	return changed;
 }
 
-/* The buffer of a CPU that is the interval's, when its turn comes. */
+/* The buffer of an interval on a CPU. It holds an older interval until a sample is counted. */
 static stack_buf_t *buf_at(const struct sampler *s, int cpu, uint32_t interval_id)
 {
 	size_t index = cpu * s->nr_bufs + (interval_id & (s->nr_bufs - 1));
@@ -2321,7 +2320,7 @@ static stack_buf_t *buf_at(const struct sampler *s, int cpu, uint32_t interval_i
 
 /* ==== 10. Samples without eBPF: what netto_sample does ==== */
 
-/* The same buffer; if it still holds an older interval, it is emptied. */
+/* The same buffer, emptied if it holds an older interval. */
 static stack_buf_t *buf_for(struct sampler *s, int cpu, uint32_t interval_id)
 {
 	stack_buf_t *buf = buf_at(s, cpu, interval_id);
@@ -2331,7 +2330,7 @@ static stack_buf_t *buf_for(struct sampler *s, int cpu, uint32_t interval_id)
 	return buf;
 }
 
-/* Counts a stack of `depth` addresses. Sizes and hash are as in netto.bpf.c. */
+/* Counts a stack of `depth` addresses. The format and the hash are those of netto.bpf.c. */
 static void count_stack(struct sampler *s, stack_buf_t *buf, const uint64_t *stack, unsigned depth)
 {
 	uint64_t hash = EV_OTHER, *words = (uint64_t *)&buf->slots[s->hash_slots] + buf->used;
@@ -2359,7 +2358,7 @@ static void count_stack(struct sampler *s, stack_buf_t *buf, const uint64_t *sta
 	}
 }
 
-/* Counts a sample. Of its stack only the kernel's addresses are kept. */
+/* Counts a sample by its stack. Markers such as PERF_CONTEXT_KERNEL are no part of the stack. */
 static void count_record(struct sampler *s, stack_buf_t *buf, const struct record *record)
 {
 	uint64_t stack[MAX_DEPTH];
@@ -2372,8 +2371,8 @@ static void count_record(struct sampler *s, stack_buf_t *buf, const struct recor
 }
 
 /*
- * Counts the records of a ring. Positions are of type long, which is loaded at once: where it has
- * 32 bits, they wrap around.
+ * Counts the records of a ring: until `end_ns` for the interval, then for the next one. Positions
+ * are kept in a long, which one instruction loads. A long of 32 bits wraps around.
  */
 static void read_ring(struct sampler *s, int cpu, uint32_t interval_id, uint64_t end_ns)
 {
@@ -2388,14 +2387,14 @@ static void read_ring(struct sampler *s, int cpu, uint32_t interval_id, uint64_t
 		bool next;
 
 		if (size < sizeof(record.header) || size % 8 || size > head - at) {
-			buf_for(s, cpu, interval_id)->full++; /* no record: nor is what follows */
+			buf_for(s, cpu, interval_id)->full++; /* broken: skip to the end */
 			at = head;
 			break;
 		}
 		for (size_t i = 0; i < size && i < sizeof(record); i += 8)
 			memcpy((char *)&record + i, ring + (at + i) % RING_BYTES, 8);
 		at += size;
-		if (record.header.type == PERF_RECORD_LOST) /* its id, then how many */
+		if (record.header.type == PERF_RECORD_LOST) /* count: how many were lost */
 			buf_for(s, cpu, interval_id)->full += record.count;
 		record.time_ns += s->offset_ns;
 		next = record.time_ns >= end_ns;
@@ -2407,7 +2406,6 @@ static void read_ring(struct sampler *s, int cpu, uint32_t interval_id, uint64_t
 	*(volatile __u64 *)&page->data_tail = at;
 }
 
-/* Counts the records of all rings: until `end_ns` for that interval, then for the next one. */
 static void read_rings(struct sampler *s, uint32_t interval_id, uint64_t end_ns)
 {
 	for (int cpu = 0; cpu < s->cpus; cpu++)
