@@ -3732,67 +3732,67 @@ static bool wait_until(struct session *s, uint64_t deadline_ns, uint32_t interva
 /* ==== 14. Profile: the samples of an interval, sorted ==== */
 
 /*
- * What holds time of others, which samples tell: the event that is traced, and is left with the
- * rest. Without hooks all is in the first one.
+ * Pools: events that the kernel side also charges with the time of events that it cannot trace.
+ * Samples divide a pool's time, and the pool keeps the rest. Without hooks EV_OTHER has all time.
  */
 enum { POOLS = 2 };
 static const int pools[POOLS] = { EV_OTHER, EV_SOFTIRQ };
 
-/* Samples of a CPU, or of all. */
+/* Numbers of samples: on one CPU, or on all CPUs. */
 struct shares {
 	uint64_t samples[EV_MAX];
-	uint64_t claimed[POOLS][EV_MAX]; /* of those in a pool: what they are */
-	uint64_t receiving[EV_MAX];	 /* in which packets are received: see is_receiving() */
+	uint64_t claimed[POOLS][EV_MAX]; /* taken in a pool; by the event that told_event() finds */
+	uint64_t receiving[EV_MAX];	 /* their stacks receive: see is_receiving() */
 	struct share {
-		uint64_t self;	/* with this stage as the innermost */
-		uint64_t total; /* with this stage anywhere */
+		uint64_t self;	/* whose innermost stage is this one */
+		uint64_t total; /* that have this stage anywhere in the stack */
 	} stages[EV_MAX][STAGES];
 	uint64_t activities[EV_MAX][ACTIVITIES];
-	uint64_t contexts[EV_MAX][CONTEXTS]; /* of softirqs */
+	uint64_t contexts[EV_MAX][CONTEXTS]; /* what a softirq ran in */
 };
 
-/* A stack as the kernel side has counted it on a CPU. */
+/* A stack, address by address, as the kernel side counted it on one CPU. */
 struct raw {
-	const uint64_t *words; /* as in netto.bpf.c: what it is, and its addresses */
-	uint32_t count;
+	const uint64_t *words; /* in the table: owner, depth and slot; then the addresses */
+	uint32_t count;	       /* samples */
 	uint16_t cpu;
-	uint16_t event; /* that it is counted for */
-	uint32_t next;	/* the next one that is the same function by function; 0: none */
+	uint16_t event; /* that the samples count for: see told_event() */
+	uint32_t next;	/* index of the next raw of the same struct stack; 0: there is none */
 };
 
-/* Raw stacks of all CPUs that are the same function by function. */
+/* All raws that have the same event and the same functions, on any CPU. */
 struct stack {
-	uint64_t hash;
-	uint64_t count;
-	uint32_t first; /* index of raws */
+	uint64_t hash;	/* of the event and the functions */
+	uint64_t count; /* samples */
+	uint32_t first; /* index of its first raw */
 };
 
+/* The samples of an interval, and how they are taken. */
 struct profile {
-	unsigned hz; /* 0: there are no samples */
-	const char *clock;
-	int max_depth;		   /* frames that the kernel takes */
-	bool from_samples[EV_MAX]; /* events that only samples tell */
-	bool knows_not_taken; /* below: by cycles there are fewer samples when a CPU is slower */
-	/* of an interval: clear_profile() clears all from here to `cpu` */
+	unsigned hz;		   /* 0: there are no samples */
+	const char *clock;	   /* name of the perf event */
+	int max_depth;		   /* frames that the kernel records of a stack at most */
+	bool from_samples[EV_MAX]; /* whether the source of the event is SAMPLED */
+	bool knows_not_taken;	   /* false with cycles: a CPU that is slower takes fewer samples */
+	/* clear_profile() clears all members from here to `cpu` */
 	uint64_t samples;     /* that were taken */
-	uint64_t net_samples; /* in network events */
-	uint64_t lost;	      /* for want of room in the table, or of a stack */
-	uint64_t not_taken;   /* fewer than the traced time gives at this frequency */
-	uint64_t unknown;     /* of those taken: no rule knows their stage */
-	uint64_t cut;	/* of those taken: too deep for the kernel, and the root is not seen */
-	double fullest; /* part of the room that is used on the CPU that uses most of it */
-	/* how often each stage came directly within another one, and how deep it was in all */
-	uint64_t within[EV_MAX][STAGES][STAGES];
-	uint64_t depth[EV_MAX][STAGES];
+	uint64_t net_samples; /* that count for network events */
+	uint64_t lost;	      /* that had no room in the table, or no stack */
+	uint64_t not_taken;   /* see count_missed() */
+	uint64_t unknown;     /* of net_samples, those whose innermost stage no rule knows */
+	uint64_t cut;	      /* of samples, those whose stacks were cut off before the root */
+	double fullest;	      /* used part of a CPU's table, on the CPU where it is largest */
+	uint64_t within[EV_MAX][STAGES][STAGES]; /* samples, by stage and the next outer stage */
+	uint64_t depth[EV_MAX][STAGES]; /* outer stages of a stage, summed over its samples */
 	struct shares all, cpu[MAX_CPUS];
-	struct raw *raws; /* from 1 on */
+	struct raw *raws; /* raws[0] is not used */
 	size_t raw_count, raw_room;
 	struct stack *stacks; /* the most sampled first */
 	size_t stack_count;
-	struct symbols *symbols; /* these cache what they found: so they are not of the profile */
+	struct symbols *symbols; /* kept for all intervals; not const: look-ups fill a cache */
 };
 
-/* What owned the CPU, as far as the kernel side knows. */
+/* The event that owned the CPU, as the kernel side recorded it. */
 static int raw_owner(const struct raw *raw)
 {
 	return raw->words[0] & 255;
@@ -3812,8 +3812,9 @@ static void classify_raw(const struct profile *p, const struct raw *raw, struct 
 }
 
 /*
- * The event of a sample: what owned the CPU, if a hook has told it. Of the rest, the root of the
- * stack tells it, or a stage of the network that is in it.
+ * The event that a sample counts for. An owner that is neither a pool nor idle is certain,
+ * since a hook set it. Otherwise the root of the stack decides, if samples tell its event. Any
+ * other stack that has a stage of the network counts for net_other.
  */
 static int told_event(const struct profile *p, const struct raw *raw, const struct classified *s)
 {
@@ -3828,15 +3829,15 @@ static int told_event(const struct profile *p, const struct raw *raw, const stru
 	if (owner == EV_SOFTIRQ || (s->event == EV_SOFTIRQ && p->from_samples[EV_SOFTIRQ]))
 		return EV_SOFTIRQ;
 	if ((s->event && s->event != EV_IDLE) ||
-	    memchr(s->path, STAGE_interrupt, s->path_length)) /* a top half */
+	    memchr(s->path, STAGE_interrupt, s->path_length)) /* a top half is not idle time */
 		return EV_OTHER;
 	return owner == EV_IDLE ? owner : s->event ? EV_IDLE : EV_OTHER;
 }
 
-/* Finds the stacks that the kernel side has counted in the interval. False: no memory. */
+/* Makes a raw of each stack that the tables have of an interval. False: no memory. */
 static bool read_tables(struct profile *p, const struct sampler *s, uint32_t interval_id)
 {
-	p->raw_count = 1; /* 0 ends the lists */
+	p->raw_count = 1; /* index 0 ends the lists */
 	for (int cpu = 0; cpu < s->cpus; cpu++) {
 		const stack_buf_t *buf = buf_at(s, cpu, interval_id);
 		const uint64_t *words = (const uint64_t *)&buf->slots[s->hash_slots];
@@ -3861,7 +3862,7 @@ static bool read_tables(struct profile *p, const struct sampler *s, uint32_t int
 	return true;
 }
 
-/* Counts the samples of a raw stack, for its CPU or for all. */
+/* Adds the samples of a raw to the shares of its CPU, or of all CPUs. */
 static void count_shares(struct shares *to, const struct raw *raw, const struct classified *s)
 {
 	int event = raw->event;
@@ -3870,18 +3871,18 @@ static void count_shares(struct shares *to, const struct raw *raw, const struct 
 	for (int i = 0; i < POOLS; i++)
 		if (pools[i] == raw_owner(raw))
 			to->claimed[i][event] += raw->count;
-	if (event >= EV_IO_WORKER) /* its stack says nothing of the network */
+	if (event >= EV_IO_WORKER) /* not the network's: its stages are not reported */
 		return;
 	to->receiving[event] += is_receiving(s) ? raw->count : 0;
 	to->activities[event][s->activity] += raw->count;
 	to->contexts[event][s->context] += raw->count;
 	to->stages[event][s->stage].self += raw->count;
 	for (int i = 0; i < s->path_length; i++)
-		if (!memchr(s->path, s->path[i], i)) /* it was not passed before */
+		if (!memchr(s->path, s->path[i], i)) /* the stage is not counted yet */
 			to->stages[event][s->path[i]].total += raw->count;
 }
 
-/* Notes which stages are within which. */
+/* Counts, for each stage of a stack, the next outer stage and the number of outer stages. */
 static void count_nesting(struct profile *p, const struct raw *raw, const struct classified *s)
 {
 	for (int i = 0; i < s->path_length; i++) {
@@ -3894,7 +3895,7 @@ static void count_nesting(struct profile *p, const struct raw *raw, const struct
 	}
 }
 
-/* As qsort() has it: the larger number first. */
+/* For qsort(): the larger number comes first. */
 static int larger_first(uint64_t a, uint64_t b)
 {
 	return (a < b) - (a > b);
@@ -3914,7 +3915,7 @@ static int compare_hashes(const void *a, const void *b)
 	return larger_first(y->hash, x->hash) ?: larger_first(y->first, x->first);
 }
 
-/* Makes one stack of those that are the same function by function; the most sampled come first. */
+/* Joins the stacks that have the same hash, and sorts them: the most sampled comes first. */
 static void merge_stacks(struct profile *p)
 {
 	struct stack *last = p->stacks;
@@ -3934,7 +3935,7 @@ static void merge_stacks(struct profile *p)
 	qsort(p->stacks, p->stack_count, sizeof(*last), compare_stacks);
 }
 
-/* Sorts all stacks that were read. False: no memory. */
+/* Classifies all raws, counts their samples and makes the stacks. False: no memory. */
 static bool classify_raws(struct profile *p)
 {
 	struct classified sorted;
@@ -3967,7 +3968,7 @@ static bool classify_raws(struct profile *p)
 	return true;
 }
 
-/* Forgets an interval, and keeps the symbols. */
+/* Forgets the samples of an interval. The symbols and the memory of raws[] stay. */
 static void clear_profile(struct profile *p)
 {
 	free(p->stacks);
@@ -3979,7 +3980,7 @@ static void clear_profile(struct profile *p)
 	p->raw_count = 0;
 }
 
-/* The samples of an interval that is over. Returns 0, or -1 after a message. */
+/* Reads and sorts the samples of an interval that is over. Returns 0, or -1 after a message. */
 static int make_profile(struct profile *p, struct sampler *s, uint32_t interval_id)
 {
 	uint64_t began_ns = now_ns(CLOCK_MONOTONIC);
@@ -4016,14 +4017,14 @@ static int make_profile(struct profile *p, struct sampler *s, uint32_t interval_
 	return 0;
 }
 
-/* What a share of samples says of a time, ns. */
+/* A time with its 95 % interval. */
 struct estimate {
 	uint64_t ns, low_ns, high_ns;
 };
 
 /*
- * `part` of `whole` samples, of an event that took `ns`: with Wilson's 95 % interval (E. B. Wilson,
- * JASA 22, 1927).
+ * The time of `part` of `whole` samples, which took `ns` together, with Wilson's 95 % interval
+ * (E. B. Wilson, JASA 22, 1927). Without samples the interval goes from 0 to `ns`.
  */
 static struct estimate estimate(uint64_t ns, uint64_t part, uint64_t whole)
 {
@@ -4043,57 +4044,56 @@ static struct estimate estimate(uint64_t ns, uint64_t part, uint64_t whole)
 
 struct event {
 	const char *name;
-	bool net;					      /* a part of `net` */
+	bool net;					      /* it is a part of `net` */
 	enum { UNMEASURED, TRACED, SAMPLED, COUNTED } source; /* COUNTED: by the kernel itself */
-	char hook[1024]; /* KIND:TARGET+TARGET..., of what measures it; where it changes, +KIND: */
-	char why[256];	 /* "not KIND: REASON", of what is better; of the first of its hooks */
+	char hook[1024]; /* KIND:TARGET+TARGET... for all hooks; where the kind changes, +KIND: */
+	char why[256]; /* of the first hook that is not of the best kind: "not KIND: REASON; ..." */
 };
 
-/* A NAPI instance as polled on a CPU, or any sum of these. */
+/* A NAPI instance on a CPU, or a sum of several; or a function (see find_pollers()). */
 struct queue {
-	char name[80]; /* of the device, escaped */
+	char name[80]; /* of the device, escaped; or of the function */
 	uint32_t id;   /* of the NAPI instance; 0: it has none */
-	int cpu;
+	int cpu;       /* or ALL_CPUS */
 	uint64_t ns, polls, packets;
-	uint64_t device_ns; /* of the whole device, on all CPUs */
+	uint64_t device_ns; /* of all queues of the device, on all CPUs */
 };
 
+/* All that a report tells of an interval. */
 struct result {
 	struct event events[EV_MAX]; /* from EV_NONE + 1 on */
 	struct utsname host;
-	double time;		    /* Unix seconds at the end */
+	double time;		    /* Unix seconds at the end of the interval */
 	int cpus;		    /* how many were measured */
-	struct times all;	    /* their sum */
+	struct times all;	    /* sum of all measured CPUs */
 	struct times cpu[MAX_CPUS]; /* by id; wall_ns 0: not measured */
-	bool no_bpf;
-	bool accounted;		 /* all is from /proc; then: */
-	bool exact;		 /* not by ticks */
-	uint64_t unaccounted_ns; /* what its columns leave of wall time, or have too much */
-	/* what notes tell of; -1, 0: not known */
-	long max_backlog, budget, budget_usecs; /* net.core. */
-	unsigned rx_queues;			/* of the device that fills the busiest CPU */
-	bool rps;				/* is on there */
-	bool counted[COUNTS];			/* the counts that are known; the others are 0 */
-	uint64_t card_packets;			/* that the network cards received */
-	bool has_cards;
-	struct queue *queues; /* those of a device together, busier ones first */
+	bool no_bpf;		    /* there is no eBPF on this host, or not for this user */
+	bool accounted;		    /* all times are from /proc */
+	bool exact;		    /* the times in /proc/stat are exact; else they count ticks */
+	uint64_t unaccounted_ns;    /* |wall time - columns of /proc/stat|, summed over CPUs */
+	long max_backlog, budget, budget_usecs; /* net.core.netdev_...; -1: not known */
+	unsigned rx_queues;    /* of the device that fills the busiest CPU; 0: not known */
+	bool rps;	       /* RPS is on for one of these rx_queues */
+	bool counted[COUNTS];  /* which counts are known; the others are 0 */
+	uint64_t card_packets; /* that the network cards received */
+	bool has_cards;	       /* card_packets is known */
+	struct queue *queues;  /* sorted by order_queues() */
 	size_t queue_count, queue_room;
-	bool has_devices;
-	bool has_pollers;	/* instead of devices: the functions that poll them, from samples */
-	bool has_parts;		/* of rx_softirq, those in times */
-	struct thread *threads; /* that ran; those that did so more first */
+	bool has_devices;	/* the queues are of devices, and traced */
+	bool has_pollers;	/* the queues are functions, and sampled */
+	bool has_parts;		/* parts_ns[] of rx_softirq are traced */
+	struct thread *threads; /* that ran; the longest time comes first */
 	size_t thread_count;
-	struct process *processes; /* those that took more time first */
+	struct process *processes; /* that did something; the longest time comes first */
 	size_t process_count;
-	bool has_tasks;
-	uint64_t tasks_lost,
-		tasks_lost_ns; /* operations for which there was no room, and their time */
-	double energy_uj;      /* that the packages used */
+	bool has_tasks;			    /* the processes are known */
+	uint64_t tasks_lost, tasks_lost_ns; /* operations that netto_tasks had no room for */
+	double energy_uj;		    /* that the CPU packages used, microjoules */
 	bool has_energy;
-	uint64_t stolen_ns;   /* of all CPUs, by the hypervisor: it is in what was interrupted */
-	uint64_t elapsed_ns;  /* the longest time between the marks of a CPU */
-	uint64_t residual_ns; /* what the events miss of wall time, all signs positive */
-	uint64_t recursion_misses;
+	uint64_t stolen_ns;  /* by the hypervisor, of all CPUs; in the events that it interrupted */
+	uint64_t elapsed_ns; /* the longest time between the marks of a CPU */
+	uint64_t residual_ns;	   /* |wall time - sum of events|, summed over CPUs */
+	uint64_t recursion_misses; /* runs of hooks that the kernel skipped */
 	bool has_recursion_misses;
 	uint64_t user_ns, kernel_ns; /* CPU time of this process */
 	struct profile profile;
@@ -4101,9 +4101,10 @@ struct result {
 
 static const char *const sources[] = { "", "traced", "sampled", "accounted" };
 
+/* Says of each event what measures it, and why nothing better does. */
 static void describe_events(const struct session *s, struct event events[EV_MAX])
 {
-	int kinds[EV_MAX] = {}; /* the last one in each hook */
+	int kinds[EV_MAX] = {}; /* of the last hook in each hook[] */
 
 	for (int i = 0; i < MAX_PROBES; i++) {
 		const struct probe *p = &s->probes[i];
@@ -4145,7 +4146,7 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 	}
 }
 
-/* into += t */
+/* Adds times to a sum. For longest_ns[], the sum has the maximum. */
 static void add_times(struct times *into, const struct times *t)
 {
 	uint64_t *sums = (uint64_t *)into;
@@ -4156,10 +4157,10 @@ static void add_times(struct times *into, const struct times *t)
 }
 
 /*
- * Where a mark came between a program's clock and its store, the event that ended there was given
- * what is that of the next one: nanoseconds, or the milliseconds for which a virtual CPU stood
- * still. If it has less than nothing in the interval after that, the other one has it all, and so
- * has the most; from there it is taken back, and the sum stays.
+ * Makes negative times 0. A program reads the clock, and then stores that event A ended and event B
+ * began at that time. A mark between the two charges A with time of B: nanoseconds, or milliseconds
+ * if a virtual CPU stood still. The next interval takes that time from A and gives it to B. If A's
+ * time is negative then, the event with the most time is taken for B: it pays, and the sum stays.
  */
 static void settle_events(uint64_t ns[EV_MAX])
 {
@@ -4177,7 +4178,7 @@ static void settle_events(uint64_t ns[EV_MAX])
 	ns[most] = subtract(ns[most], owed);
 }
 
-/* *t: from mark `a` to mark `b`. */
+/* The times of a CPU from mark `a` to mark `b`. */
 static void subtract_times(struct times *t, const struct times *b, const struct times *a)
 {
 	uint64_t *sums = (uint64_t *)t;
@@ -4186,9 +4187,9 @@ static void subtract_times(struct times *t, const struct times *b, const struct 
 	for (unsigned i = 0; i < SUMS; i++)
 		sums[i] = subtract(sums[i], ((const uint64_t *)a)[i]);
 	for (int i = 0; i < PROCESSED; i++)
-		t->counts[i] = (uint32_t)(b->counts[i] - a->counts[i]); /* softirqs wrap */
+		t->counts[i] = (uint32_t)(b->counts[i] - a->counts[i]); /* wrap at 32 bits */
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		t->ns[e] = b->ns[e] - a->ns[e]; /* less than nothing, until it is settled */
+		t->ns[e] = b->ns[e] - a->ns[e]; /* may be negative until settle_events() */
 	settle_events(t->ns);
 	if (b->proc_idle_ns < a->proc_idle_ns)
 		t->proc_idle_ns = UINT64_MAX;
@@ -4196,7 +4197,7 @@ static void subtract_times(struct times *t, const struct times *b, const struct 
 
 enum { ALL_CPUS = -1 };
 
-/* Whether a CPU was measured; ALL_CPUS always were. */
+/* Whether a CPU was measured; always true of ALL_CPUS. */
 static bool is_measured(const struct result *r, int cpu)
 {
 	return cpu == ALL_CPUS || r->cpu[cpu].wall_ns;
@@ -4212,7 +4213,7 @@ static const struct shares *shares_of(const struct result *r, int cpu)
 	return cpu == ALL_CPUS ? &r->profile.all : &r->profile.cpu[cpu];
 }
 
-/* `net` of a CPU's times or counts. */
+/* Sums the measured events of `net`. If all times are from /proc, these events have no source. */
 static uint64_t sum_net(const struct result *r, const uint64_t values[EV_MAX])
 {
 	uint64_t sum = 0;
@@ -4229,8 +4230,8 @@ static double percent(uint64_t part_ns, uint64_t wall_ns)
 }
 
 /*
- * Of names that users choose: what is not printable ASCII, or has a meaning in CSV, as \xNN. Cut
- * off where there is no room.
+ * Copies a name that users choose, as far as there is room. A byte that is not printable ASCII, or
+ * has a meaning in CSV, becomes \xNN.
  */
 static void escape_name(const char *name, size_t length, char *text, size_t size)
 {
@@ -4244,7 +4245,7 @@ static void escape_name(const char *name, size_t length, char *text, size_t size
 	*text = 0;
 }
 
-/* The number of the network namespace of this process; 0: it is not known. */
+/* The number of this process's network namespace, which is an inode; 0: it is not known. */
 static uint32_t own_network(void)
 {
 	struct stat file;
@@ -4252,20 +4253,15 @@ static uint32_t own_network(void)
 	return stat("/proc/self/ns/net", &file) ? 0 : file.st_ino;
 }
 
-/* Names what a place of the kernel side is about; the last one is for what found none. */
+/* Names a queue by the device of a place. The last place is for instances that found no place. */
 static void name_queue(struct queue *q, const typeof(((polled_t *)0)->places[0]) *place,
 		       bool is_last, uint32_t network)
 {
-	char plain[sizeof(q->name) - 16];
-	bool other = network && place->net != network;
-
-	escape_name((const char *)place->name, sizeof(place->name), plain, sizeof(plain));
-	if (is_last)
-		FORMAT(q->name, "(more)");
-	else if (!plain[0])
-		FORMAT(q->name, "(backlog)");
-	else
-		FORMAT(q->name, other ? "%s@%u" : "%s", plain, place->net);
+	escape_name((const char *)place->name, sizeof(place->name), q->name, sizeof(q->name));
+	if (!q->name[0])
+		FORMAT(q->name, is_last ? "(more)" : "(backlog)");
+	else if (network && place->net != network)
+		APPEND(q->name, "@%u", place->net);
 }
 
 static int compare_queue_names(const void *a, const void *b)
@@ -4281,7 +4277,7 @@ static int compare_queues(const void *a, const void *b)
 		?: larger_first(x->ns, y->ns) ?: x->cpu - y->cpu;
 }
 
-/* How many of the queues from `i` on are of the same device. */
+/* Counts the queues from `i` on that are of the same device as queue `i`. */
 static size_t queues_of_device(const struct result *r, size_t i)
 {
 	size_t end = i;
@@ -4291,7 +4287,7 @@ static size_t queues_of_device(const struct result *r, size_t i)
 	return end - i;
 }
 
-/* All that a device did on a CPU, or on ALL_CPUS; its queues are `n` from `i` on. */
+/* Sums the `n` queues of a device, from `i` on: those on one CPU, or on ALL_CPUS. */
 static struct queue sum_device(const struct result *r, size_t i, size_t n, int cpu)
 {
 	struct queue sum = { .cpu = cpu };
@@ -4307,10 +4303,10 @@ static struct queue sum_device(const struct result *r, size_t i, size_t n, int c
 	return sum;
 }
 
-/* Those of a device together, busier ones first. */
+/* Sorts the queues by device. The busiest device and its busiest queue come first. */
 static void order_queues(struct result *r)
 {
-	if (!r->queue_count) /* nor is there an array to sort */
+	if (!r->queue_count) /* then there may be no array to sort */
 		return;
 	qsort(r->queues, r->queue_count, sizeof(*r->queues), compare_queue_names);
 	for (size_t i = 0; i < r->queue_count;) {
@@ -4323,7 +4319,7 @@ static void order_queues(struct result *r)
 	qsort(r->queues, r->queue_count, sizeof(*r->queues), compare_queues);
 }
 
-/* What was polled from mark `a` to mark `b`, by device. */
+/* Finds the queues that were polled from mark `a` to mark `b`. */
 static void diff_queues(const struct marks *b, const struct marks *a, struct result *r)
 {
 	uint32_t network = own_network();
@@ -4349,7 +4345,7 @@ static void diff_queues(const struct marks *b, const struct marks *a, struct res
 	order_queues(r);
 }
 
-/* The time of its operations. */
+/* The time of all operations of a process. Its rx_softirq is no operation. */
 static uint64_t process_ns(const struct process *p)
 {
 	return sum_ns(p->did.ns) - p->did.ns[EV_RX_SOFTIRQ];
@@ -4364,7 +4360,7 @@ static int compare_process_times(const void *a, const void *b)
 		?: compare_processes(a, b);
 }
 
-/* What the same process had done until mark `a`: it may be nothing. */
+/* The same process at mark `a`. All its numbers are 0 if it had done nothing by then. */
 static const struct process *find_process(const struct marks *a, const struct process *p)
 {
 	static const struct process none;
@@ -4375,7 +4371,7 @@ static const struct process *find_process(const struct marks *a, const struct pr
 	return found ? found : &none;
 }
 
-/* What processes did from mark `a` to mark `b`. */
+/* Finds the processes that did something from mark `a` to mark `b`. */
 static void diff_processes(const struct marks *b, const struct marks *a, struct result *r)
 {
 	free(r->processes);
@@ -4406,7 +4402,7 @@ static int compare_threads(const void *a, const void *b)
 	return larger_first(x->ns, y->ns) ?: larger_first(y->pid, x->pid);
 }
 
-/* What network threads ran from mark `a` to mark `b`. */
+/* Finds the network threads that ran from mark `a` to mark `b`. */
 static void diff_threads(const struct marks *b, const struct marks *a, struct result *r)
 {
 	free(r->threads);
@@ -4426,7 +4422,7 @@ static void diff_threads(const struct marks *b, const struct marks *a, struct re
 	qsort(r->threads, r->thread_count, sizeof(*r->threads), compare_threads);
 }
 
-/* The interval from mark `a` to mark `b`. */
+/* Makes a result of the interval from mark `a` to mark `b`. */
 static void subtract_marks(const struct marks *b, const struct marks *a, struct result *r)
 {
 	bool plugged = false;
@@ -4437,7 +4433,7 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
 		plugged |= b->cpu[cpu].wall_ns > a->cpu[cpu].wall_ns &&
 			   !(a->online[cpu] && b->online[cpu]);
-	/* of a CPU that was not there at both ends packets are not known: so not of all either */
+	/* the packets of a CPU that was not online at both marks are not known, nor is the sum */
 	for (int i = 0; i < COUNTS; i++)
 		r->counted[i] = a->counted[i] && b->counted[i] && (i < PROCESSED || !plugged);
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
@@ -4456,7 +4452,7 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 		r->cpus++;
 		add_times(&r->all, t);
 	}
-	/* cards may come and go */
+	/* cards may come and go: then the difference means nothing */
 	r->has_cards = a->cards && a->cards == b->cards && b->card_packets >= a->card_packets;
 	r->card_packets = r->has_cards ? b->card_packets - a->card_packets : 0;
 	r->energy_uj = b->energy_uj - a->energy_uj;
@@ -4475,8 +4471,8 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 }
 
 /*
- * When half of the room for processes is used: takes out those that did nothing from mark `a` to
- * mark `b`. One that comes back begins anew.
+ * If netto_tasks is more than half full, deletes the processes that did nothing since mark `a`:
+ * from netto_tasks and from mark `b`. A process that comes back begins with 0.
  */
 static void forget_processes(const struct session *s, struct marks *b, const struct marks *a)
 {
@@ -4495,7 +4491,7 @@ static void forget_processes(const struct session *s, struct marks *b, const str
 	b->process_count = kept;
 }
 
-/* Samples of a pool; but not where the kernel accounts for their time. */
+/* Counts the samples of a pool, but for those of events whose time is from /proc. */
 static uint64_t pool_samples(const struct result *r, const struct shares *s, int pool)
 {
 	uint64_t samples = 0;
@@ -4506,7 +4502,7 @@ static uint64_t pool_samples(const struct result *r, const struct shares *s, int
 	return samples;
 }
 
-/* The time of an event, with its interval; of EV_NONE: that of net. */
+/* The time of an event, with its interval. EV_NONE stands for `net`. */
 static struct estimate event_time(const struct result *r, const struct times *t, int event)
 {
 	uint64_t ns = event ? t->ns[event] : sum_net(r, t->ns);
@@ -4515,14 +4511,14 @@ static struct estimate event_time(const struct result *r, const struct times *t,
 				   ns + sqrt(t->above[event]) };
 }
 
-/* Adds how far a part of the time of an event may be off, as samples or ticks tell it. */
+/* Adds the error of a part of an event's time. Errors of parts are independent: squares add up. */
 static void add_interval(struct times *t, int event, struct estimate e)
 {
 	t->below[event] += pow((double)e.ns - e.low_ns, 2);
 	t->above[event] += pow((double)e.high_ns - e.ns, 2);
 }
 
-/* Gives the time of a pool to those that its samples tell; what is left stays there. */
+/* Divides the time of a pool among the events that its samples tell. The pool keeps the rest. */
 static void share_out_pool(const struct result *r, struct times *t, const struct shares *s,
 			   int pool)
 {
@@ -4548,9 +4544,9 @@ static void share_out_pool(const struct result *r, struct times *t, const struct
 }
 
 /*
- * Gives the time of a CPU to those that its samples tell. In sample mode the kernel's own figure of
- * idle time comes first, since an idle CPU of a virtual machine is often late for its samples;
- * where the kernel does not tell it, idle time is as much as of the samples.
+ * Divides the time of a CPU by samples. In sample mode idle time is from /proc/stat, since an idle
+ * CPU of a virtual machine often takes its samples late. If /proc/stat does not tell idle time,
+ * samples do.
  */
 static void share_out_cpu(const struct result *r, struct times *t, const struct shares *s)
 {
@@ -4568,7 +4564,7 @@ static void share_out_cpu(const struct result *r, struct times *t, const struct 
 			share_out_pool(r, t, s, i);
 }
 
-/* By ticks of the timer, so many of which found a CPU in an event. Those of threads are exact. */
+/* Adds the errors of times that the kernel counts in ticks. The times of threads are exact. */
 static void estimate_by_ticks(const struct result *r, struct times *t)
 {
 	static const int by_ticks[] = { EV_NONE, EV_RX_SOFTIRQ, EV_OTHER, EV_IDLE };
@@ -4578,15 +4574,14 @@ static void estimate_by_ticks(const struct result *r, struct times *t)
 		uint64_t ns = event_time(r, t, by_ticks[i]).ns;
 		struct estimate e = estimate(t->wall_ns, ns / tick_ns, t->wall_ns / tick_ns);
 
-		add_interval(t, by_ticks[i],
-			     (struct estimate) { ns, e.low_ns < ns ? e.low_ns : ns,
-						 e.high_ns > ns ? e.high_ns : ns });
+		e = (struct estimate) { ns, fmin(e.low_ns, ns), fmax(e.high_ns, ns) };
+		add_interval(t, by_ticks[i], e);
 	}
 }
 
 /*
- * Where all there is are the kernel's own accounts: softirqs, of which the network's are a part,
- * and network threads are `net`, as if softirqs all were receptions.
+ * Divides the time of a CPU by the kernel's own accounts. /proc/stat has one time for all softirqs,
+ * which counts as rx_softirq. So `net`, softirqs and network threads, is an upper bound.
  */
 static void account_cpu(struct result *r, int cpu)
 {
@@ -4609,10 +4604,7 @@ static void account_cpu(struct result *r, int cpu)
 	r->unaccounted_ns += llabs((int64_t)(t->accounted_ns - t->wall_ns));
 }
 
-/*
- * Gives the time that no hook owns to its events, by samples or by the kernel's accounts, and sums
- * up all CPUs anew.
- */
+/* Divides time that hooks do not tell, by samples or by /proc. Then sums up all CPUs again. */
 static void share_out(struct result *r)
 {
 	if (!r->accounted && r->events[EV_NET_OTHER].source != SAMPLED)
@@ -4638,7 +4630,7 @@ static void share_out(struct result *r)
 		estimate_by_ticks(r, &r->all);
 }
 
-/* Adds time to the queue of that name and CPU: here it stands for a function. */
+/* Adds time to the queue that stands for the function `name` on a CPU. */
 static void add_poller(struct result *r, const char *name, int cpu, uint64_t ns)
 {
 	struct queue *q = r->queues;
@@ -4656,8 +4648,9 @@ static void add_poller(struct result *r, const char *name, int cpu, uint64_t ns)
 }
 
 /*
- * Where the kernel does not tell what it polls: the functions that NAPI calls, each of which has
- * its part of the samples; but not what NAPI calls for itself.
+ * If hooks do not tell which devices are polled, lists the functions that NAPI calls instead. Each
+ * function has the time of its samples. Functions that are no device's (NAPI's own helpers, the
+ * core, tracing) are left out.
  */
 static void find_pollers(struct result *r)
 {
@@ -4697,7 +4690,7 @@ static void find_pollers(struct result *r)
 	order_queues(r);
 }
 
-/* Samples that were due and not taken. The idle task is not always sampled: it does not count. */
+/* Counts the samples that were due and not taken. Idle time, not always sampled, is left out. */
 static void count_missed(struct result *r)
 {
 	struct profile *p = &r->profile;
@@ -4711,14 +4704,14 @@ static void count_missed(struct result *r)
 	p->not_taken = fdim(due, p->samples - p->all.samples[EV_IDLE] + p->lost);
 }
 
-/* The CPU with the largest share of `net`, and what it says of all. */
+/* The CPU that spends the largest part of its time in `net`. */
 struct busiest {
-	int cpu;      /* -1: none has any */
-	double net;   /* its share, percent */
-	int cpus;     /* with any network time, of which it has */
-	double ratio; /* so many times the mean */
+	int cpu;      /* -1: no CPU has any network time */
+	double net;   /* percent of its time */
+	int cpus;     /* how many CPUs have network time */
+	double ratio; /* its net / mean net of these CPUs */
 	double rate;  /* packets that it processed, a second; 0: none, or not known */
-	double full;  /* as many as take all that is idle now, each as long as now: extrapolated */
+	double full;  /* packets a second if it had no idle time: rate * (net + idle) / net */
 };
 
 static struct busiest find_busiest(const struct result *r)
@@ -4743,23 +4736,27 @@ static struct busiest find_busiest(const struct result *r)
 	t = &r->cpu[b.cpu];
 	net_ns = sum_net(r, t->ns);
 	b.ratio = b.net / (sum / b.cpus);
-	b.rate = (double)r->cpu[b.cpu].counts[PROCESSED] * NSEC_PER_SEC / t->wall_ns;
+	b.rate = (double)t->counts[PROCESSED] * NSEC_PER_SEC / t->wall_ns;
 	b.full = b.rate * (net_ns + t->ns[EV_IDLE]) / net_ns;
 	return b;
 }
 
-/* Watts of the packages, and how much of that is the share of `net` in all CPU time. */
+/* The mean power of the CPU packages, watts. */
 static double power(const struct result *r)
 {
 	return r->energy_uj / 1e6 / (r->elapsed_ns / 1e9);
 }
 
+/* Watts of `net`: power() times the share of `net` in all CPU time. */
 static double net_power(const struct result *r)
 {
 	return power(r) * percent(sum_net(r, r->all.ns), r->all.wall_ns) / 100;
 }
 
-/* What a part of an event's samples says of its time, which may itself be told from samples. */
+/*
+ * The time of `part` of an event's samples. If samples also tell the time of the event, the
+ * interval allows for the error of both.
+ */
 static struct estimate estimate_part(const struct result *r, int cpu, int event, uint64_t part)
 {
 	const struct times *t = times_of(r, cpu);
@@ -4771,15 +4768,13 @@ static struct estimate estimate_part(const struct result *r, int cpu, int event,
 	if (r->events[event].source != SAMPLED || !samples)
 		return estimate(t->ns[event], part, samples);
 	e = estimate((double)t->ns[event] * rest / samples, part, rest);
-	if (e.high_ns > event_time(r, t, event).high_ns)
-		e.high_ns = event_time(r, t, event).high_ns; /* a part of it */
+	e.high_ns = fmin(e.high_ns, event_time(r, t, event).high_ns); /* that of the whole event */
 	return e;
 }
 
 /*
- * The time in which packets are received, to be shared among them: of network workers (tun's
- * writers) and of what has no event, as much as their samples tell. *sampled_ns: what of it only
- * samples tell.
+ * The time in which packets are received. Of net_worker (writers to tun) and net_other it has the
+ * part whose samples receive. *sampled_ns is the part of the result that only samples tell.
  */
 static struct estimate estimate_receiving(const struct result *r, int cpu, uint64_t *sampled_ns)
 {
@@ -4805,7 +4800,7 @@ static struct estimate estimate_receiving(const struct result *r, int cpu, uint6
 	return sum;
 }
 
-/* The time of a softirq in a context, if hooks tell it; else NULL. */
+/* The time of a softirq in a context, or NULL if hooks do not tell it. */
 static const uint64_t *traced_context(const struct result *r, int cpu, int event, int context)
 {
 	static const int parts[CONTEXTS] = {
@@ -4818,8 +4813,8 @@ static const uint64_t *traced_context(const struct result *r, int cpu, int event
 }
 
 /*
- * The time of a softirq in a context. Where hooks tell how long it ran in idle tasks and ksoftirqd,
- * the rest of its time is divided as the rest of its samples.
+ * The time of a softirq in a context. If hooks tell the time in idle tasks and ksoftirqd, samples
+ * divide only the rest.
  */
 static struct estimate estimate_context(const struct result *r, int cpu, int event, int context)
 {
