@@ -4557,7 +4557,7 @@ static void share_out_cpu(const struct result *r, struct times *t, const struct 
 			t->proc_idle_ns != UINT64_MAX
 				? fmin(t->proc_idle_ns, t->ns[EV_OTHER])
 				: estimate(t->ns[EV_OTHER], idle, idle + pool_samples(r, s, 0)).ns;
-		t->ns[EV_OTHER] -= t->ns[EV_IDLE];
+		t->ns[EV_OTHER] = subtract(t->ns[EV_OTHER], t->ns[EV_IDLE]); /* may be rounded */
 	}
 	for (int i = 0; i < POOLS; i++)
 		if (r->events[pools[i]].source == TRACED || pools[i] == EV_OTHER)
@@ -4762,12 +4762,14 @@ static struct estimate estimate_part(const struct result *r, int cpu, int event,
 	const struct times *t = times_of(r, cpu);
 	const struct shares *s = shares_of(r, cpu);
 	uint64_t samples = s->samples[event];
-	uint64_t rest = pool_samples(r, s, 0) + pool_samples(r, s, 1);
+	/* all samples that could be of the event: of the pools, and those that its hooks told */
+	uint64_t whole = pool_samples(r, s, 0) + pool_samples(r, s, 1) + samples -
+			 s->claimed[0][event] - s->claimed[1][event];
 	struct estimate e;
 
 	if (r->events[event].source != SAMPLED || !samples)
 		return estimate(t->ns[event], part, samples);
-	e = estimate((double)t->ns[event] * rest / samples, part, rest);
+	e = estimate((double)t->ns[event] * whole / samples, part, whole);
 	e.high_ns = fmin(e.high_ns, event_time(r, t, event).high_ns); /* that of the whole event */
 	return e;
 }
