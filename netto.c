@@ -4083,9 +4083,9 @@ struct result {
 	bool has_pollers;	/* the queues are functions, and sampled */
 	bool has_parts;		/* parts_ns[] of rx_softirq are traced */
 	struct thread *threads; /* that ran; the longest time comes first */
-	size_t thread_count;
+	size_t thread_count, thread_room;
 	struct process *processes; /* that did something; the longest time comes first */
-	size_t process_count;
+	size_t process_count, process_room;
 	bool has_tasks;			    /* the processes are known */
 	uint64_t tasks_lost, tasks_lost_ns; /* operations that netto_tasks had no room for */
 	double energy_uj;		    /* that the CPU packages used, microjoules */
@@ -4374,25 +4374,23 @@ static const struct process *find_process(const struct marks *a, const struct pr
 /* Finds the processes that did something from mark `a` to mark `b`. */
 static void diff_processes(const struct marks *b, const struct marks *a, struct result *r)
 {
-	free(r->processes);
 	r->process_count = 0;
-	r->processes = calloc(b->process_count + 1, sizeof(*r->processes));
-	if (!r->processes)
-		return;
 	for (size_t i = 0; i < b->process_count; i++) {
-		struct process *p = &r->processes[r->process_count];
-		const struct process *before = find_process(a, &b->processes[i]);
+		struct process p = b->processes[i];
+		const struct process *before = find_process(a, &p);
 		uint64_t changed = 0;
 
-		*p = b->processes[i];
 		for (int e = 0; e < EV_MAX; e++) {
-			p->did.ns[e] = subtract(p->did.ns[e], before->did.ns[e]);
-			p->did.count[e] = subtract(p->did.count[e], before->did.count[e]);
-			changed |= p->did.ns[e] | p->did.count[e];
+			p.did.ns[e] = subtract(p.did.ns[e], before->did.ns[e]);
+			p.did.count[e] = subtract(p.did.count[e], before->did.count[e]);
+			changed |= p.did.ns[e] | p.did.count[e];
 		}
-		r->process_count += changed != 0;
+		if (changed &&
+		    grow((void **)&r->processes, &r->process_room, r->process_count, sizeof(p)))
+			r->processes[r->process_count++] = p;
 	}
-	qsort(r->processes, r->process_count, sizeof(*r->processes), compare_process_times);
+	if (r->process_count)
+		qsort(r->processes, r->process_count, sizeof(*r->processes), compare_process_times);
 }
 
 static int compare_threads(const void *a, const void *b)
@@ -4405,21 +4403,18 @@ static int compare_threads(const void *a, const void *b)
 /* Finds the network threads that ran from mark `a` to mark `b`. */
 static void diff_threads(const struct marks *b, const struct marks *a, struct result *r)
 {
-	free(r->threads);
 	r->thread_count = 0;
-	r->threads = calloc(b->thread_count + 1, sizeof(*r->threads));
-	if (!r->threads)
-		return;
 	for (size_t i = 0; i < b->thread_count; i++) {
-		struct thread *t = &r->threads[r->thread_count];
+		struct thread t = b->threads[i];
 
-		*t = b->threads[i];
 		for (size_t j = 0; j < a->thread_count; j++)
-			if (a->threads[j].pid == t->pid)
-				t->ns = subtract(t->ns, a->threads[j].ns);
-		r->thread_count += t->ns > 0;
+			if (a->threads[j].pid == t.pid)
+				t.ns = subtract(t.ns, a->threads[j].ns);
+		if (t.ns && grow((void **)&r->threads, &r->thread_room, r->thread_count, sizeof(t)))
+			r->threads[r->thread_count++] = t;
 	}
-	qsort(r->threads, r->thread_count, sizeof(*r->threads), compare_threads);
+	if (r->thread_count)
+		qsort(r->threads, r->thread_count, sizeof(*r->threads), compare_threads);
 }
 
 /* Makes a result of the interval from mark `a` to mark `b`. */
@@ -4717,27 +4712,24 @@ struct busiest {
 static struct busiest find_busiest(const struct result *r)
 {
 	struct busiest b = { .cpu = -1 };
-	const struct times *t;
 	double sum = 0;
-	uint64_t net_ns;
 
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
-		double net = percent(sum_net(r, r->cpu[cpu].ns), r->cpu[cpu].wall_ns);
+		const struct times *t = &r->cpu[cpu];
+		uint64_t net_ns = sum_net(r, t->ns);
+		double net = percent(net_ns, t->wall_ns);
 
 		b.cpus += net > 0;
 		sum += net;
-		if (net > b.net) {
-			b.net = net;
-			b.cpu = cpu;
-		}
+		if (net <= b.net)
+			continue;
+		b.cpu = cpu;
+		b.net = net;
+		b.rate = (double)t->counts[PROCESSED] * NSEC_PER_SEC / t->wall_ns;
+		b.full = b.rate * (net_ns + t->ns[EV_IDLE]) / net_ns;
 	}
-	if (b.cpu < 0)
-		return b;
-	t = &r->cpu[b.cpu];
-	net_ns = sum_net(r, t->ns);
-	b.ratio = b.net / (sum / b.cpus);
-	b.rate = (double)t->counts[PROCESSED] * NSEC_PER_SEC / t->wall_ns;
-	b.full = b.rate * (net_ns + t->ns[EV_IDLE]) / net_ns;
+	if (b.cpus)
+		b.ratio = b.net / (sum / b.cpus);
 	return b;
 }
 
