@@ -3738,11 +3738,11 @@ static bool wait_until(struct session *s, uint64_t deadline_ns, uint32_t interva
 enum { POOLS = 2 };
 static const int pools[POOLS] = { EV_OTHER, EV_SOFTIRQ };
 
-/* Numbers of samples: on one CPU, or on all CPUs. */
+/* How many samples of a CPU, or of all CPUs, count for each event, stage and so on. */
 struct shares {
 	uint64_t samples[EV_MAX];
 	uint64_t claimed[POOLS][EV_MAX]; /* taken in a pool; by the event that told_event() finds */
-	uint64_t receiving[EV_MAX];	 /* their stacks receive: see is_receiving() */
+	uint64_t receiving[EV_MAX];	 /* whose stacks receive packets: see is_receiving() */
 	struct share {
 		uint64_t self;	/* whose innermost stage is this one */
 		uint64_t total; /* that have this stage anywhere in the stack */
@@ -4086,13 +4086,13 @@ struct result {
 	size_t thread_count, thread_room;
 	struct process *processes; /* that did something; the longest time comes first */
 	size_t process_count, process_room;
-	bool has_tasks;			    /* the processes are known */
-	uint64_t tasks_lost, tasks_lost_ns; /* operations that netto_tasks had no room for */
+	bool has_tasks;			    /* processes were counted (-t) */
+	uint64_t tasks_lost, tasks_lost_ns; /* operations without room in netto_tasks */
 	double energy_uj;		    /* that the CPU packages used, microjoules */
 	bool has_energy;
-	uint64_t stolen_ns;  /* by the hypervisor, of all CPUs; in the events that it interrupted */
-	uint64_t elapsed_ns; /* the longest time between the marks of a CPU */
-	uint64_t residual_ns;	   /* |wall time - sum of events|, summed over CPUs */
+	uint64_t stolen_ns;   /* by the hypervisor, from all CPUs: part of the interrupted events */
+	uint64_t elapsed_ns;  /* the longest time between the marks of a CPU */
+	uint64_t residual_ns; /* |wall time - sum of events|, summed over CPUs */
 	uint64_t recursion_misses; /* runs of hooks that the kernel skipped */
 	bool has_recursion_misses;
 	uint64_t user_ns, kernel_ns; /* CPU time of this process */
@@ -4104,7 +4104,7 @@ static const char *const sources[] = { "", "traced", "sampled", "accounted" };
 /* Says of each event what measures it, and why nothing better does. */
 static void describe_events(const struct session *s, struct event events[EV_MAX])
 {
-	int kinds[EV_MAX] = {}; /* of the last hook in each hook[] */
+	int kinds[EV_MAX] = {}; /* of the last probe named in hook[] of each event */
 
 	for (int i = 0; i < MAX_PROBES; i++) {
 		const struct probe *p = &s->probes[i];
@@ -4160,7 +4160,7 @@ static void add_times(struct times *into, const struct times *t)
  * Makes negative times 0. A program reads the clock, and then stores that event A ended and event B
  * began at that time. A mark between the two charges A with time of B: nanoseconds, or milliseconds
  * if a virtual CPU stood still. The next interval takes that time from A and gives it to B. If A's
- * time is negative then, the event with the most time is taken for B: it pays, and the sum stays.
+ * time is negative then, the event with the most time is taken for B and pays: the sum stays.
  */
 static void settle_events(uint64_t ns[EV_MAX])
 {
@@ -4303,7 +4303,7 @@ static struct queue sum_device(const struct result *r, size_t i, size_t n, int c
 	return sum;
 }
 
-/* Sorts the queues by device. The busiest device and its busiest queue come first. */
+/* Sorts the queues by device: the busiest device and its busiest queue come first. */
 static void order_queues(struct result *r)
 {
 	if (!r->queue_count) /* then there may be no array to sort */
@@ -4417,7 +4417,7 @@ static void diff_threads(const struct marks *b, const struct marks *a, struct re
 		qsort(r->threads, r->thread_count, sizeof(*r->threads), compare_threads);
 }
 
-/* Makes a result of the interval from mark `a` to mark `b`. */
+/* Fills in the result of the interval from mark `a` to mark `b`. */
 static void subtract_marks(const struct marks *b, const struct marks *a, struct result *r)
 {
 	bool plugged = false;
@@ -4552,14 +4552,14 @@ static void share_out_cpu(const struct result *r, struct times *t, const struct 
 			t->proc_idle_ns != UINT64_MAX
 				? fmin(t->proc_idle_ns, t->ns[EV_OTHER])
 				: estimate(t->ns[EV_OTHER], idle, idle + pool_samples(r, s, 0)).ns;
-		t->ns[EV_OTHER] = subtract(t->ns[EV_OTHER], t->ns[EV_IDLE]); /* may be rounded */
+		t->ns[EV_OTHER] = subtract(t->ns[EV_OTHER], t->ns[EV_IDLE]); /* fmin() rounds */
 	}
 	for (int i = 0; i < POOLS; i++)
 		if (r->events[pools[i]].source == TRACED || pools[i] == EV_OTHER)
 			share_out_pool(r, t, s, i);
 }
 
-/* Adds the errors of times that the kernel counts in ticks. The times of threads are exact. */
+/* Adds the errors of times that the kernel counts in ticks: each tick is a sample. */
 static void estimate_by_ticks(const struct result *r, struct times *t)
 {
 	static const int by_ticks[] = { EV_NONE, EV_RX_SOFTIRQ, EV_OTHER, EV_IDLE };
@@ -4576,7 +4576,7 @@ static void estimate_by_ticks(const struct result *r, struct times *t)
 
 /*
  * Divides the time of a CPU by the kernel's own accounts. /proc/stat has one time for all softirqs,
- * which counts as rx_softirq. So `net`, softirqs and network threads, is an upper bound.
+ * which counts as rx_softirq: so `net` is an upper bound. The times of network threads are exact.
  */
 static void account_cpu(struct result *r, int cpu)
 {
