@@ -3862,14 +3862,17 @@ static bool read_tables(struct profile *p, const struct sampler *s, uint32_t int
 	return true;
 }
 
-/* Adds the samples of a raw to the shares of its CPU, or of all CPUs. */
+/*
+ * Adds the samples of a raw to the shares of its CPU, or of all CPUs. EV_IDLE owns samples only
+ * without hooks, where EV_OTHER has all time: also that of a softirq that interrupts the idle task.
+ */
 static void count_shares(struct shares *to, const struct raw *raw, const struct classified *s)
 {
 	int event = raw->event;
 
 	to->samples[event] += raw->count;
 	for (int i = 0; i < POOLS; i++)
-		if (pools[i] == raw_owner(raw))
+		if (pools[i] == (raw_owner(raw) == EV_IDLE ? EV_OTHER : raw_owner(raw)))
 			to->claimed[i][event] += raw->count;
 	if (event >= EV_IO_WORKER) /* not the network's: its stages are not reported */
 		return;
