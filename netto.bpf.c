@@ -154,54 +154,38 @@ const volatile __u32 hash_slots;  /* of a buffer; a power of two */
 const volatile __u32 stack_words; /* for the stacks of a buffer */
 
 /*
- * The events, in the order of the report: the one definition. `net`: is a part of `net`. The
- * numbers fit EVENT_BITS; the enumeration is declared here so that it reaches user space through
- * the skeleton.
+ * The events, in the order of the report; their numbers fit EVENT_BITS. X(id, net, name): net is 1
+ * if the event is a part of `net`. The enumeration reaches user space through the type of events[].
  */
+#define EVENTS(X)                                                                                  \
+	X(EV_RX_SOFTIRQ, 1, "rx_softirq")                                                          \
+	X(EV_TX_SOFTIRQ, 1, "tx_softirq")                                                          \
+	X(EV_RECV, 1, "recv")                                                                      \
+	X(EV_SEND, 1, "send")                                                                      \
+	X(EV_CONN, 1, "conn")                                                                      \
+	X(EV_NAPI_THREAD, 1, "napi_thread")                                                        \
+	X(EV_BUSY_POLL, 1, "busy_poll")                                                            \
+	X(EV_TCP_WORK, 1, "tcp_work")                                                              \
+	X(EV_NET_WORKER, 1, "net_worker")                                                          \
+	X(EV_HARDIRQ, 1, "hardirq")                                                                \
+	X(EV_NET_OTHER, 1, "net_other") /* only user space charges it, by samples */               \
+	X(EV_IO_WORKER, 0, "io_worker")                                                            \
+	X(EV_SOFTIRQ, 0, "softirq")                                                                \
+	X(EV_OTHER, 0, "other")                                                                    \
+	X(EV_IDLE, 0, "idle")
+#define EVENT_ID(id, net, name)	 id,
+#define EVENT_ROW(id, net, name) [id] = { id, net, name },
+
 const volatile struct {
-	enum {
-		EV_NONE,
-		EV_RX_SOFTIRQ,
-		EV_TX_SOFTIRQ,
-		EV_RECV,
-		EV_SEND,
-		EV_CONN,
-		EV_NAPI_THREAD,
-		EV_BUSY_POLL,
-		EV_TCP_WORK,
-		EV_NET_WORKER,
-		EV_HARDIRQ,
-		EV_NET_OTHER, /* in user space alone: told from samples */
-		EV_IO_WORKER,
-		EV_SOFTIRQ,
-		EV_OTHER,
-		EV_IDLE,
-		EV_MAX
-	} id;
+	enum { EV_NONE, EVENTS(EVENT_ID) EV_MAX } id;
 	__u8 net;
 	char name[15];
-} events[EV_MAX] = {
-	[EV_RX_SOFTIRQ] = { EV_RX_SOFTIRQ, 1, "rx_softirq" },
-	[EV_TX_SOFTIRQ] = { EV_TX_SOFTIRQ, 1, "tx_softirq" },
-	[EV_RECV] = { EV_RECV, 1, "recv" },
-	[EV_SEND] = { EV_SEND, 1, "send" },
-	[EV_CONN] = { EV_CONN, 1, "conn" },
-	[EV_NAPI_THREAD] = { EV_NAPI_THREAD, 1, "napi_thread" },
-	[EV_BUSY_POLL] = { EV_BUSY_POLL, 1, "busy_poll" },
-	[EV_TCP_WORK] = { EV_TCP_WORK, 1, "tcp_work" },
-	[EV_NET_WORKER] = { EV_NET_WORKER, 1, "net_worker" },
-	[EV_HARDIRQ] = { EV_HARDIRQ, 1, "hardirq" },
-	[EV_NET_OTHER] = { EV_NET_OTHER, 1, "net_other" },
-	[EV_IO_WORKER] = { EV_IO_WORKER, 0, "io_worker" },
-	[EV_SOFTIRQ] = { EV_SOFTIRQ, 0, "softirq" },
-	[EV_OTHER] = { EV_OTHER, 0, "other" },
-	[EV_IDLE] = { EV_IDLE, 0, "idle" },
-};
+} events[EV_MAX] = { EVENTS(EVENT_ROW) };
 
 /*
- * The kernel functions that are measured, from 5.10 to 7.x: X(program, how, event, function);
- * SPARE: one that is hooked only where the one before it is not to be had. One of a module has its
- * name before it. Samples are told by them, too: see make_rules() in netto.c.
+ * The kernel functions that are hooked, on kernels from 5.10 to 7.x. A row is X(program, how,
+ * event, [MODULE:]FUNCTION). A row of SPARE is hooked only where the function of the row before it
+ * is missing. User space also classifies stacks by these functions: see make_rules() in netto.c.
  */
 #define FUNCTIONS(X, SPARE)                                                                        \
 	/* the socket operations of the network families, at the level that every way into them */ \
@@ -1028,41 +1012,30 @@ static __always_inline void netto_enter_thread(__u64 event)
 	c->base = event;
 }
 
-#define PROGRAMS_OF_TRACEPOINT(program, name, call)                                                \
-	SEC("tp_btf/" name)                                                                        \
-	int BPF_PROG(program, unsigned int vec)                                                    \
+/* A program that is one statement. */
+#define PROGRAM(section, declaration, statement)                                                   \
+	SEC(section)                                                                               \
+	int declaration                                                                            \
 	{                                                                                          \
-		call(vec);                                                                         \
-		return 0;                                                                          \
-	}                                                                                          \
-	SEC("raw_tp/" name)                                                                        \
-	int BPF_PROG(program##_r, unsigned int vec)                                                \
-	{                                                                                          \
-		call(vec);                                                                         \
+		statement;                                                                         \
 		return 0;                                                                          \
 	}
-PROGRAMS_OF_TRACEPOINT(netto_soft, "softirq_entry", enter_vector)
-PROGRAMS_OF_TRACEPOINT(netto_soft_x, "softirq_exit", leave_vector)
-PROGRAMS_OF_TRACEPOINT(netto_raise, "softirq_raise", raise)
+
+#define PROGRAMS_OF_SOFTIRQ(program, tracepoint, call)                                             \
+	PROGRAM("tp_btf/" tracepoint, BPF_PROG(program, unsigned int vec), call(vec))              \
+	PROGRAM("raw_tp/" tracepoint, BPF_PROG(program##_r, unsigned int vec), call(vec))
+PROGRAMS_OF_SOFTIRQ(netto_soft, "softirq_entry", enter_vector)
+PROGRAMS_OF_SOFTIRQ(netto_soft_x, "softirq_exit", leave_vector)
+PROGRAMS_OF_SOFTIRQ(netto_raise, "softirq_raise", raise)
 
 /*
- * Those of each CPU's own are no device's: on arm64 timers and calls from other CPUs, which other
- * architectures do not have here, and some that are NMIs.
+ * Interrupts that each CPU has for itself (IRQF_PERCPU) belong to no device. On arm64 these are
+ * timers, calls from other CPUs and some NMIs; other architectures do not run these handlers here.
  */
-#define PROGRAMS_OF_TOP_HALF(program, name, call)                                                  \
-	SEC("tp_btf/" name)                                                                        \
-	int BPF_PROG(program, int irq, struct irqaction *action)                                   \
-	{                                                                                          \
-		if (!(action->flags & IRQF_PERCPU))                                                \
-			call();                                                                    \
-		return 0;                                                                          \
-	}                                                                                          \
-	SEC("raw_tp/" name)                                                                        \
-	int program##_r(void *ctx)                                                                 \
-	{                                                                                          \
-		call();                                                                            \
-		return 0;                                                                          \
-	}
+#define PROGRAMS_OF_TOP_HALF(program, tracepoint, call)                                            \
+	PROGRAM("tp_btf/" tracepoint, BPF_PROG(program, int irq, struct irqaction *action),        \
+		if (!(action->flags & IRQF_PERCPU)) call())                                        \
+	PROGRAM("raw_tp/" tracepoint, program##_r(void *ctx), call())
 PROGRAMS_OF_TOP_HALF(netto_irq, "irq_handler_entry", enter_top_half)
 PROGRAMS_OF_TOP_HALF(netto_irq_x, "irq_handler_exit", leave_top_half)
 
@@ -1203,24 +1176,14 @@ int BPF_PROG(netto_poll, struct napi_struct *napi, int work, int budget)
 	return 0;
 }
 
-/* Each is loaded for its function: one section for all takes 20 kB less than one for each. */
+/* User space sets each target. One section for all saves 20 kB against one for each. */
 #define PROGRAM_OF_ENTRY(name, how, event, function)                                               \
-	SEC("fentry")                                                                              \
-	int netto_##name(void *ctx)                                                                \
-	{                                                                                          \
-		netto_enter_##how(event);                                                          \
-		return 0;                                                                          \
-	}
+	PROGRAM("fentry", netto_##name(void *ctx), netto_enter_##how(event))
 #define PROGRAMS_OF_FUNCTION(name, how, event, function)                                           \
 	PROGRAM_OF_ENTRY(name, how, event, function)                                               \
-	SEC("fexit")                                                                               \
-	int netto_##name##_x(void *ctx)                                                            \
-	{                                                                                          \
-		netto_leave_##how(event);                                                          \
-		return 0;                                                                          \
-	}
+	PROGRAM("fexit", netto_##name##_x(void *ctx), netto_leave_##how(event))
 FUNCTIONS(PROGRAMS_OF_FUNCTION, PROGRAMS_OF_FUNCTION)
-/* It ends with its thread. */
+/* These functions end with their thread: nothing runs at their end. */
 PROGRAM_OF_ENTRY(worker, thread, EV_IO_WORKER, "io_wq_worker") /* from 5.19 on */
 PROGRAM_OF_ENTRY(wqe, thread, EV_IO_WORKER, "io_wqe_worker")
 
@@ -1258,44 +1221,30 @@ int netto_multi_x(void *ctx)
 	return 0;
 }
 
-/*
- * From about 6.3 on the kernel tells when a send or a receive has ended, also of sockets of other
- * families: for less than a program at the function's end, and whatever hooks its beginning.
- */
-#define PROGRAM_OF_END(name, tracepoint, event)                                                    \
-	SEC("tp_btf/" tracepoint)                                                                  \
-	int name(void *ctx)                                                                        \
-	{                                                                                          \
-		cpu_t *c = this_cpu();                                                             \
-                                                                                                   \
-		if ((READ_ONCE(c->task) & 15) == event)                                            \
-			change_task(c, event, c->base);                                            \
-		return 0;                                                                          \
-	}
-PROGRAM_OF_END(netto_sent, "sock_send_length", EV_SEND)
-PROGRAM_OF_END(netto_received, "sock_recv_length", EV_RECV)
+/* A send or receive has ended, of a socket of any family. */
+static __always_inline void end_operation(__u64 event)
+{
+	cpu_t *c = this_cpu();
 
-/* For kprobes one program serves all functions of an event, but for those that have their own. */
-#define PROGRAMS_OF_EVENT(name, how, event)                                                        \
-	SEC("kprobe")                                                                              \
-	int netto_k_##name(void *ctx)                                                              \
-	{                                                                                          \
-		netto_enter_##how(event);                                                          \
-		return 0;                                                                          \
-	}                                                                                          \
-	SEC("kretprobe")                                                                           \
-	int netto_k_##name##_x(void *ctx)                                                          \
-	{                                                                                          \
-		netto_leave_##how(event);                                                          \
-		return 0;                                                                          \
-	}
-PROGRAMS_OF_EVENT(send, operation, EV_SEND)
-PROGRAMS_OF_EVENT(recv, operation, EV_RECV)
-PROGRAMS_OF_EVENT(read, read, EV_RECV)
-PROGRAMS_OF_EVENT(conn, operation, EV_CONN)
-PROGRAMS_OF_EVENT(busy_poll, poll, EV_BUSY_POLL)
-PROGRAMS_OF_EVENT(tcp_work, poll, EV_TCP_WORK)
-PROGRAMS_OF_EVENT(net_worker, poll, EV_NET_WORKER)
+	if ((READ_ONCE(c->task) & 15) == event)
+		change_task(c, event, c->base);
+}
+
+/* Tracepoints from about 6.3 on. They cost less than a program at each function's end. */
+PROGRAM("tp_btf/sock_send_length", netto_sent(void *ctx), end_operation(EV_SEND))
+PROGRAM("tp_btf/sock_recv_length", netto_received(void *ctx), end_operation(EV_RECV))
+
+/* One pair for all functions of an event, but for functions with a pair of their own. */
+#define PROGRAMS_OF_KPROBE(name, how, event)                                                       \
+	PROGRAM("kprobe", netto_k_##name(void *ctx), netto_enter_##how(event))                     \
+	PROGRAM("kretprobe", netto_k_##name##_x(void *ctx), netto_leave_##how(event))
+PROGRAMS_OF_KPROBE(send, operation, EV_SEND)
+PROGRAMS_OF_KPROBE(recv, operation, EV_RECV)
+PROGRAMS_OF_KPROBE(read, read, EV_RECV)
+PROGRAMS_OF_KPROBE(conn, operation, EV_CONN)
+PROGRAMS_OF_KPROBE(busy_poll, poll, EV_BUSY_POLL)
+PROGRAMS_OF_KPROBE(tcp_work, poll, EV_TCP_WORK)
+PROGRAMS_OF_KPROBE(net_worker, poll, EV_NET_WORKER)
 
 /* With 0: nothing is parked any longer. Returns 0, or another number if there is no room. */
 static __always_inline int park(struct task_struct *task, __u64 slots)
