@@ -388,11 +388,11 @@ struct {
 		__u32 interval_id;
 		__u32 count;
 	} slots[];
-} layout;
+} stack_buf_layout;
 
 __u64 stack_layout[1 + MAX_DEPTH];
 
-typedef typeof(layout) half_t;
+typedef typeof(stack_buf_layout) stack_buf_t;
 
 /*
  * What NAPI polled on a CPU: sums since the start. Each NAPI instance (a queue of a device) has a
@@ -450,12 +450,13 @@ struct {
 	__u64 address; /* 0: there is none */
 } lookup;
 
-/* Key: cpu * nr_bufs + half. Mapped by user space, which gives it its real sizes. */
+/* Key: cpu * nr_bufs + number of the buffer. Mapped by user space, which gives it its real sizes.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(half_t));
+	__uint(value_size, sizeof(stack_buf_t));
 	__uint(max_entries, 1);
 } netto_stacks SEC(".maps");
 
@@ -1486,7 +1487,7 @@ static __always_inline __u64 current_event(cpu_t *c)
  * Counts the stack of `depth` frames that lies behind the used words. Stacks of the same hash are
  * taken for the same: with 100,000 of them, two that differ have one once in 4 billion runs.
  */
-static __always_inline void count_stack(half_t *h, __u64 *stack, __u32 depth, __u64 event,
+static __always_inline void count_stack(stack_buf_t *buf, __u64 *stack, __u32 depth, __u64 event,
 					__u32 now)
 {
 	__u64 hash = event;
@@ -1500,22 +1501,22 @@ static __always_inline void count_stack(half_t *h, __u64 *stack, __u32 depth, __
 	for (__u32 i = 0; i < SLOT_TRIES; i++) {
 		__u32 slot = (hash + i) & (hash_slots - 1);
 
-		if (h->slots[slot].interval_id == now && h->slots[slot].hash == hash) {
-			h->slots[slot].count++;
+		if (buf->slots[slot].interval_id == now && buf->slots[slot].hash == hash) {
+			buf->slots[slot].count++;
 			return;
 		}
-		if (h->slots[slot].interval_id == now)
+		if (buf->slots[slot].interval_id == now)
 			continue;
-		if (h->used + 1 + depth > stack_words)
+		if (buf->used + 1 + depth > stack_words)
 			break;
 		stack[0] = event | depth << 8 | (__u64)slot << 32;
-		h->used += 1 + depth;
-		h->slots[slot].hash = hash;
-		h->slots[slot].interval_id = now;
-		h->slots[slot].count = 1;
+		buf->used += 1 + depth;
+		buf->slots[slot].hash = hash;
+		buf->slots[slot].interval_id = now;
+		buf->slots[slot].count = 1;
 		return;
 	}
-	h->full++;
+	buf->full++;
 }
 
 /*
@@ -1573,7 +1574,7 @@ int netto_sample(struct bpf_perf_event_data *ctx)
 	cpu_t *c = this_cpu();
 	__u32 now = READ_ONCE(interval_id), key;
 	__u64 began = bpf_ktime_get_ns(), event = current_event(c), used, *stack;
-	half_t *h;
+	stack_buf_t *buf;
 	long size;
 
 	if (!now || event == EV_NONE)
@@ -1584,24 +1585,24 @@ int netto_sample(struct bpf_perf_event_data *ctx)
 		return 0;
 	c->skipped = 0;
 	key = bpf_get_smp_processor_id() * nr_bufs + (now & (nr_bufs - 1));
-	h = bpf_map_lookup_elem(&netto_stacks, &key);
-	if (!h)
+	buf = bpf_map_lookup_elem(&netto_stacks, &key);
+	if (!buf)
 		return 0;
-	if (h->interval_id != now) {
-		h->interval_id = now;
-		h->used = h->full = h->failed = 0;
+	if (buf->interval_id != now) {
+		buf->interval_id = now;
+		buf->used = buf->full = buf->failed = 0;
 	}
-	used = h->used;
+	used = buf->used;
 	if (used > stack_words) /* never: for the verifier */
 		return 0;
-	stack = (__u64 *)&h->slots[hash_slots] + used;
+	stack = (__u64 *)&buf->slots[hash_slots] + used;
 	size = bpf_get_stack(ctx, stack + 1, MAX_DEPTH * sizeof(__u64), 0);
 	if (size < 0 || (size == 0 && event < EV_OTHER)) /* 0: user space was interrupted */
-		h->failed++;
+		buf->failed++;
 	else if (size == sizeof(__u64))
-		count_stack(h, stack, scan_stack(ctx, stack), event, now);
+		count_stack(buf, stack, scan_stack(ctx, stack), event, now);
 	else
-		count_stack(h, stack, size / sizeof(__u64), event, now);
+		count_stack(buf, stack, size / sizeof(__u64), event, now);
 	pay_sample(c, began, size);
 	return 0;
 }

@@ -123,7 +123,7 @@ enum { EXIT_NOT_RUN = 126, EXIT_NOT_FOUND = 127 };
 
 /* Variables of the kernel side have these types. */
 typedef typeof(((struct netto__bss *)0)->cpus[0]) cpu_t;
-typedef typeof(((struct netto__bss *)0)->layout) stack_buf_t;
+typedef typeof(((struct netto__bss *)0)->stack_buf_layout) stack_buf_t;
 typedef typeof(((struct netto__bss *)0)->polled_layout) polled_t;
 typedef typeof(((struct netto__bss *)0)->task_layout) task_t;
 

@@ -949,7 +949,7 @@ static struct {
 
 static polled_t polled[CPUS];
 enum { SLOTS = 64, WORDS = 256 };
-static __u64 stacks[CPUS][(sizeof(half_t) + SLOTS * 16) / 8 + WORDS + MAX_DEPTH + 1];
+static __u64 stacks[CPUS][(sizeof(stack_buf_t) + SLOTS * 16) / 8 + WORDS + MAX_DEPTH + 1];
 
 static void note_access(void *address, int size, bool store)
 {
@@ -1647,7 +1647,7 @@ static void check_cpu(void)
 	cpu_t *c = &cpus[cpu];
 	struct truth *t = &truths[cpu];
 	__u64 ns = 0, polls = 0, packets = 0, count[16] = {};
-	half_t *h = (half_t *)stacks[cpu];
+	stack_buf_t *h = (stack_buf_t *)stacks[cpu];
 	__u64 *stack = (__u64 *)&h->slots[hash_slots];
 
 	for (int i = 1; i < EV_MAX; i++)
