@@ -1,99 +1,119 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * netto, kernel side: who owns each nanosecond of each CPU.
+ * netto, kernel side: which event owns each nanosecond of each CPU. All times are nanoseconds of
+ * CLOCK_MONOTONIC.
  *
- * Accounting rule. Every CPU has four slots; the innermost one that is set owns the time: hardirq >
- * softirq > poll > task. A hook charges the time since the last change to the owner, then changes
- * one slot. The task slot is never empty: it holds an operation, `other` or `idle`. So events are
- * exclusive and sum to wall time.
+ * Accounting rule. Every CPU has four slots, the innermost one first:
  *
- * What no hook names, since the lists of hooks are never complete, and what a host cannot trace is
- * in `other` and `softirq`. netto_sample takes stacks of these, too, and user space shares their
- * time out: network code that is found there is `net_other`. Without any hook (sample mode) all
- * time is `other`. Functions that run seldom share one pair of programs by kprobe.multi, which
- * tells them apart by cookies; where the kernel has none, each has a pair by fentry. For hosts
- * without fentry there are programs for kprobes, and for those without BTF programs for raw
- * tracepoints, which read no field of the kernel's structures.
+ *   slot      set at                       cleared at         holds
+ *   hardirq   irq_handler_entry            irq_handler_exit   `hardirq`, if this top half has
+ *                                                             scheduled NAPI; else `other`
+ *   softirq   softirq_entry                softirq_exit       rx_softirq, tx_softirq or softirq;
+ *                                                             or the event of its current work
+ *   poll      beginning of work in a task  end of the work    busy_poll, tcp_work or net_worker;
+ *                                                             recv, in tcp_read_sock()
+ *   task      beginning of a socket        end of the         recv, send or conn; else what the
+ *             operation                    operation          task is as a whole: never empty
  *
- * Data flow. A hook at the beginning and one at the end of each socket operation set and clear the
- * task slot. Hooks of other work do so with the poll slot, or in a softirq with the softirq slot.
- * softirq_entry and softirq_exit set and clear the softirq slot, irq_handler_entry and
- * irq_handler_exit the hardirq slot; a top half is known for what it is when it schedules NAPI.
- * sched_switch parks the slots of the task that leaves, and brings back those of the one that comes
- * (in task storage, or in a hash by task pointer). There are threads that are an event as a whole,
- * which their names tell: outside operations their task slot holds that event. Nothing is sent
- * anywhere. User space runs netto_mark on each CPU at each end of an interval. It writes down, at
- * one instant of that CPU, all sums with the spans still open. An interval is the difference of two
- * marks, so intervals join without a gap. A CPU starts to count at its first sched_switch or mark;
- * sched_switch is attached last, so every hook is in place by then.
+ * The innermost slot that is set owns the time of the CPU. A hook charges the time since the last
+ * change to this owner, and then changes one slot. So each nanosecond belongs to exactly one event,
+ * and the events sum to wall time. *Work* is any hooked function of the network that is no socket
+ * operation. As a whole a task is `idle` or `other`. A thread of the kernel or of io_uring may be
+ * the event for which its name stands: see thread_event().
  *
- * Clocks. Softirqs and top halves interrupt a program anywhere, so they share no variable with the
- * tasks' side: each level has a clock of its own that stands still while a higher level runs (now -
- * what those took), and charges spans of that clock. An interruption in the midst of a change takes
- * no time on the clock of the one interrupted; all that it must do is to read a consistent clock
- * (clock()). The levels and their clocks:
- * - hardirq: now
- * - softirq: now - hard
- * - task: now - above, which is what top halves and softirqs took; it holds the slots poll and
- * task, and on PREEMPT_RT softirq, which is there run by tasks and preempted with them.
+ * Time without hooks. The list of hooked functions is never complete, and a host may refuse some
+ * hooks. Time that no hook claims is in `other` or `softirq`. netto_sample takes stacks of these
+ * two events, too, and user space divides their time by these samples: network code is `net_other`.
+ * Without any hook (sample mode) all time is `other`.
  *
- * Races. Left: a program, and what may come in its midst; right: why all is right nevertheless.
+ * Kinds of programs. ladders[] in netto.c says which kind is the best one for which function.
  *
- *   hardirq programs: an NMI        Interrupts are off, and NMIs write nothing here.
+ *   netto_NAME    fentry, tp_btf   one pair for each function or tracepoint
+ *   netto_multi   kprobe.multi     one pair for all functions that run seldom; a cookie says which
+ *   netto_k_NAME  kprobe           one pair for each event, on hosts without these
+ *   netto_NAME_r  raw_tp           on hosts without BTF: it reads no field of a kernel structure
+ *   ..._x                          at the end of the function, or at the tracepoint for the end
  *
- *   softirq programs (not RT):      They write the hardirq level alone. Softirqs do not nest.
- *   top halves                      Functions that run in softirqs and in tasks ask which it is
- *                                   (`serving`).
+ * Data flow. sched_switch parks the slots of the task that leaves the CPU, in task storage or in a
+ * hash by task pointer. It brings back the slots of the task that comes. No program sends data to
+ * user space. Instead, user space runs netto_mark on each CPU at both ends of an interval.
+ * netto_mark copies all sums at one instant of its CPU, and adds the spans that are still open. An
+ * interval is the difference of two marks, so intervals join without a gap. A CPU starts to count
+ * at its first sched_switch or mark. User space attaches sched_switch last, when all other hooks
+ * are in place.
  *
- *   sched_switch: an NMI            Interrupts are off. It is the only writer of the task level
- *                                   besides fentry/fexit.
+ * Clocks. A softirq or top half can interrupt a program at any instruction. So each level has a
+ * clock of its own, which stands still while a higher level runs. Each level charges spans of its
+ * clock. An interruption in the midst of a change then takes no time of the interrupted level. The
+ * program has only to read its clock consistently: see clock().
  *
- *   fentry/fexit programs, on RT    They cannot migrate. The slots and the time of the last change
- *   softirq programs too:           are one word, so that a change is one store, and the sums are
- *   softirqs and top halves;        added to atomically. A preemption before that store would be
- *   where kernels are preemptible   overwritten by it: the time in the word is then older than the
- *   (from 5.11 on) or RT also       last switch, by which it is noticed (netto_settle()). The same
- *   sched_switch, and then other    program is skipped for other tasks meanwhile: a recursion
- *   tasks and their programs        miss.
+ *   level     its clock     its slots
+ *   hardirq   now           hardirq
+ *   softirq   now - hard    softirq; `hard` is the time that top halves took
+ *   task      now - above   poll and task; `above` is the time that the two levels above took. On
+ *                           PREEMPT_RT softirq, too: tasks run softirqs there, and can be preempted
+ *                           in them.
  *
- *   netto_mark (in an IPI, or       It changes nothing but the mark (and starts a CPU that did not
- *   with interrupts on on netto's   count yet). If it sees a program between its store and its
- *   own CPU): what it meets         addition, there is a residual that was not there at the mark
- *   halfway, and there all that     before: user space marks again. If it comes between a
- *   interrupts                      program's clock and its store, these nanoseconds (or the
- *                                   milliseconds for which a virtual CPU stands still there) are
- *                                   charged to the old owner in one interval, and to the new one
- *                                   in the next. It takes `longest` over by a load and a store: a
- *                                   softirq or top half that ends between the two, on netto's own
- *                                   CPU, is not in it.
+ * Races. Left: a program, and what may interrupt it. Right: why the sums are right nevertheless.
  *
- * Cost. What runs for each packet is kept to one reading of the clock and some 30 instructions;
- * what is rare is in functions of its own, which are not inlined (test/bench counts).
+ *   hardirq programs: an NMI        Interrupts are off. An NMI only takes a sample: it writes no
+ *                                   slot, clock or sum.
  *
- * Samples. A perf event on each CPU runs netto_sample, which takes the kernel stack if a network
- * event owns the CPU, and counts it: each CPU has a table of its own, an array that user space maps
- * and reads once after the interval. While `interval_id` is not 0, samples are taken, for the
- * interval that has that number; two buffers of each CPU take turns. User space changes
- * `interval_id` and then marks all CPUs: when a CPU's mark is made, no sample of the old interval
- * is under way there any more (neither an NMI nor the timer's interrupt is interrupted by an IPI),
- * and its buffer is at rest. netto_sample alone writes the table, on its own CPU, and is never
- * interrupted by itself: so no atomics.
+ *   softirq programs (not RT):      A top half writes the slot of its own level. Additions to what
+ *   top halves                      a higher level writes, too, are atomic. Softirqs do not nest. A
+ *                                   function that softirqs and tasks run asks `serving` which it is
+ *                                   in.
+ *
+ *   sched_switch: an NMI            Interrupts are off. The task level has no other writers than
+ *                                   sched_switch and the programs in the next row.
+ *
+ *   fentry and fexit programs, on   The kernel lets no program migrate. The slots and the time of
+ *   RT softirq programs, too:       the last change are one word, so that a change is one store.
+ *   softirqs and top halves;        Additions to sums are atomic. If a preemption comes before the
+ *   where kernels are preemptible   store, the store overwrites the word of sched_switch. The time
+ *   (from 5.11 on) or RT also       in the word is then older than the last switch: netto_settle()
+ *   sched_switch, and then other    notices this. Meanwhile the kernel skips the same program for
+ *   tasks and their programs        other tasks, and counts a recursion miss.
+ *
+ *   netto_mark: a program that its  It writes nothing but the mark, `longest`, and the start of a
+ *   IPI has interrupted; on netto's CPU that did not count yet. Between a program's store and its
+ *   own CPU, where there is no IPI, addition the sums lack a span. Then the mark has a residual
+ *   also softirqs and top halves    that the mark before had not, and user space marks again.
+ *                                   Between a program's clock and its store the mark charges the
+ *                                   time since that clock to the old owner. The next interval moves
+ *                                   it to the new owner: some nanoseconds, or milliseconds where a
+ *                                   virtual CPU stood still. `longest` is loaded, then set to 0: a
+ *                                   softirq or top half that ends in between is lost from it.
+ *
+ * Cost. For each packet a hook reads the clock once and runs some 30 instructions. What is rare is
+ * in functions that are not inlined. test/bench counts the instructions.
+ *
+ * Samples. A perf event on each CPU runs netto_sample, which takes the kernel stack and counts it.
+ * Only time that hooks charge to `idle` is not sampled. Each CPU has a table of its own: an array
+ * that user space maps, and reads once after the interval. While `interval_id` is not 0, samples
+ * are taken for the interval of this number; two buffers of each CPU take turns. At the end of an
+ * interval user space first changes `interval_id`, and then marks all CPUs. The IPI of a mark
+ * interrupts neither an NMI nor the timer's interrupt. So once a CPU is marked, no sample of the
+ * old interval is under way there, and its buffer is at rest. Only netto_sample writes the table,
+ * on its own CPU, and it never interrupts itself: no addition is atomic.
  *
  * Details. The time of NET_RX is given to the NAPI instances (queues of devices) that it polls. As
- * long as a CPU polls one alone, all of it is that one's, and no poll reads a clock; while several
- * share softirqs, netto_poll looks at the end of each poll (netto_divide()). So it does with polls
- * of threads. The sums are in an array that user space maps. Each CPU writes its own (on
- * PREEMPT_RT, where polls are preempted by others, by atomic additions). If tasks are wanted, what
- * is charged to an operation is charged to its process too, and what NET_RX took to the process
- * that it interrupted. That is in a hash, which user space reads; it takes out processes that are
- * gone. Both are of the same spans as the events.
+ * long as a CPU polls only one instance, this instance has all the time, and no poll reads a clock.
+ * While several instances share softirqs, netto_poll reads the clock at the end of each poll
+ * (netto_divide()). It does so, too, for polls of threads. The sums are in netto_polled, where each
+ * CPU writes its own entry. On PREEMPT_RT one poll can preempt another, and additions are atomic.
+ * With --tasks, the time of an operation is also charged to its process, and the time of NET_RX to
+ * the process that it interrupted. These sums are in netto_tasks, from which user space deletes
+ * processes that are gone. Both maps get the same spans as the events.
  *
- * Blind spots. An operation that began before netto attached is not seen until the next one of that
- * task. When another tracer attaches to the same functions, the kernel skips the exit programs of
- * the calls under way: the task stays in its operation until it leaves the next one (likewise after
- * a run that the kernel skipped, counted as a recursion miss). A module that is loaded later has no
- * hooks. An operation within another (a send
- * that swaps pages in over the network) ends both. All times are nanoseconds of CLOCK_MONOTONIC.
+ * Blind spots.
+ * - An operation that began before netto attached is not seen; the next one of its task is.
+ * - When another tracer attaches to a hooked function, the kernel skips the exit programs of calls
+ *   that are under way. Their tasks stay in the operation until they leave the next one. The same
+ *   happens after a run that the kernel skipped (a recursion miss).
+ * - A module that is loaded later has no hooks.
+ * - The end of an operation within another one (a send that swaps pages in over the network) ends
+ *   both.
  */
 #include <linux/bpf.h>
 #include <linux/bpf_perf_event.h>
@@ -106,52 +126,50 @@
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
 
 enum {
-	MAX_CPUS = 1024,    /* ids of CPUs are below; a power of two; a kB of memory each */
-	MAX_SAVED = 8192,   /* tasks off the CPU in an operation, without task storage */
-	CLOCK_TRIES = 3,    /* each fails only if an interrupt ends within some 20 ns */
-	CHANGE_TRIES = 3,   /* each fails only if a preemption comes within these */
+	MAX_CPUS = 1024,    /* CPU ids are below; a power of two; 1 kB of memory each */
+	MAX_SAVED = 8192,   /* entries of netto_saved: tasks off the CPU in an operation */
+	CLOCK_TRIES = 3,    /* a try fails only if an interrupt ends within its 20 ns or so */
+	CHANGE_TRIES = 3,   /* a try fails only if a preemption comes within it */
 	MAX_DEPTH = 127,    /* frames of a stack; the default of kernel.perf_event_max_stack */
-	SLOT_TRIES = 32,    /* places where a stack may have its slot */
+	SLOT_TRIES = 32,    /* slots of a buffer that are tried for a stack */
 	POLLED_PLACES = 64, /* NAPI instances of a CPU; a power of two */
-	POLLED_TRIES = 8,   /* places where one may be */
-	MIXED = 64,	    /* softirqs with a clock for each poll, after two instances in one */
-	NO_DEVICE = 1,	    /* the key of the backlog, which has no device: no address */
-	MAX_TASKS = 4096,   /* processes whose operations are counted */
-	/* netto_sample: more than its part when it is due; and what counts of a sample at most, so
-	   many times the shortest one: if it took longer, a hypervisor may have had the CPU */
+	POLLED_TRIES = 8,   /* places that are tried for an instance */
+	MIXED = 64,	    /* softirqs that read a clock at each poll, after one was shared */
+	NO_DEVICE = 1,	    /* key of the backlog, which has no device; no address is 1 */
+	MAX_TASKS = 4096,   /* entries of netto_tasks */
+	/* samples may take so many ns beyond their part of the time, before fewer are taken */
 	SAMPLE_BURST_NS = 1000000,
+	/* a sample counts as at most this many times the shortest one, and at most this many ns:
+	   in a longer one a hypervisor may have had the CPU */
 	SAMPLE_MOST = 8,
-	SAMPLE_MOST_NS = 100000, /* nor more than this */
+	SAMPLE_MOST_NS = 100000,
 };
 
-/*
- * The word of the task level: the time of the last change << SLOT_BITS, then an event for each
- * slot.
- */
+/* The word of the task level: time of the last change << SLOT_BITS, then each slot's event. */
 enum { SLOT_TASK, SLOT_POLL, SLOT_SOFTIRQ };
 enum { EVENT_BITS = 4, SLOT_BITS = 3 * EVENT_BITS, SLOT_MASK = (1 << SLOT_BITS) - 1 };
 enum {
 	OVERTAKEN = 1 << SLOT_BITS, /* parked with the slots: see netto_settle() */
-	MISSED = 2 << SLOT_BITS,    /* something may be parked that is old: see netto_unpark() */
+	MISSED = 2 << SLOT_BITS, /* older slots may be parked with the task: see netto_unpark() */
 };
 enum { SOFT, HARD };
 
-/* Configuration, written by user space before loading. */
-const volatile __u8 rt;		       /* PREEMPT_RT: softirqs belong to tasks */
-const volatile __u8 hooks_switch;      /* sched_switch is hooked, and so softirqs are */
-const volatile __u8 reads_task_fields; /* by a program that reads those of the tasks */
+/* Configuration, written by user space before loading. 1 is yes. */
+const volatile __u8 rt;		       /* the kernel is PREEMPT_RT: tasks run softirqs */
+const volatile __u8 hooks_switch;      /* sched_switch, softirqs and top halves are hooked */
+const volatile __u8 reads_task_fields; /* the program at sched_switch may read task_struct */
 const volatile enum {
-	PARK_NOWHERE, /* there are no hooks that set a slot of the task level */
-	PARK_STORAGE, /* in task storage */
-	PARK_HASH,
-} parking;				/* of the slots of tasks that are off the CPU */
-const volatile __u64 addresses = ~0ull; /* the bits of an address */
-const volatile __u8 tasks;		/* their operations are counted one by one */
-const volatile __u32 sample_part = 20;	/* of a CPU's time are for samples, 1 in so many; 0: all */
-const volatile __u8 scan;	  /* a stack that cannot be unwound is searched for its caller */
-const volatile __u32 nr_bufs;	  /* of each CPU's table of stacks: 2, or 1 for a single interval */
-const volatile __u32 hash_slots;  /* of a buffer; a power of two */
-const volatile __u32 stack_words; /* for the stacks of a buffer */
+	PARK_NOWHERE,			/* no hook sets a slot of the task level */
+	PARK_STORAGE,			/* netto_storage */
+	PARK_HASH,			/* netto_saved */
+} parking;				/* where the slots of a task off the CPU are */
+const volatile __u64 addresses = ~0ull; /* mask: the bits of a kernel address */
+const volatile __u8 tasks;		/* --tasks: netto_tasks is kept */
+const volatile __u32 sample_part = 20;	/* samples may take 1/20 of a CPU's time; 0: all of it */
+const volatile __u8 scan;		/* scan_stack() may read the stack */
+const volatile __u32 nr_bufs;		/* buffers of a CPU: 2, or 1 for a single interval */
+const volatile __u32 hash_slots;	/* slots of a buffer; a power of two */
+const volatile __u32 stack_words;	/* words of a buffer for stacks */
 
 /*
  * The events, in the order of the report; their numbers fit EVENT_BITS. X(id, net, name): net is 1
@@ -188,8 +206,8 @@ const volatile struct {
  * is missing. User space also classifies stacks by these functions: see make_rules() in netto.c.
  */
 #define FUNCTIONS(X, SPARE)                                                                        \
-	/* the socket operations of the network families, at the level that every way into them */ \
-	/* passes; inet6_release ends in inet_release, which is enough */                          \
+	/* The socket operations of the network families. System calls and users in the kernel */  \
+	/* pass through these functions. inet6_release ends in inet_release, which is enough. */   \
 	X(send4, hot, EV_SEND, "inet_sendmsg")                                                     \
 	X(send6, hot, EV_SEND, "inet6_sendmsg")                                                    \
 	X(sendpg, operation, EV_SEND, "inet_sendpage") /* until 6.4 */                             \
@@ -250,26 +268,24 @@ const volatile struct {
 	{ "netto_" #name, function, event, 1, HOW_##how },
 
 /*
- * What measures each event. The program of the same name with _x, where there is one, is the other
- * half.
+ * What measures each event: `program` at the beginning. At the end runs the program of the same
+ * name with _x, if there is one.
  */
 const volatile struct {
 	char program[15];
 	char target[48]; /* tracepoint, or [MODULE:]FUNCTION */
 	__u8 event;
-	__u8 only_if_previous_absent; /* in the table; it is hooked in its place */
-	/* a function is measured by netto_enter_HOW() and netto_leave_HOW(); those of `hot` run for
-	   each packet, those of `waiting` are where many tasks sleep at once: see ladders[];
-	   of `result` it is what the function returns that is looked at */
+	__u8 only_if_previous_absent; /* 1: hooked only if the row before it cannot be */
+	/* a function runs netto_enter_HOW() and netto_leave_HOW(); ladders[] depends on it, too */
 	enum {
 		HOW_tracepoint,
-		HOW_result,
-		HOW_hot,
-		HOW_waiting,
-		HOW_operation,
-		HOW_read,
-		HOW_poll,
-		HOW_thread
+		HOW_result,    /* a function whose return value counts */
+		HOW_hot,       /* an operation for each packet */
+		HOW_waiting,   /* an operation in which many tasks sleep at once */
+		HOW_operation, /* any other operation */
+		HOW_read,      /* tcp_read_sock(): see netto_enter_read() */
+		HOW_poll,      /* work */
+		HOW_thread     /* the function that a thread runs as long as it lives */
 	} how;
 } probes[] = {
 	{ "netto_soft", "softirq_entry", EV_RX_SOFTIRQ, 0, HOW_tracepoint },
@@ -290,103 +306,105 @@ const volatile struct {
 };
 
 /*
- * State of each CPU, by CPU id, written on that CPU alone; 0 until it starts to count. Times in ns;
- * arrays of 16 are by event, with room for all that EVENT_BITS can tell, so that no index needs a
- * check.
+ * State of each CPU, by CPU id. Only this CPU writes it; user space writes `longest` of an offline
+ * CPU. All is 0 until the CPU starts to count. Times are in ns. Arrays of 16 are by event:
+ * EVENT_BITS tell no more, so no index needs a check.
  */
 struct {
-	__u64 task;    /* the word of the task level; 0: not counting yet */
-	__u64 above;   /* time that the levels above the tasks took */
-	__u64 resumed; /* task clock at the last sched_switch or the start, << SLOT_BITS */
-	__u64 running; /* task pointer: who runs since then */
+	__u64 task;    /* the word of the task level; 0: this CPU does not count yet */
+	__u64 above;   /* time that the levels above the task level took */
+	__u64 resumed; /* the task clock at the last sched_switch or the start, << SLOT_BITS */
+	__u64 running; /* task pointer: the task that has been running since `resumed` */
+	/* the next five are of this task */
 	union {
-		__u64 stint; /* all of it, 0 at each switch */
+		__u64 stint; /* the two below in one word: sched_switch sets them to 0 */
 		struct {
-			__u32 operated; /* in its operation before it came back, in 1024 ns */
-			__u8 ready;	/* it is known to have task storage, or needs none */
+			__u32 operated; /* 1024 ns; how long its operation ran before `resumed` */
+			__u8 ready;	/* 1: it has task storage, or needs none */
 		};
-	};	      /* of the task on this CPU */
-	__u16 flags;  /* of the task on this CPU: OVERTAKEN, MISSED */
-	__u8 base;    /* what the task on this CPU is outside operations: an event */
-	__u8 serving; /* the softirq that runs, an event; not on PREEMPT_RT: it is a task's */
-	/* of EV_RX_SOFTIRQ, if it interrupts the task on this CPU: the idle task, ksoftirqd, or
-	   another; not on PREEMPT_RT, and not where no field of a task is read */
+	};
+	__u16 flags;  /* OVERTAKEN, MISSED */
+	__u8 base;    /* its event outside operations */
+	__u8 serving; /* event of the softirq that interrupts it; not used on PREEMPT_RT */
+	/* what a NET_RX softirq interrupts here: the idle task, ksoftirqd, or another task
+	   (PART_NONE); not used on PREEMPT_RT, nor without fields of task_struct */
 	enum { PART_NONE, PART_IDLE, PART_KSOFTIRQD, PARTS = 4 } rx_over;
 	struct {
-		__u64 event; /* EV_NONE: none runs */
-		__u64 since; /* this level's clock when it began */
-	} irq[2];	     /* SOFT, HARD */
+		__u64 event; /* the owner of this level; EV_NONE: nothing runs here */
+		__u64 since; /* this level's clock when that event began */
+	} irq[2];	     /* the levels SOFT (not on PREEMPT_RT) and HARD */
 	__u64 hard;	     /* time that top halves took */
 	__u64 start;	     /* when this CPU began to count */
-	__u64 unseen;	     /* time since then that nothing is known of: see unseen() */
-	__u64 lost;	     /* operations that could not be parked: their rest is `other` */
-	__u64 mark_wall;     /* at the last mark: time since start, without unseen */
-	__u64 mark_unseen;   /* at the last mark: unseen with what was still open */
-	__u64 unreturned;    /* operations that were still open when their task began another */
-	__u64 unreturned_ns; /* what these were charged at most: all that their tasks ran since */
-	__u64 ns[16];	     /* exclusive time */
+	__u64 unseen;	     /* time since `start` of which nothing is known: see unseen() */
+	__u64 lost;	     /* operations that could not be parked: the rest of them is `other` */
+	__u64 mark_wall;     /* at the last mark: time since `start`, without unseen time */
+	__u64 mark_unseen;   /* at the last mark: `unseen` with the span still open */
+	__u64 unreturned;    /* operations that had not ended when their task began another one */
+	__u64 unreturned_ns; /* what these operations were charged at most */
+	__u64 ns[16];	     /* time that each event owned */
 	__u64 count[16];     /* entries; of idle and of whole threads: switches to them */
 	__u64 longest[16];   /* of softirqs and top halves: longest stretch since the last mark */
-	__u64 parts[PARTS];  /* of ns[EV_RX_SOFTIRQ]; the first one is not kept */
-	__u64 mark_ns[16];   /* at the last mark: ns[] with what was still open */
+	__u64 parts[PARTS];  /* parts of ns[EV_RX_SOFTIRQ]; parts[PART_NONE] stays 0 */
+	__u64 mark_ns[16];   /* at the last mark: ns[] with the spans still open */
 	__u64 mark_longest[16];
 	__u64 mark_parts[PARTS];
 	__u64 sampled; /* when the last sample was taken */
-	__u64 owed;    /* time of samples beyond what they may take: see pay_sample() */
-	__u32 every,
-		skipped; /* one in so many samples is taken; those left out since the last one */
-	/* of polls in softirqs, not on PREEMPT_RT: see netto_divide() */
+	__u64 owed;    /* time that samples took beyond their part: see pay_sample() */
+	__u32 every;   /* the global `every` as this CPU saw it last */
+	__u32 skipped; /* samples left out since the last one that was taken */
+	/* polls in softirqs, not on PREEMPT_RT: see netto_divide() */
 	struct {
-		__u64 napi; /* the instance that was polled last; 0: each poll is looked at */
-		__u32 id;   /* its number */
-		__u32 last; /* 1 + its place; 0: none was polled yet */
-		__u64 polls, packets; /* that its place does not have yet */
-		__u64 given;	      /* time of rx_softirq that places have */
-		__u32 round;   /* the softirq of that poll: the lowest bits of its number here */
-		__u32 mixed;   /* for so many softirqs more each poll is looked at */
-		__u64 changes; /* of what places have: for user space, which reads them meanwhile */
+		__u64 napi; /* address of the instance polled last; 0: each poll reads a clock */
+		__u32 id;   /* its napi_id */
+		__u32 last; /* 1 + its place; 0: no instance was polled yet */
+		__u64 polls, packets; /* of it, not yet added to its place */
+		__u64 given;	      /* time of rx_softirq that was added to places */
+		__u32 round;   /* the softirq of the last poll: count[EV_RX_SOFTIRQ], 32 bits */
+		__u32 mixed;   /* so many more softirqs read a clock at each poll */
+		__u64 changes; /* of places: if it changes, user space reads them again */
 	} polled;
 	__u64 spare[12];
-	/* a kB, so that indexing is a shift, and CPUs share no cache line */
+	/* 1 kB: then an index is a shift, and no two CPUs share a cache line */
 } cpus[MAX_CPUS] __attribute__((aligned(64)));
 _Static_assert(sizeof(cpus[0]) == 1024, "a power of two");
 
 typedef typeof(cpus[0]) cpu_t;
 
-/* The idle task of each CPU, 0 until it is seen: only where no field tells. */
+/* The task pointer of each CPU's idle task; 0 until it is seen. Only raw_tp programs need it. */
 __u64 idle_tasks[MAX_CPUS];
 
-/* Tasks that are allocating storage on each CPU: more than one if they were preempted in that. */
+/*
+ * How many tasks are allocating task storage on each CPU: more than one if they preempt each other.
+ */
 __u64 preparing[MAX_CPUS];
 
-/* The interval for which samples are taken; 0: none are. Written by user space alone. */
+/* The interval for which samples are taken; 0: none are taken. Only user space writes it. */
 __u32 interval_id;
 
-/* One in so many samples is taken, on all CPUs; 0: each. */
+/* One in so many samples is taken, on all CPUs; 0: all are. Any CPU writes it: pay_sample(). */
 __u32 every;
 
-/* For sample_cost() in netto.c: how many were taken, and the shortest time, ns, for a few frames.
- */
+/* For sample_cost() in netto.c: samples taken, and the ns of the shortest one with some frames. */
 __u32 samples;
 __u64 sample_ns;
 
 /*
- * The stacks of an interval on a CPU: buffer `interval_id % nr_bufs` of the CPU. Slots hash
- * the stacks, which lie one after the other: a word that tells event | depth << 8 | slot << 32,
- * then the addresses, leaf first. What is of an older interval is void. Written by netto_sample on
- * that CPU alone; read by user space when it is at rest. Of this variable only the type is used,
- * here and in user space: a buffer has `hash_slots` slots. Behind them are its stacks:
- * `stack_words` words, and room for one more stack, which is as long as stack_layout.
+ * A buffer has the stacks of one interval on one CPU. It is number `interval_id % nr_bufs` of this
+ * CPU. Behind its `hash_slots` slots are `stack_words` words of stacks, and room for one more stack
+ * (stack_layout). A stack is a word, event | depth << 8 | slot << 32, and then its addresses, leaf
+ * first. A slot or buffer with the number of an older interval is empty. Only netto_sample on this
+ * CPU writes the buffer; user space reads it when no sample is under way. Only the type of this
+ * variable is used, also in user space.
  */
 struct {
-	__u64 interval_id; /* the interval that this is of */
-	__u64 used;	   /* words of stacks */
-	__u64 full;	   /* samples lost since there was no room for their stack */
-	__u64 failed;	   /* samples lost since there was no stack */
+	__u64 interval_id;
+	__u64 used;   /* words of stacks */
+	__u64 full;   /* samples lost: there was no room for their stack */
+	__u64 failed; /* samples lost: the kernel gave no stack */
 	struct {
 		__u64 hash; /* of the event and the addresses */
 		__u32 interval_id;
-		__u32 count;
+		__u32 count; /* samples */
 	} slots[];
 } stack_buf_layout;
 
@@ -395,17 +413,17 @@ __u64 stack_layout[1 + MAX_DEPTH];
 typedef typeof(stack_buf_layout) stack_buf_t;
 
 /*
- * What NAPI polled on a CPU: sums since the start. Each NAPI instance (a queue of a device) has a
- * place, near the one that its number gives; the last place is for those that found none. Times are
- * of the events that polls run in. Of this variable only the type is used.
+ * What NAPI polled on a CPU: sums since the start, written by this CPU. An instance is a queue of a
+ * device. It has one of POLLED_TRIES places, from that of its napi_id (or ifindex) on. An instance
+ * that finds these taken shares the last place. Only the type of this variable is used.
  */
 struct {
-	__u64 shared[16]; /* by event: its time that was given to an instance */
+	__u64 shared[16]; /* ns, by event of the task level: time that was given to instances */
 	struct {
-		__u64 key;     /* address: see netto_poll; 0: the place is free */
-		__u32 id;      /* its number, or 0 */
-		__u32 net;     /* network namespace of the device, as in vmlinux.h */
-		char name[16]; /* empty: of no device */
+		__u64 key;     /* address: see netto_find_poll(); 0: the place is free */
+		__u32 id;      /* napi_id, or 0 */
+		__u32 net;     /* the device's network namespace: its inode number */
+		char name[16]; /* of the device; empty: there is none */
 		__u64 ns, polls, packets;
 	} places[POLLED_PLACES + 1];
 } polled_layout;
@@ -413,7 +431,7 @@ struct {
 typedef typeof(polled_layout) polled_t;
 typedef typeof(polled_layout.places[0]) place_t;
 
-/* Key: cpu. Mapped by user space. */
+/* Key: CPU id. User space maps it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -423,8 +441,7 @@ struct {
 } netto_polled SEC(".maps");
 
 /*
- * What a process did in operations, and what NET_RX took while it interrupted it: sums since the
- * start, by event. The idle tasks are one, with the number 0.
+ * Sums of a process since the start, by event: its operations, and the NET_RX that interrupted it.
  */
 struct {
 	char name[16];
@@ -433,7 +450,7 @@ struct {
 
 typedef typeof(task_layout) task_t;
 
-/* Key: number of the process, in the first namespace. Only if they are wanted. */
+/* Key: PID of the process in the first PID namespace; 0: all idle tasks. Only for --tasks. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_TASKS);
@@ -441,17 +458,16 @@ struct {
 	__type(value, task_t);
 } netto_tasks SEC(".maps");
 
-/* Operations and their time, ns, of processes for which there was no room in netto_tasks. */
+/* Operations, and their time in ns, of processes that found no room in netto_tasks. */
 __u64 tasks_lost, tasks_lost_ns;
 
-/* What user space asks netto_lookup for. */
+/* Where user space asks netto_lookup() for the address of a function. */
 struct {
-	char name[48]; /* of a function, or MODULE:FUNCTION: a target of probes[] */
-	__u64 address; /* 0: there is none */
+	char name[48]; /* [MODULE:]FUNCTION: a target of probes[] */
+	__u64 address; /* the answer; 0: there is no such function */
 } lookup;
 
-/* Key: cpu * nr_bufs + number of the buffer. Mapped by user space, which gives it its real sizes.
- */
+/* Key: CPU id * nr_bufs + number of the buffer. User space sets its real sizes, and maps it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -461,8 +477,8 @@ struct {
 } netto_stacks SEC(".maps");
 
 /*
- * Slots of tasks that are off the CPU in an operation, and how long they ran in it, in units of
- * 1024 ns << 32; written and read by sched_switch alone.
+ * Slots and flags of a task that is off the CPU in an operation. The upper 32 bits say how long it
+ * has run in this operation, in units of 1024 ns. Only sched_switch reads and writes the value.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -472,9 +488,9 @@ struct {
 } netto_storage SEC(".maps");
 
 /*
- * The same by task pointer, for kernels without task storage for tracing (before 5.13), and for
- * PREEMPT_RT, where a softirq can be parked whose task never had a chance to allocate. An entry
- * lives only while its task is parked.
+ * The same by task pointer: for kernels before 5.13, without task storage for tracing; and for
+ * PREEMPT_RT, where a task can be parked in a softirq before it could allocate storage. An entry
+ * lives only while its task is off the CPU.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -483,7 +499,7 @@ struct {
 	__type(value, __u64);
 } netto_saved SEC(".maps");
 
-/* As one base register: clang would add up an address for each field. */
+/* The asm keeps the address in one register: clang would compute each field's address anew. */
 static __always_inline cpu_t *this_cpu(void)
 {
 	cpu_t *c = &cpus[bpf_get_smp_processor_id() & (MAX_CPUS - 1)];
@@ -492,15 +508,16 @@ static __always_inline cpu_t *this_cpu(void)
 	return c;
 }
 
-/* Without a result: with one, which clang 20 gives __sync_fetch_and_add, it needs 5.12. */
+/* The instruction with a result, which clang 20 makes of __sync_fetch_and_add, needs 5.12. */
 static __always_inline void add(__u64 *sum, __u64 n)
 {
 	__atomic_fetch_add(sum, n, __ATOMIC_RELAXED);
 }
 
 /*
- * The clock of a level: the time less `above`, what the levels above it took. That is read before
- * and after the time: when both are the same, nothing came between, and the difference is exact.
+ * Reads the clock of a level: the time less `above`, which is what the levels above it took.
+ * `above` is read before and after the time. If both readings are the same, nothing interrupted,
+ * and the clock is exact. clock() tries once; if it fails, netto_clock() tries again.
  */
 static __noinline __u64 netto_clock(__u64 *above)
 {
@@ -523,17 +540,16 @@ static __always_inline __u64 clock(__u64 *above)
 	return READ_ONCE(*above) == used ? now - used : netto_clock(above);
 }
 
-/* As tracepoints give it: 32-bit kernels extend the sign of what the helper returns. */
+/* The task pointer as tracepoints have it: on 32-bit kernels the helper extends its sign. */
 static __always_inline __u64 current_task(void)
 {
 	return bpf_get_current_task() & addresses;
 }
 
 /*
- * True if another task runs than the last sched_switch brought: a switch was missed, and what the
- * CPU did meanwhile is not known. A CPU runs no tracepoint on its last steps when it is unplugged,
- * nor on its first ones when it is plugged in; and there are hosts that hide some tasks from
- * tracing.
+ * True if `task` runs, but the last sched_switch brought another one. A switch was missed, so what
+ * the CPU did since its last change is not known. A CPU runs no tracepoint in its last steps when
+ * it is unplugged, nor in its first when it is plugged in. Some hosts hide tasks from tracing.
  */
 static __always_inline int unseen(cpu_t *c, __u64 task)
 {
@@ -541,8 +557,8 @@ static __always_inline int unseen(cpu_t *c, __u64 task)
 }
 
 /*
- * An event as an index of ns[], masked where clang cannot see that it need not be, and a verifier
- * would not agree.
+ * An event as an index of an array of 16. The mask is in asm, since clang would drop a mask that it
+ * can prove to be needless. A verifier may be unable to prove this.
  */
 static __always_inline __u64 event_index(__u64 event)
 {
@@ -550,7 +566,7 @@ static __always_inline __u64 event_index(__u64 event)
 	return event;
 }
 
-/* The event that owns the task level: that of the innermost slot that is set. */
+/* The event that owns the task level: the one in the innermost slot that is set. */
 static __always_inline __u64 owner(__u64 word)
 {
 	__u64 event = word & SLOT_MASK;
@@ -563,22 +579,24 @@ static __always_inline __u64 owner(__u64 word)
 }
 
 /*
- * From the time in the word `from` to that in `to`: right over the wrap of the 52 bits after 52
- * days, and signed, so that a clock that steps back by a nanosecond takes it back. So a CPU has to
- * switch tasks once in 26 days.
+ * The time from word `from` to word `to`, ns. It is right when the 52 bits wrap around, after 52
+ * days. It is signed: a clock that steps back by a nanosecond takes this time back. The sign halves
+ * the range: a CPU must switch tasks once in 26 days.
  */
 static __always_inline __u64 span(__u64 from, __u64 to)
 {
 	return (__s64)((to | SLOT_MASK) - (from | SLOT_MASK)) >> SLOT_BITS;
 }
 
-/* True if a task was switched to since the time in the word was read. */
+/* True if a task was switched to at the time in the word or later. */
 static __always_inline int is_overtaken(cpu_t *c, __u64 word)
 {
 	return (__s64)(READ_ONCE(c->resumed) - word) > -(1 << SLOT_BITS);
 }
 
-/* What is counted for each task at its own level; on PREEMPT_RT NET_RX is there, too. */
+/*
+ * True for events of the task level that are charged to processes, too; on PREEMPT_RT also NET_RX.
+ */
 static __always_inline int is_of_tasks(__u64 event)
 {
 	return (1 << event) & (1 << EV_RECV | 1 << EV_SEND | 1 << EV_CONN | 1 << EV_BUSY_POLL |
@@ -587,8 +605,8 @@ static __always_inline int is_of_tasks(__u64 event)
 }
 
 /*
- * The name of the process: that of its first thread. Where no field is read, or cannot be here: of
- * the one that came first.
+ * The name of the process: the name of its first thread. Where that field cannot be read, it is the
+ * name of the thread that is charged first.
  */
 static __always_inline void get_name(char name[16])
 {
@@ -602,7 +620,9 @@ static __always_inline void get_name(char name[16])
 	}
 }
 
-/* Adds to what the current task did, and to `count` what begins, or, of operations, what ends. */
+/*
+ * Adds to the sums of the current process. Operations are counted at their end, work at its start.
+ */
 static __noinline int netto_charge_process(__u64 event, __u64 ns, __u64 count)
 {
 	__u32 key = bpf_get_current_pid_tgid() >> 32;
@@ -628,16 +648,16 @@ static __noinline int netto_charge_process(__u64 event, __u64 ns, __u64 count)
 
 static __always_inline void charge_task(__u64 event, __u64 ns, __u64 count)
 {
-	/* in this order nothing is left of it where it cannot be */
+	/* is_of_tasks() comes first: clang drops the rest where it is false for a constant event */
 	if (is_of_tasks(event) && tasks)
 		netto_charge_process(event, ns, count);
 }
 
 /*
- * An event took so long without a break. Signed, as in span(). It is noted while the sums do not
- * yet, or not any more, agree with what is open, so that a mark in between has a residual. On
- * PREEMPT_RT a task that is preempted in the midst of the comparison may hide what others note
- * meanwhile.
+ * Notes that `event` ran for `took` ns without a break, signed as in span(). Callers do this while
+ * ns[] and the open spans lack the stretch or have it twice: so a mark in between has a residual.
+ * On PREEMPT_RT a task that is preempted between the comparison and the store may undo a longer
+ * stretch that another task has noted.
  */
 static __always_inline void note_longest(cpu_t *c, __u64 event, __u64 took)
 {
@@ -646,12 +666,15 @@ static __always_inline void note_longest(cpu_t *c, __u64 event, __u64 took)
 }
 
 /*
- * The end of a change of the task level, from the word `old`, by which `word` was stored. If a
- * preemption overtook it, and our word still stands, then it came before our store: sched_switch
- * has charged all until then, and what is left to charge began when this task resumed; so once
- * more, from there. If another word stands, it came after, and our store was taken into account. If
- * one came before it, and another one after it, that other one has found an old time, and says so:
- * then nothing is left to charge.
+ * Ends a change of the task level, from the word `old` to `word`, which the caller has stored:
+ * charges the span between them. If the last switch is not older than `word` (is_overtaken()), this
+ * task was preempted:
+ * - Before our store, if our word still stands. sched_switch charged all time until the preemption.
+ *   What is left to charge began when this task resumed: we make the change again, from there on.
+ * - After our store, if another word stands. sched_switch has charged the time since our word, and
+ *   we charge the span.
+ * - Before and after our store, if another word stands with OVERTAKEN. The second sched_switch
+ * found a time older than the first one. It has charged everything since then: nothing is left.
  */
 static __noinline int netto_settle(cpu_t *c, __u64 old, __u64 word)
 {
@@ -666,7 +689,7 @@ static __noinline int netto_settle(cpu_t *c, __u64 old, __u64 word)
 			return 0;
 		}
 		word = clock(&c->above) << SLOT_BITS | (word & SLOT_MASK);
-		/* of a preemption since the comparison: nothing is charged from `resumed` on */
+		/* OVERTAKEN of a preemption since the comparison is void: `old` begins after it */
 		WRITE_ONCE(c->flags, READ_ONCE(c->flags) & ~OVERTAKEN);
 		old = READ_ONCE(c->resumed) | (old & SLOT_MASK); /* after the clock */
 		WRITE_ONCE(c->task, word);
@@ -678,20 +701,20 @@ static __noinline int netto_settle(cpu_t *c, __u64 old, __u64 word)
 	return 0;
 }
 
-/* How long the current task has run in its operation at most, in units of 1024 ns, rounded up. */
+/* How long the current task has run in its operation, at most; 1024 ns, rounded up. */
 static __always_inline __u64 operated(cpu_t *c, __u64 word)
 {
 	return c->operated + (span(c->resumed, word) >> 10) + 1;
 }
 
-/* An operation began while another one was still open. */
+/* An operation begins in a task whose last one has not ended. */
 static __always_inline void miss_return(cpu_t *c, __u64 word)
 {
 	add(&c->unreturned, 1);
 	add(&c->unreturned_ns, operated(c, word) << 10);
 }
 
-/* Puts `event` into a slot of the task level, whatever is set there. */
+/* Puts `event` into a slot of the task level, whatever the slots hold. EV_NONE empties the slot. */
 static __noinline int netto_change(cpu_t *c, __u32 slot, __u64 event)
 {
 	__u32 shift = slot * EVENT_BITS, base = READ_ONCE(c->base);
@@ -702,11 +725,11 @@ static __noinline int netto_change(cpu_t *c, __u32 slot, __u64 event)
 	if (slot == SLOT_TASK)
 		charge_task(old & 15, 0, 1);
 	if ((old >> shift & 15) == event) {
-		if (slot == SLOT_TASK && event != base) /* an entry: the task is in one already */
+		if (slot == SLOT_TASK && event != base) /* an entry, and the last one is open */
 			miss_return(c, word);
 		return 0;
 	}
-	if (slot == SLOT_TASK && !event) /* read before this CPU was started */
+	if (slot == SLOT_TASK && !event) /* `base`, read before this CPU started to count */
 		event = c->base;
 	if (slot == SLOT_TASK && event != c->base && (old & 15) != c->base)
 		miss_return(c, word);
@@ -716,8 +739,8 @@ static __noinline int netto_change(cpu_t *c, __u32 slot, __u64 event)
 }
 
 /*
- * The usual change, in as few instructions as can be: `from` is all that is set at the task level,
- * `to` is to come in its place, and nothing comes between.
+ * The usual change, in as few instructions as possible: `from` is all that the slots hold, `to`
+ * replaces it, and nothing interrupts. All else is left to netto_change().
  */
 static __always_inline void change_task(cpu_t *c, __u64 from, __u64 to)
 {
@@ -737,16 +760,16 @@ static __always_inline void change_task(cpu_t *c, __u64 from, __u64 to)
 	}
 	took = (__s64)(word - old + from - to) >> SLOT_BITS;
 	add(&c->ns[from], took);
-	charge_task(from, took, 1); /* an operation ends: nothing is counted of `other` */
+	charge_task(from, took, 1); /* only an operation counts: it ends here */
 }
 
-/* True if more is set than what the task on this CPU is anyway. */
+/* True if the slots hold more than the event of the running task as a whole. */
 static __always_inline int is_operation(cpu_t *c, __u32 slots)
 {
 	return slots != c->base;
 }
 
-/* Gives the current task its storage here, where it can be allocated: in sched_switch it cannot. */
+/* Allocates the current task's storage, since sched_switch, which needs it, cannot allocate. */
 static __noinline int netto_prepare(cpu_t *c)
 {
 	__u64 *n = &preparing[bpf_get_smp_processor_id() & (MAX_CPUS - 1)];
@@ -761,7 +784,7 @@ static __noinline int netto_prepare(cpu_t *c)
 	return 0;
 }
 
-/* An entry starts afresh, whatever the slot holds: a missed exit ends here. */
+/* An entry overwrites whatever the slot holds: an operation whose exit was missed ends here. */
 static __always_inline void netto_enter_hot(__u64 event)
 {
 	cpu_t *c = this_cpu();
@@ -772,7 +795,7 @@ static __always_inline void netto_enter_hot(__u64 event)
 	change_task(c, EV_OTHER, event);
 }
 
-/* An exit ends whatever the slot holds; without an entry it does nothing. */
+/* An exit ends whatever operation the slot holds; if it holds none, nothing changes. */
 static __always_inline void netto_leave_hot(__u64 event)
 {
 	cpu_t *c = this_cpu();
@@ -780,7 +803,7 @@ static __always_inline void netto_leave_hot(__u64 event)
 	change_task(c, event, c->base);
 }
 
-/* The same where it is not for each packet, without a copy of it in each program. */
+/* The same as functions, for operations that are not hot: not each program has a copy. */
 static __noinline int netto_enter_operation(__u64 event)
 {
 	netto_enter_hot(event);
@@ -797,8 +820,8 @@ static __noinline int netto_leave_operation(__u64 event)
 #define netto_leave_waiting netto_leave_operation
 
 /*
- * Not on PREEMPT_RT: what the softirq `event` took since it began, or since the last change, is
- * charged; from now on the time of its level is that of the event `to`.
+ * Not on PREEMPT_RT: charges `event` with the softirq level's time since its last change. From now
+ * on `to` owns this level.
  */
 static __always_inline void charge_softirq(cpu_t *c, __u64 event, __u64 to)
 {
@@ -818,7 +841,7 @@ static __always_inline void charge_softirq(cpu_t *c, __u64 event, __u64 to)
 	add(&c->above, took);
 }
 
-/* Work begins or ends in a softirq: the time is that of the event `to`. */
+/* Work begins or ends in a softirq: from now on `to` owns the softirq level. */
 static __always_inline void change_softirq(cpu_t *c, __u64 to)
 {
 	charge_softirq(c, event_index(c->irq[SOFT].event), to);
@@ -868,8 +891,8 @@ static __always_inline void leave_vector(unsigned int vec)
 }
 
 /*
- * Top halves of devices. They are known as EV_HARDIRQ when they have scheduled NAPI, and are
- * `other` until then.
+ * A top half of a device begins. It is EV_OTHER until it schedules NAPI: then all its time is
+ * EV_HARDIRQ.
  */
 static __always_inline void enter_top_half(void)
 {
@@ -890,8 +913,8 @@ static __always_inline void schedule_napi(void)
 }
 
 /*
- * What drivers call to do so, and packets on loopback do not. It says whether NAPI was not under
- * way already: then NET_RX is raised, or goes on, or NAPI's thread is woken.
+ * Runs at the end of napi_schedule_prep(). Drivers call it to schedule NAPI; packets on loopback do
+ * not. It returns true if NAPI was not scheduled yet: then NET_RX, or NAPI's thread, will poll.
  */
 SEC("fexit")
 int BPF_PROG(netto_prep, void *napi, __u8 done)
@@ -906,8 +929,8 @@ int netto_k_prep(struct pt_regs *ctx)
 {
 	__u8 scheduled = PT_REGS_RC(ctx);
 
-#ifdef bpf_target_mips /* 32-bit kernels have 8 words before the registers, and these have 32 bits \
-			*/
+#ifdef bpf_target_mips
+	/* 32-bit kernels: pt_regs has 8 words before the registers, and register 2 is the result */
 	if (!(addresses >> 32))
 		scheduled = ((__u32 *)ctx)[8 + 2];
 #endif
@@ -916,7 +939,7 @@ int netto_k_prep(struct pt_regs *ctx)
 	return 0;
 }
 
-/* Where that cannot be hooked: it costs something for each packet on loopback. */
+/* Where napi_schedule_prep() cannot be hooked. This runs for each packet on loopback, too. */
 static __always_inline void raise(unsigned int vec)
 {
 	if (vec == NET_RX_SOFTIRQ)
@@ -942,15 +965,16 @@ static __always_inline void leave_top_half(void)
 	c->above += took;
 }
 
-/* The event of the softirq that this runs in, or EV_NONE. */
+/* The event of the softirq in which this program runs, or EV_NONE. */
 static __always_inline __u64 softirq_of(cpu_t *c)
 {
 	return rt ? READ_ONCE(c->task) >> 2 * EVENT_BITS & 15 : c->serving;
 }
 
 /*
- * Other work. In a task it overrides operations. A softirq that runs the same function must not
- * touch the tasks' level: it is that work for so long.
+ * Work begins. In a task it goes into the poll slot, and so overrides an operation. In a softirq
+ * the task level belongs to the task that was interrupted: there the work takes over the softirq's
+ * event.
  */
 static __noinline int netto_enter_poll(__u64 event)
 {
@@ -986,7 +1010,10 @@ static __noinline int netto_leave_poll(__u64 event)
 	return netto_change(c, SLOT_POLL, EV_NONE);
 }
 
-/* An operation that softirqs, threads of NAPI and other operations call too: then it is theirs. */
+/*
+ * For tcp_read_sock(), which softirqs, NAPI threads and other operations call, too: then its time
+ * stays theirs. Only a task that is in nothing else begins to receive here.
+ */
 static __always_inline void netto_enter_read(__u64 event)
 {
 	cpu_t *c = this_cpu();
@@ -1001,7 +1028,7 @@ static __always_inline void netto_leave_read(__u64 event)
 	netto_leave_poll(event);
 }
 
-/* A thread begins that is an event as a whole, before it has its name. */
+/* A thread begins whose event as a whole sched_switch cannot tell: it has no name yet. */
 static __always_inline void netto_enter_thread(__u64 event)
 {
 	cpu_t *c = this_cpu();
@@ -1041,12 +1068,13 @@ PROGRAMS_OF_TOP_HALF(netto_irq, "irq_handler_entry", enter_top_half)
 PROGRAMS_OF_TOP_HALF(netto_irq_x, "irq_handler_exit", leave_top_half)
 
 /*
- * The time of the event that a poll runs in, since the last poll in it on this CPU, but not of what
- * ran before the current task; on PREEMPT_RT, where a poll may have been preempted, that too. 0 in
- * any other event. A task that was preempted between its store and its addition has yet to add what
- * a poll before may have been given already; so has this program if it is preempted itself (on
- * PREEMPT_RT from 7.0 on). Then the sum is less than `shared`: this poll is given nothing, and what
- * is missing comes to the next ones.
+ * For a poll at the task level: the time of the event in which it runs, since the last poll in this
+ * event on this CPU. Time before the current task resumed is left out, but not on PREEMPT_RT, where
+ * the poll may have been preempted itself. For any other event than those of polls it is 0.
+ *
+ * A task that is preempted between its store and its addition has yet to add time that an earlier
+ * poll may have been given. So has this program if it is preempted (on PREEMPT_RT from 7.0 on).
+ * ns[] is then less than `shared`: this poll is given nothing, and later polls are given its time.
  */
 static __noinline __u64 netto_poll_of_task(cpu_t *c, polled_t *p)
 {
@@ -1063,11 +1091,11 @@ static __noinline __u64 netto_poll_of_task(cpu_t *c, polled_t *p)
 }
 
 /*
- * In a softirq the instance at `place` was polled, and not the same one as the time before. As long
- * as there is but one, all time of softirqs is its, and its polls need neither a clock nor a place:
- * what places do not have yet is the last one's, which user space adds. If two are polled in one
- * softirq, it is not known when the first one ended: each gets half of that softirq until now, and
- * for some softirqs from then on each poll is looked at.
+ * A softirq polled the instance at `place`, and the poll before was another one's. As long as a CPU
+ * polls one instance, all time of softirqs is its own, and a poll needs neither clock nor place.
+ * What was not added to places yet belongs to the last instance, to which user space adds it. If a
+ * softirq polls two instances, nobody knows when the first one ended: each is given half of this
+ * softirq until now. The next MIXED softirqs read the clock at each poll.
  */
 static __noinline int netto_divide(cpu_t *c, polled_t *p, __u32 place)
 {
@@ -1076,7 +1104,7 @@ static __noinline int netto_divide(cpu_t *c, polled_t *p, __u32 place)
 	__u32 round = c->count[EV_RX_SOFTIRQ], last = c->polled.last - 1;
 
 	c->polled.changes++;
-	if (c->polled.round != round) { /* softirqs that are over were the last one's */
+	if (c->polled.round != round) { /* all softirqs before this one were the last instance's */
 		took = ns - given;
 		given = ns;
 		if (c->polled.mixed)
@@ -1101,7 +1129,7 @@ static __noinline int netto_divide(cpu_t *c, polled_t *p, __u32 place)
 	return 0;
 }
 
-/* The place of a key that is not in the first one where it may be; a new one if need be. */
+/* Finds the place of a key, or takes a free one for it. Returns the last place if none is free. */
 static __noinline __u32 netto_find_place(polled_t *p, struct napi_struct *napi, __u64 key)
 {
 	struct net_device *device = napi->dev;
@@ -1128,8 +1156,8 @@ static __noinline __u32 netto_find_place(polled_t *p, struct napi_struct *napi, 
 }
 
 /*
- * What has a number has a place of its own; of what has none (those that only send, WireGuard's,
- * which has one for each peer) there is one for each device.
+ * Adds a poll to its instance. An instance with a napi_id has a place of its own. Those without one
+ * (they only send; or WireGuard's, one for each peer) share a place for each device.
  */
 static __noinline int netto_find_poll(cpu_t *c, struct napi_struct *napi, int work)
 {
@@ -1143,9 +1171,9 @@ static __noinline int netto_find_poll(cpu_t *c, struct napi_struct *napi, int wo
 	place = &p->places[n];
 	if (place->key != key || place->id != id)
 		n = netto_find_place(p, napi, key);
-	if (n > POLLED_PLACES) /* never: for the verifier */
+	if (n > POLLED_PLACES) /* never: the verifier wants it */
 		return 0;
-	if (rt || c->irq[SOFT].event != EV_RX_SOFTIRQ) { /* preempted, also by each other */
+	if (rt || c->irq[SOFT].event != EV_RX_SOFTIRQ) { /* polls may preempt each other */
 		place = &p->places[n];
 		add(&place->polls, 1);
 		add(&place->packets, work);
@@ -1160,7 +1188,7 @@ static __noinline int netto_find_poll(cpu_t *c, struct napi_struct *napi, int wo
 	return 0;
 }
 
-/* At the end of each poll. budget: 0 when netconsole polls, which receives nothing. */
+/* Runs at the end of each poll. budget is 0 when netconsole polls, which receives nothing. */
 SEC("tp_btf/napi_poll")
 int BPF_PROG(netto_poll, struct napi_struct *napi, int work, int budget)
 {
@@ -1188,7 +1216,7 @@ FUNCTIONS(PROGRAMS_OF_FUNCTION, PROGRAMS_OF_FUNCTION)
 PROGRAM_OF_ENTRY(worker, thread, EV_IO_WORKER, "io_wq_worker") /* from 5.19 on */
 PROGRAM_OF_ENTRY(wqe, thread, EV_IO_WORKER, "io_wqe_worker")
 
-/* For kprobe.multi a pair serves all functions: the cookie of each is event | how << 8. */
+/* One pair for all functions of kprobe.multi. The cookie of a function is event | how << 8. */
 SEC("kprobe.multi")
 int netto_multi(void *ctx)
 {
@@ -1247,7 +1275,7 @@ PROGRAMS_OF_KPROBE(busy_poll, poll, EV_BUSY_POLL)
 PROGRAMS_OF_KPROBE(tcp_work, poll, EV_TCP_WORK)
 PROGRAMS_OF_KPROBE(net_worker, poll, EV_NET_WORKER)
 
-/* With 0: nothing is parked any longer. Returns 0, or another number if there is no room. */
+/* Parks `slots` with a task; 0 removes what is parked. Returns 0, or not 0 if there is no room. */
 static __always_inline int park(struct task_struct *task, __u64 slots)
 {
 	if (parking == PARK_STORAGE) {
@@ -1265,10 +1293,10 @@ static __always_inline int park(struct task_struct *task, __u64 slots)
 }
 
 /*
- * The slots that were parked with a task, or 0; they are parked no longer. Until 6.1 a kernel finds
- * nothing while another look-up is under way on the CPU, that is, if a task was preempted in
- * netto_prepare(): that counts as a loss, and must not come back later (it does if the same happens
- * when the task is parked the next time).
+ * Returns the slots that were parked with a task, or 0, and parks them no longer. Until 6.1 a
+ * look-up finds nothing while another one is under way on this CPU: if a task was preempted in
+ * netto_prepare(). This counts as lost, and MISSED keeps the slots from coming back later. They do
+ * come back if the same happens when the task is parked the next time.
  */
 static __noinline __u32 netto_unpark(cpu_t *c, struct task_struct *task)
 {
@@ -1300,7 +1328,7 @@ static __noinline __u32 netto_unpark(cpu_t *c, struct task_struct *task)
 	return slots & SLOT_MASK;
 }
 
-/* Ends what runs on this CPU, at the task clock `now`, and parks it with the task that leaves. */
+/* Charges the task level at the task clock `now`, and parks its slots with `prev`, which leaves. */
 static __noinline int netto_switch_out(cpu_t *c, struct task_struct *prev, __u64 now)
 {
 	__u64 old = c->task, word = now << SLOT_BITS;
@@ -1312,12 +1340,12 @@ static __noinline int netto_switch_out(cpu_t *c, struct task_struct *prev, __u64
 			c->unseen += span(old, word);
 		else
 			c->start = now;
-		if (parking) /* it came back unseen, and has gone on since */
+		if (parking) /* prev's slots are old: it came back unseen, and has gone on since */
 			netto_unpark(c, prev);
 		c->flags = 0;
 		return 0;
 	}
-	if ((__s64)(old - c->resumed) < 0) { /* stored by a change that was preempted */
+	if ((__s64)(old - c->resumed) < 0) { /* a preempted change has stored an old time */
 		old = c->resumed | slots;
 		flags |= OVERTAKEN;
 	}
@@ -1334,15 +1362,15 @@ static __noinline int netto_switch_out(cpu_t *c, struct task_struct *prev, __u64
 	return 0;
 }
 
-/* Where no field tells: the idle task of a CPU is the one with no number that was seen there. */
+/* For raw_tp programs: the idle task of a CPU is the task with PID 0 that was seen there. */
 static __always_inline __u64 *idle_task(void)
 {
 	return &idle_tasks[bpf_get_smp_processor_id() & (MAX_CPUS - 1)];
 }
 
 /*
- * Called while the current task is still the one that owned the time. If it is an idle task that is
- * not known yet, what it was charged to becomes `idle`.
+ * Called while the current task is still the one that owns the open span. If it is an idle task
+ * that is not known yet, this span becomes `idle`.
  */
 static __always_inline void find_idle_task(cpu_t *c)
 {
@@ -1358,7 +1386,7 @@ static __always_inline void find_idle_task(cpu_t *c)
 	c->count[EV_IDLE]++;
 }
 
-/* The first 8 bytes of a name, as the CPU reads them, and a mask of the first n of these. */
+/* NAME: the first 8 bytes of a name as a CPU loads them. LENGTH: a mask of the first n of these. */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define BYTE(c, i) ((__u64)(c) << 8 * (i))
 #define LENGTH(n)  (~0ull >> (64 - 8 * (n)))
@@ -1370,7 +1398,7 @@ static __always_inline void find_idle_task(cpu_t *c)
 	(BYTE(a, 0) | BYTE(b, 1) | BYTE(c, 2) | BYTE(d, 3) | BYTE(e, 4) | BYTE(f, 5) |             \
 	 BYTE(g, 6) | BYTE(h, 7))
 
-/* The event that a thread of the kernel of that name is as a whole. */
+/* The event that a kernel or io_uring thread is as a whole, by the first 8 bytes of its name. */
 static __always_inline __u64 thread_event(__u64 name)
 {
 	if ((name & LENGTH(5)) == NAME('n', 'a', 'p', 'i', '/', 0, 0, 0) ||
@@ -1386,8 +1414,8 @@ static __always_inline __u64 thread_event(__u64 name)
 }
 
 /*
- * The task that runs changes; fields: those of the tasks may be read. With interrupts off: plain
- * additions will do, and the clock is exact at once.
+ * The CPU switches tasks. `fields`: the program may read task_struct. Interrupts are off: plain
+ * additions will do, and one reading of the clock is exact.
  */
 static __always_inline void switch_task(cpu_t *c, struct task_struct *prev,
 					struct task_struct *next, int fields)
@@ -1431,7 +1459,7 @@ static __always_inline void switch_task(cpu_t *c, struct task_struct *prev,
 	c->task = word | slots;
 }
 
-/* The arguments are (preempt, prev, next) on all kernels; 5.18 appended prev_state. */
+/* All kernels have these arguments first; 5.18 appended prev_state. */
 SEC("tp_btf/sched_switch")
 int BPF_PROG(netto_switch, _Bool preempt, struct task_struct *prev, struct task_struct *next)
 {
@@ -1450,8 +1478,8 @@ int BPF_PROG(netto_switch_r, _Bool preempt, struct task_struct *prev, struct tas
 }
 
 /*
- * What is parked in the hash with a task that has ended goes when its memory does: the next task
- * there starts afresh.
+ * Deletes the parked slots of a task when the kernel frees its task_struct, so that a new task at
+ * the same address starts without them.
  */
 SEC("raw_tp/sched_process_free")
 int netto_free(struct bpf_raw_tracepoint_args *ctx)
@@ -1463,9 +1491,9 @@ int netto_free(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /*
- * The event that owns this CPU, as far as is known: what is not traced is `other`, or `idle` in the
- * idle task, also while that is not known as such. A top half that is `other` may be that of the
- * sample's own timer: what it interrupts counts.
+ * The event that owns this CPU, as far as hooks tell; EV_NONE: unknown. What no hook tells is
+ * EV_IDLE in an idle task, else EV_OTHER. A top half that is EV_OTHER may be the sample's own
+ * timer: then the event that it interrupted counts.
  */
 static __always_inline __u64 current_event(cpu_t *c)
 {
@@ -1484,8 +1512,8 @@ static __always_inline __u64 current_event(cpu_t *c)
 }
 
 /*
- * Counts the stack of `depth` frames that lies behind the used words. Stacks of the same hash are
- * taken for the same: with 100,000 of them, two that differ have one once in 4 billion runs.
+ * Counts the stack of `depth` frames that lies behind the used words. Two stacks with the same hash
+ * count as one. Among 100,000 different stacks this happens once in 4 billion runs.
  */
 static __always_inline void count_stack(stack_buf_t *buf, __u64 *stack, __u32 depth, __u64 event,
 					__u32 now)
@@ -1520,9 +1548,9 @@ static __always_inline void count_stack(stack_buf_t *buf, __u64 *stack, __u32 de
 }
 
 /*
- * There are functions from which the kernel cannot unwind: those through which it makes indirect
- * calls on CPUs that need retpolines. Their caller is among the first words on the stack: what
- * looks like an address of code is taken down, behind a 0. Returns the depth.
+ * The kernel cannot unwind from the functions through which it makes indirect calls on CPUs that
+ * need retpolines. Their caller is among the first two words on the stack. Those of them that look
+ * like an address of code become frames, behind a frame 0. Returns the depth.
  */
 static __always_inline __u32 scan_stack(struct bpf_perf_event_data *ctx, __u64 *stack)
 {
@@ -1533,7 +1561,7 @@ static __always_inline __u32 scan_stack(struct bpf_perf_event_data *ctx, __u64 *
 	if (bpf_probe_read_kernel(&stack[3], 2 * sizeof(__u64), (void *)PT_REGS_SP(&ctx->regs)))
 		return 1;
 	for (int i = 3; i < 5; i++)
-		if ((stack[i] ^ stack[1]) >> 31) /* the kernel's code and modules lie within 2 GB */
+		if ((stack[i] ^ stack[1]) >> 31) /* kernel and modules lie within 2 GB */
 			stack[i] = 0;
 	return 4;
 #else
@@ -1542,10 +1570,10 @@ static __always_inline __u32 scan_stack(struct bpf_perf_event_data *ctx, __u64 *
 }
 
 /*
- * A sample that began at `began` is done. What samples took beyond their part of the time is owed;
- * where that is more than a burst, only half as many are taken from then on, on all CPUs, since
- * each sample counts the same. (To leave out some after one that took long would show what is cheap
- * to sample more often than it is.)
+ * A sample that began at `began` is done. What samples took beyond their part of the time is owed.
+ * If more than a burst is owed, all CPUs take only half as many samples from then on: so each
+ * sample counts the same. (To skip a few samples after a long one would favour what is cheap to
+ * sample.)
  */
 static __always_inline void pay_sample(cpu_t *c, __u64 began, long size)
 {
@@ -1563,7 +1591,7 @@ static __always_inline void pay_sample(cpu_t *c, __u64 began, long size)
 	if (c->owed < SAMPLE_BURST_NS)
 		return;
 	c->owed = 0;
-	if (c->every == every) /* no other CPU has seen to it since */
+	if (c->every == every) /* no other CPU has halved them since */
 		every = every ? 2 * every : 2;
 	c->every = every;
 }
@@ -1580,7 +1608,7 @@ int netto_sample(struct bpf_perf_event_data *ctx)
 	if (!now || event == EV_NONE)
 		return 0;
 	if (event == EV_IDLE && hooks_switch)
-		return 0; /* it is traced */
+		return 0; /* hooks measure it */
 	if (++c->skipped < every)
 		return 0;
 	c->skipped = 0;
@@ -1593,11 +1621,11 @@ int netto_sample(struct bpf_perf_event_data *ctx)
 		buf->used = buf->full = buf->failed = 0;
 	}
 	used = buf->used;
-	if (used > stack_words) /* never: for the verifier */
+	if (used > stack_words) /* never: the verifier wants it */
 		return 0;
 	stack = (__u64 *)&buf->slots[hash_slots] + used;
 	size = bpf_get_stack(ctx, stack + 1, MAX_DEPTH * sizeof(__u64), 0);
-	if (size < 0 || (size == 0 && event < EV_OTHER)) /* 0: user space was interrupted */
+	if (size < 0 || (size == 0 && event < EV_OTHER)) /* `other` in user space has 0 frames */
 		buf->failed++;
 	else if (size == sizeof(__u64))
 		count_stack(buf, stack, scan_stack(ctx, stack), event, now);
@@ -1607,7 +1635,9 @@ int netto_sample(struct bpf_perf_event_data *ctx)
 	return 0;
 }
 
-/* What the task is that a CPU starts with, by its name alone: a user's may have one of those. */
+/*
+ * The event, as a whole, of a CPU's first task. Its name tells; a user's task may have such a name.
+ */
 static __always_inline __u64 first_base(void)
 {
 	char name[16] = {};
@@ -1620,9 +1650,9 @@ static __always_inline __u64 first_base(void)
 }
 
 /*
- * Writes down the state of this CPU at this instant. Run by BPF_PROG_TEST_RUN in an IPI on the CPU
- * that user space names; where the kernel cannot do that (before 5.10), attached, and hit by user
- * space renaming itself on that CPU.
+ * Copies the state of this CPU at this instant. BPF_PROG_TEST_RUN, which can choose the CPU from
+ * 5.10 on, runs it there in an IPI, or directly on netto's own CPU. It is attached nowhere: the
+ * section only gives its type.
  */
 SEC("raw_tp/task_rename")
 int netto_mark(void *ctx)
@@ -1630,13 +1660,13 @@ int netto_mark(void *ctx)
 	cpu_t *c = this_cpu();
 	__u64 task = current_task();
 	__u64 above = READ_ONCE(c->above), now = bpf_ktime_get_ns();
-	__u64 open = 0; /* spans that are not over: of the levels above the one looked at */
+	__u64 open = 0; /* span that is still open, of all levels looked at so far */
 
 	if (!c->task) {
 		c->start = now;
 		c->running = task;
 		c->ready = 0;
-		c->flags = MISSED; /* what was parked with this task is older */
+		c->flags = MISSED; /* slots that are parked with this task are older */
 		c->resumed = now << SLOT_BITS;
 		c->base = first_base();
 		c->rx_over = c->base == EV_IDLE ? PART_IDLE : 0;
@@ -1670,13 +1700,13 @@ int netto_mark(void *ctx)
 	else
 		c->mark_ns[owner(c->task)] += open;
 	c->mark_wall = now - c->start - c->mark_unseen;
-	/* an interrupt came after the clock, and is in part in these sums: a residual says so */
+	/* an interrupt after the clock is in part in these sums: 1 ns of residual reveals it */
 	if (READ_ONCE(c->above) != above)
 		c->mark_wall++;
 	return 0;
 }
 
-/* From 5.16 on. User space runs it for each function, before the other programs are loaded. */
+/* From 5.16 on. User space runs it for each function, before it loads the other programs. */
 SEC("syscall")
 int netto_lookup(void *ctx)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The kernel types that netto.bpf.c reads: only the fields in use. CO-RE finds their offsets in the
- * running kernel's BTF, so that order, size and what lies between do not matter here.
+ * The kernel types that netto.bpf.c reads, with only the fields in use. CO-RE takes their offsets
+ * from the running kernel's BTF: the order of the fields, and the gaps between them, do not matter.
  */
 #ifndef NETTO_VMLINUX_H
 #define NETTO_VMLINUX_H
@@ -9,15 +9,15 @@
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct task_struct {
-	int pid;	   /* 0: the idle task of a CPU */
-	unsigned int flags;
-	char comm[16];	   /* its name */
+	int pid;	    /* 0: the idle task of a CPU */
+	unsigned int flags; /* PF_... */
+	char comm[16];	    /* name of the thread */
 	struct task_struct *group_leader;
-	void *bpf_storage; /* NULL until a BPF program keeps something with the task; from 5.11 */
+	void *bpf_storage; /* NULL until a BPF program allocates task storage; from 5.11 */
 };
 
 struct ns_common {
-	unsigned int inum; /* of the namespace's file in /proc/PID/ns */
+	unsigned int inum; /* inode number of the namespace's file in /proc/PID/ns */
 };
 
 struct net {
@@ -35,17 +35,17 @@ struct net_device {
 };
 
 struct napi_struct {
-	struct net_device *dev; /* NULL: of no device: the backlog */
-	unsigned int napi_id;	/* 0: it has none */
+	struct net_device *dev; /* NULL: the backlog, which has no device */
+	unsigned int napi_id;	/* 0: none was assigned */
 };
 
 struct irqaction {
-	unsigned int flags;
+	unsigned int flags; /* IRQF_... */
 };
 
 #pragma clang attribute pop
 
-enum { NET_TX_SOFTIRQ = 2, NET_RX_SOFTIRQ = 3, IRQF_PERCPU = 0x400 }; /* .../interrupt.h */
-enum { PF_IO_WORKER = 0x10, PF_KTHREAD = 0x00200000 }; /* include/linux/sched.h */
+enum { NET_TX_SOFTIRQ = 2, NET_RX_SOFTIRQ = 3, IRQF_PERCPU = 0x400 }; /* linux/interrupt.h */
+enum { PF_IO_WORKER = 0x10, PF_KTHREAD = 0x00200000 };		      /* linux/sched.h */
 
 #endif
