@@ -5238,7 +5238,7 @@ static void print_queues(FILE *f, const struct result *r, size_t i, size_t n)
 		FORMAT(name, r->queues[j].id ? "  napi %u" : "  napi", r->queues[j].id);
 		print_queue(f, r, name, &r->queues[j]);
 	}
-	if (n > MAX_DEVICES)
+	if (n > MAX_DEVICES && !r->has_pollers)
 		fprintf(f, "%46s  and %zu more\n", "", n - MAX_DEVICES);
 }
 
@@ -5809,14 +5809,17 @@ static void print_short(FILE *f, const struct result *r)
 		size_t size;
 		FILE *m = open_memstream(&text, &size);
 
-		if (!m)
+		if (m)
+			render_short(m, r, sizes[i].rows, sizes[i].events);
+		if (!m || fclose(m)) { /* without memory, the report's lines cannot be counted */
+			render_short(f, r, sizes[i].rows, sizes[i].events);
+			free(text);
 			return;
-		render_short(m, r, sizes[i].rows, sizes[i].events);
-		fclose(m);
+		}
 		lines = 0;
-		for (size_t j = 0; text && j < size; j++)
+		for (size_t j = 0; j < size; j++)
 			lines += text[j] == '\n';
-		if (text && (lines <= HEIGHT + tasks || i + 1 == ARRAY_SIZE(sizes)))
+		if (lines <= HEIGHT + tasks || i + 1 == ARRAY_SIZE(sizes))
 			fputs(text, f);
 		free(text);
 	}
@@ -6269,7 +6272,7 @@ static int print_and_exit(bool version, const char *topic)
 
 	if (version) {
 		puts("netto " VERSION);
-	} else if (!topic) {
+	} else if (!topic || topic[0] == '-') { /* an option, or the v of -hv */
 		print_usage();
 	} else if (!strcmp(topic, "stages")) {
 		for (int i = STAGE_NONE + 1; i < STAGES; i++)
@@ -6433,7 +6436,7 @@ static long read_setting(const char *name)
 static void read_settings(struct result *r)
 {
 	const struct queue *q = fullest_queue(r, find_busiest(r).cpu);
-	char path[PATH_MAX], text[256];
+	char path[PATH_MAX], text[512]; /* the mask of 1,024 CPUs has 288 characters */
 
 	r->max_backlog = read_setting("netdev_max_backlog");
 	r->budget = read_setting("netdev_budget");
