@@ -4882,18 +4882,17 @@ static uint64_t sampled_net_ns(const struct result *r, const struct times *t)
 	return sum;
 }
 
-/* Of a time of which samples tell a part: `~` where that is more than rounds to 0.0 percent. */
-static bool is_marked(uint64_t sampled_ns, uint64_t wall_ns)
+/* Marks a time with `~` if its sampled part does not round to 0.0 % of wall time. */
+static const char *sampled_mark(uint64_t sampled_ns, uint64_t wall_ns)
 {
-	return percent(sampled_ns, wall_ns) >= 0.05;
+	return percent(sampled_ns, wall_ns) >= 0.05 ? "~" : "";
 }
 
 static const char *net_mark(const struct result *r, const struct times *t)
 {
-	bool sampled = r->events[EV_RX_SOFTIRQ].source == SAMPLED ||
-		       is_marked(sampled_net_ns(r, t), t->wall_ns);
-
-	return sampled ? "~" : "";
+	return r->events[EV_RX_SOFTIRQ].source == SAMPLED
+		       ? "~"
+		       : sampled_mark(sampled_net_ns(r, t), t->wall_ns);
 }
 
 static double net_percent(const struct result *r, const struct times *t)
@@ -4921,11 +4920,9 @@ static const char *group_digits(double number, char text[32])
 	return text;
 }
 
-static void print_cell(FILE *f, int width, bool known, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
-
-/* Of a table, behind a space; what is not known is "-". */
-static void print_cell(FILE *f, int width, bool known, const char *format, ...)
+/* Prints a space and a cell of a table. The cell is "-" if its value is not known. */
+static __attribute__((format(printf, 4, 5))) void print_cell(FILE *f, int width, bool known,
+							     const char *format, ...)
 {
 	char text[32] = "-";
 	va_list args;
@@ -4975,7 +4972,7 @@ static void print_table_row(FILE *f, const struct result *r, int cpu, int decima
 								     : 0;
 		}
 		print_cell(f, 6, measured, "%s%.*f",
-			   !traced || is_marked(sampled_ns, t->wall_ns) ? "~" : "", decimals,
+			   !traced ? "~" : sampled_mark(sampled_ns, t->wall_ns), decimals,
 			   percent(ns, t->wall_ns));
 	}
 	fputc('\n', f);
@@ -5080,7 +5077,7 @@ static void print_stages(FILE *f, const struct result *r)
 	const struct profile *p = &r->profile;
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		uint64_t contexts_ns[CONTEXTS];
+		uint64_t contexts_ns[CONTEXTS] = {};
 		int parents[STAGES];
 
 		if (!r->events[e].net || !p->all.samples[e])
@@ -5096,9 +5093,7 @@ static void print_stages(FILE *f, const struct result *r)
 				print_stage(f, r, e, parents, i, 0);
 		for (int i = 0; i < CONTEXTS && event_is(e, HAS_CONTEXTS); i++)
 			contexts_ns[i] = estimate_context(r, ALL_CPUS, e, i).ns;
-		if (event_is(e, HAS_CONTEXTS))
-			print_parts(f, "  context: ", contexts, contexts_ns, CONTEXTS,
-				    r->all.ns[e]);
+		print_parts(f, "  context: ", contexts, contexts_ns, CONTEXTS, r->all.ns[e]);
 		print_parts(f, "  activity: ", &activities[1], &p->all.activities[e][1],
 			    ACTIVITIES - 1, p->all.samples[e]);
 	}
@@ -5729,10 +5724,9 @@ static void print_notes(FILE *f, const struct result *r)
 {
 	const double stolen = percent(r->stolen_ns, r->all.wall_ns);
 	const struct estimate net = event_time(r, &r->all, EV_NONE);
-	const uint64_t rx_ns = r->all.ns[EV_RX_SOFTIRQ],
-		       ksoftirqd_ns = r->all.parts_ns[PART_KSOFTIRQD],
-		       dropped = r->counted[DROPPED] ? r->all.counts[DROPPED] : 0,
-		       squeezed = r->counted[SQUEEZED] ? r->all.counts[SQUEEZED] : 0;
+	const uint64_t dropped = r->all.counts[DROPPED], squeezed = r->all.counts[SQUEEZED],
+		       rx_ns = r->all.ns[EV_RX_SOFTIRQ],
+		       ksoftirqd_ns = r->all.parts_ns[PART_KSOFTIRQD];
 	char number[32], limits[2][64];
 
 	note_full_cpu(f, r);
@@ -5897,7 +5891,7 @@ static void print_csv_events(FILE *f, const struct result *r, int cpu)
 	const struct times *t = times_of(r, cpu);
 	const bool by_ticks = r->accounted && !r->exact, is_sampled = is_net_sampled(r),
 		   has_samples = r->events[EV_NET_OTHER].source == SAMPLED,
-		   took = sampled_net_ns(r, t);
+		   has_sampled_net = sampled_net_ns(r, t);
 	const struct estimate net = event_time(r, t, EV_NONE);
 	const uint64_t count = sum_net(r, t->count);
 
@@ -5914,15 +5908,15 @@ static void print_csv_events(FILE *f, const struct result *r, int cpu)
 			CSV_ROW(f, r, "event", cpu, .name = { r->events[e].name }, .ns = &t->ns[e],
 				.range = has_range ? &range : NULL, .wall_ns = t->wall_ns,
 				.count = has_count ? &t->count[e] : NULL,
-				.source = pool && took ? SAMPLED : source,
+				.source = pool && has_sampled_net ? SAMPLED : source,
 				.max_ns = has_longest ? &t->longest_ns[e] : NULL);
 	}
 	CSV_ROW(f, r, "event", cpu, .name = { "net" }, .ns = &net.ns,
 		.range = by_ticks || has_samples ? &net : NULL, .wall_ns = t->wall_ns,
 		.count = is_sampled || r->accounted ? NULL : &count,
-		.source = r->accounted	       ? COUNTED
-			  : is_sampled || took ? SAMPLED
-					       : TRACED);
+		.source = r->accounted			  ? COUNTED
+			  : is_sampled || has_sampled_net ? SAMPLED
+							  : TRACED);
 }
 
 /* Of some packets, each of which took its part of a time: in tenths of a nanosecond. */
@@ -5989,48 +5983,44 @@ static void print_csv_packets(FILE *f, const struct result *r)
 	}
 }
 
-/* The rows of stages, activities and contexts in which there are samples. */
+/* Prints a stage or an activity, by the number of its samples. Only a stage has a total. */
+static void print_csv_part(FILE *f, const struct result *r, const char *record, int cpu, int event,
+			   const char *name, uint64_t samples, uint64_t total)
+{
+	const struct estimate part = estimate_part(r, cpu, event, samples);
+	const uint64_t total_ns = estimate_part(r, cpu, event, total).ns;
+
+	CSV_ROW(f, r, record, cpu, .name = { r->events[event].name, name }, .range = &part,
+		.wall_ns = times_of(r, cpu)->wall_ns, .count = &samples,
+		.total_ns = total ? &total_ns : NULL, .source = SAMPLED);
+}
+
+/* Prints each stage and activity that has samples, and each context that has samples or time. */
 static void print_csv_shares(FILE *f, const struct result *r, int cpu)
 {
-	const struct times *t = times_of(r, cpu);
 	const struct shares *s = shares_of(r, cpu);
-	struct estimate part;
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		const char *event = r->events[e].name;
-
-		for (int i = 0; i < STAGES; i++) {
-			const struct share *share = &s->stages[e][i];
-			uint64_t total_ns;
-
-			if (!share->total)
-				continue;
-			part = estimate_part(r, cpu, e, share->self);
-			total_ns = estimate_part(r, cpu, e, share->total).ns;
-			CSV_ROW(f, r, "stage", cpu, .name = { event, stages[i].name },
-				.range = &part, .wall_ns = t->wall_ns, .count = &share->self,
-				.total_ns = &total_ns, .source = SAMPLED);
-		}
-		for (int i = ACTIVITY_NONE + 1; i < ACTIVITIES; i++) {
-			const uint64_t *samples = &s->activities[e][i];
-
-			if (!*samples)
-				continue;
-			part = estimate_part(r, cpu, e, *samples);
-			CSV_ROW(f, r, "activity", cpu, .name = { event, activities[i].name },
-				.range = &part, .wall_ns = t->wall_ns, .count = samples,
-				.source = SAMPLED);
-		}
+		for (int i = 0; i < STAGES; i++)
+			if (s->stages[e][i].total)
+				print_csv_part(f, r, "stage", cpu, e, stages[i].name,
+					       s->stages[e][i].self, s->stages[e][i].total);
+		for (int i = ACTIVITY_NONE + 1; i < ACTIVITIES; i++)
+			if (s->activities[e][i])
+				print_csv_part(f, r, "activity", cpu, e, activities[i].name,
+					       s->activities[e][i], 0);
 		for (int i = 0; i < CONTEXTS && event_is(e, HAS_CONTEXTS); i++) {
+			const struct estimate part = estimate_context(r, cpu, e, i);
 			const uint64_t *traced = traced_context(r, cpu, e, i),
 				       *samples = &s->contexts[e][i];
 
-			part = estimate_context(r, cpu, e, i);
 			if (traced ? !*traced : !*samples && !part.ns)
 				continue;
-			CSV_ROW(f, r, "context", cpu, .name = { event, contexts[i].name },
-				.ns = &part.ns, .range = traced ? NULL : &part,
-				.wall_ns = t->wall_ns, .count = traced ? NULL : samples,
+			CSV_ROW(f, r, "context", cpu,
+				.name = { r->events[e].name, contexts[i].name }, .ns = &part.ns,
+				.range = traced ? NULL : &part,
+				.wall_ns = times_of(r, cpu)->wall_ns,
+				.count = traced ? NULL : samples,
 				.source = traced ? TRACED : SAMPLED);
 		}
 	}
@@ -6197,18 +6187,15 @@ static int print_report(const struct result *r, bool first)
 {
 	if (first && opt.output && ftruncate(fileno(report), 0) && errno != EINVAL) /* of a pipe */
 		message("cannot empty %s: %s", opt.output, strerror(errno));
-	if (opt.csv) {
-		if (first)
-			fputs("time,host,record,cpu,name,ns,percent,count,low_ns,high_ns,total_ns,source,max_ns\n",
-			      report);
-		print_csv(report, r);
-	} else if (opt.folded) {
-		print_folded(report, r);
-	} else {
-		if (!first)
-			fputc('\n', report);
-		(opt.full ? print_long : print_short)(report, r);
-	}
+	if (first && opt.csv)
+		fputs("time,host,record,cpu,name,ns,percent,count,low_ns,high_ns,total_ns,source,max_ns\n",
+		      report);
+	if (!first && !opt.csv && !opt.folded)
+		fputc('\n', report);
+	(opt.csv      ? print_csv
+	 : opt.folded ? print_folded
+	 : opt.full   ? print_long
+		      : print_short)(report, r);
 	if (fflush(report) || ferror(report)) {
 		message("cannot write the report: %s", strerror(errno));
 		return -1;
@@ -6265,8 +6252,8 @@ static void print_usage(void)
 	      stdout);
 }
 
-/* What -V asks for, or -h and the word behind it, if there is one. Returns the exit status. */
-static int print_and_exit(bool version, const char *topic)
+/* Prints what -V asks for, or -h with the topic after it (or NULL). Returns the exit status. */
+static int print_info(bool version, const char *topic)
 {
 	struct netto *skel;
 
@@ -6309,12 +6296,9 @@ static int parse_mode(const char *text)
 		[AUTO] = "auto", [TRACE] = "trace", [SAMPLE] = "sample"
 	};
 
-	for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
-		if (strcmp(text, modes[i]))
-			continue;
-		opt.mode = i;
-		return -1;
-	}
+	for (opt.mode = AUTO; opt.mode <= SAMPLE; opt.mode++)
+		if (!strcmp(text, modes[opt.mode]))
+			return -1;
 	return REFUSE("MODE is '%s': it must be auto, trace or sample", text);
 }
 
@@ -6322,8 +6306,8 @@ static int parse_mode(const char *text)
 static int parse_arguments(int argc, char **argv)
 {
 	const struct {
-		bool is_so;
-		const char *why_not;
+		bool applies;
+		const char *reason;
 	} refused[] = {
 		{ opt.csv && opt.folded, "-c and -f exclude each other" },
 		{ opt.folded && !opt.freq, "-f needs samples: -F must not be 0" },
@@ -6335,8 +6319,8 @@ static int parse_arguments(int argc, char **argv)
 	int status = -1;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(refused); i++)
-		if (refused[i].is_so)
-			return REFUSE("%s", refused[i].why_not);
+		if (refused[i].applies)
+			return REFUSE("%s", refused[i].reason);
 	if (argc > 2)
 		return REFUSE("too many arguments: '%s': --help says more", argv[2]);
 	if (argc > 0 && !parse_number(argv[0], 0.001, MAX_SECONDS, false, &opt.seconds))
@@ -6406,7 +6390,7 @@ static int parse_options(int argc, char **argv)
 			break;
 		case 'h':
 		case 'V':
-			return print_and_exit(c == 'V', optind < argc ? argv[optind] : NULL);
+			return print_info(c == 'V', argv[optind]);
 		case ':':
 			return REFUSE("option '-%c' needs a value: --help says more", optopt);
 		case '?':
@@ -6464,34 +6448,42 @@ static void tell_skipped(const struct session *s)
 }
 
 /* Measures and reports interval after interval. Returns the exit status. */
-static int run_intervals(struct session *s)
+/* Fills in what all intervals have in common. */
+static void describe_session(const struct session *s, struct result *r)
 {
 	static struct symbols symbols;
+
+	uname(&r->host);
+	describe_events(s, r->events);
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		r->profile.from_samples[e] = r->events[e].source == SAMPLED;
+	symbols.own = &s->sampler.own;
+	symbols.rodata = s->skel->rodata;
+	symbols.has_kprobes = is_kprobe_used(s);
+	r->profile.symbols = &symbols;
+	r->no_bpf = s->no_bpf[0];
+	r->accounted = s->accounted;
+	r->has_devices = has_devices(s);
+	r->has_parts = base_kind(s) == TP_BTF && !s->rt;
+	r->has_tasks = s->skel->rodata->tasks;
+	r->has_energy = s->energy.packages && !s->accounted;
+}
+
+static int run_intervals(struct session *s)
+{
 	static struct marks marks[2];
 	static struct result r;
 	const uint64_t length_ns = opt.seconds * NSEC_PER_SEC;
 	uint64_t deadline_ns;
+	const bool may_reread = opt.count != 1 && s->sampler.hz;
 	bool ended = false;
 	int status = EXIT_MEASURED;
 
-	uname(&r.host);
-	describe_events(s, r.events);
-	for (int e = EV_NONE + 1; e < EV_MAX; e++)
-		r.profile.from_samples[e] = r.events[e].source == SAMPLED;
-	symbols.own = &s->sampler.own;
-	symbols.rodata = s->skel->rodata;
-	r.profile.symbols = &symbols;
-	symbols.has_kprobes = is_kprobe_used(s);
-	/* of many intervals the first report must not be late; make_profile() says if it fails */
-	if (opt.count != 1 && s->sampler.hz && has_new_code())
-		prepare_classifying(&symbols, s->sampler.kallsyms);
-	r.no_bpf = s->no_bpf[0];
-	r.accounted = s->accounted;
-	r.has_devices = has_devices(s);
-	r.has_parts = base_kind(s) == TP_BTF && !s->rt;
-	r.has_tasks = s->skel->rodata->tasks;
-	r.has_energy = s->energy.packages && !s->accounted;
-	read_rings(&s->sampler, UINT32_MAX, UINT64_MAX); /* of no interval */
+	describe_session(s, &r);
+	/* keeps the first report from being late; if this fails, make_profile() tries again */
+	if (may_reread && has_new_code())
+		prepare_classifying(r.profile.symbols, s->sampler.kallsyms);
+	read_rings(&s->sampler, UINT32_MAX, UINT64_MAX); /* drops samples from before interval 1 */
 	if (make_mark(s, &marks[0], 1))
 		return EXIT_FAILED;
 	s->sampler.started_ns = deadline_ns = now_ns(CLOCK_MONOTONIC);
@@ -6514,8 +6506,8 @@ static int run_intervals(struct session *s)
 		subtract_marks(end, start, &r);
 		if (r.has_tasks)
 			forget_processes(s, end, start);
-		if (opt.count != 1 && s->sampler.hz && has_new_code())
-			free_symbols(&symbols); /* to be read once more */
+		if (may_reread && has_new_code())
+			free_symbols(r.profile.symbols); /* make_profile() reads them again */
 		if (make_profile(&r.profile, &s->sampler, id))
 			status = EXIT_FAILED; /* what was traced is reported all the same */
 		share_out(&r);
@@ -6533,10 +6525,9 @@ static int run_intervals(struct session *s)
 /* Where the report goes. A file keeps what it has until there is one. False after a message. */
 static bool open_report(void)
 {
-	static char buffer[1 << 16]; /* musl has 1 kB, and a write for each */
-	int fd = opt.output ? open(opt.output, O_WRONLY | O_CREAT | O_CLOEXEC, 0666) : -1;
+	static char buffer[1 << 16]; /* musl's own buffer would need a write() for each kB */
 
-	report = !opt.output ? stdout : fd < 0 ? NULL : fdopen(fd, "w");
+	report = opt.output ? fopen(opt.output, "ae") : stdout;
 	if (!report) {
 		message("cannot write %s: %s", opt.output, strerror(errno));
 		return false;
