@@ -4834,14 +4834,15 @@ static struct estimate estimate_context(const struct result *r, int cpu, int eve
 
 /* ==== 16. Printing text: what both reports have, and the long one ==== */
 
-enum { WIDTH = 79, HEIGHT = 45, TOP_CPUS = 8, MIN_SAMPLES = 100 }; /* of the short report */
+/* These limit the short report, which shows the stages of an event from MIN_SAMPLES samples on. */
+enum { WIDTH = 79, HEIGHT = 45, TOP_CPUS = 8, MIN_SAMPLES = 100 };
 
 static unsigned stacks_wanted(void)
 {
 	return opt.stacks != UINT_MAX ? opt.stacks : opt.csv || opt.full ? 10 : 3;
 }
 
-/* What a list is ordered by, the largest value first. */
+/* An item of a list that is sorted by `value`, the largest first. */
 struct ranked {
 	int id; /* of a CPU, an event or a stage */
 	double value;
@@ -4854,7 +4855,7 @@ static int compare_ranked(const void *a, const void *b)
 	return x->value != y->value ? (x->value < y->value ? 1 : -1) : x->id - y->id;
 }
 
-/* Whether what hooks could measure is told from samples. */
+/* True if samples measure an event of `net` that hooks can measure: all but net_other. */
 static bool is_net_sampled(const struct result *r)
 {
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
@@ -4871,7 +4872,7 @@ static const char *describe_mode(const struct result *r, const char *accounted)
 							   : "traced";
 }
 
-/* What of `net` only samples tell, and have taken from `other` and `softirq`. */
+/* The part of `net` that samples measure; share_out() took its time from `other` and `softirq`. */
 static uint64_t sampled_net_ns(const struct result *r, const struct times *t)
 {
 	uint64_t sum = 0;
@@ -4905,7 +4906,7 @@ static double per_second(const struct result *r, uint64_t count)
 	return r->elapsed_ns ? (double)count * NSEC_PER_SEC / r->elapsed_ns : 0;
 }
 
-/* 1,402,331 */
+/* Writes a number as 1,402,331. */
 static const char *group_digits(double number, char text[32])
 {
 	char plain[32];
@@ -4934,7 +4935,7 @@ static __attribute__((format(printf, 4, 5))) void print_cell(FILE *f, int width,
 	fprintf(f, " %*s", width, text);
 }
 
-/* Of a row, until the next call. */
+/* The next call overwrites the text. */
 static const char *cpu_name(int cpu)
 {
 	static char name[12];
@@ -4978,7 +4979,7 @@ static void print_table_row(FILE *f, const struct result *r, int cpu, int decima
 	fputc('\n', f);
 }
 
-/* A stack as flamegraph.pl takes it: the event first, then from the root to the leaf. */
+/* Writes a stack as flamegraph.pl reads it, the root first. The next call overwrites the text. */
 static const char *fold_stack(const struct result *r, const struct stack *stack)
 {
 	static char text[MAX_DEPTH * 520]; /* the kernel's names have 511 characters at most */
@@ -4992,7 +4993,7 @@ static const char *fold_stack(const struct result *r, const struct stack *stack)
 	return text;
 }
 
-/* Each stack that was sampled, on a line, with its samples. */
+/* Prints each stack on a line, with the number of its samples. */
 static void print_folded(FILE *f, const struct result *r)
 {
 	for (size_t i = 0; i < r->profile.stack_count; i++)
@@ -5001,8 +5002,8 @@ static void print_folded(FILE *f, const struct result *r)
 }
 
 /*
- * Within which other stage each one lies in most cases, among those that are less deep on average:
- * so that there is no circle.
+ * The parent of a stage is the stage directly around it in most samples, or STAGE_NONE. A parent
+ * must lie nearer to the root on average, so that no stage becomes its own ancestor.
  */
 static void find_parents(const struct profile *p, int event, int parents[STAGES])
 {
@@ -5024,7 +5025,7 @@ static void find_parents(const struct profile *p, int event, int parents[STAGES]
 	}
 }
 
-/* Half of the 95 % interval of a part of some samples, in percent of all of these. */
+/* Half the width of the 95 % interval of `part` of `samples`, in percent of `samples`. */
 static double half_interval(uint64_t part, uint64_t samples)
 {
 	struct estimate e = estimate(1000000000, part, samples);
@@ -5032,7 +5033,7 @@ static double half_interval(uint64_t part, uint64_t samples)
 	return (e.high_ns - e.low_ns) / 2e7;
 }
 
-/* A stage and those within it, those with more samples first. */
+/* Prints a stage, and indented below it the stages within it, the most sampled first. */
 static void print_stage(FILE *f, const struct result *r, int event, const int parents[STAGES],
 			int stage, int depth)
 {
@@ -5055,7 +5056,7 @@ static void print_stage(FILE *f, const struct result *r, int event, const int pa
 		print_stage(f, r, event, parents, within[i].id, depth + 1);
 }
 
-/* How an event is parted in another way, on a line that begins with `what`: percent of `whole`. */
+/* Prints a line of all parts that are not 0, in percent of `whole`. The line begins with `what`. */
 static void print_parts(FILE *f, const char *what, const struct name_list *lists,
 			const uint64_t *parts, int count, uint64_t whole)
 {
@@ -5071,7 +5072,7 @@ static void print_parts(FILE *f, const char *what, const struct name_list *lists
 		fputc('\n', f);
 }
 
-/* The stages of each event that was sampled, in percent of its samples. */
+/* Prints the stages, contexts and activities of each event of `net` that has samples. */
 static void print_stages(FILE *f, const struct result *r)
 {
 	const struct profile *p = &r->profile;
@@ -5099,7 +5100,7 @@ static void print_stages(FILE *f, const struct result *r)
 	}
 }
 
-/* The CPUs of a stack. */
+/* Lists the CPUs on which a stack was sampled. */
 static void format_cpus_of(const struct profile *p, const struct stack *stack, char *text,
 			   size_t size)
 {
@@ -5110,7 +5111,7 @@ static void format_cpus_of(const struct profile *p, const struct stack *stack, c
 	format_cpus(seen, text, size);
 }
 
-/* A whole one, leaf first. */
+/* Prints all functions of a stack, the leaf first, on as many lines as they need. */
 static void print_stack(FILE *f, const struct profile *p, const struct classified *s)
 {
 	size_t column = 4;
@@ -5128,7 +5129,7 @@ static void print_stack(FILE *f, const struct profile *p, const struct classifie
 	fputc('\n', f);
 }
 
-/* The most sampled stacks; in the short report as much of each as a line has room for. */
+/* Prints the most sampled stacks. The short report cuts each of them off at the end of a line. */
 static void print_stacks(FILE *f, const struct result *r, size_t rows)
 {
 	const struct profile *p = &r->profile;
@@ -5161,7 +5162,7 @@ static void print_stacks(FILE *f, const struct result *r, size_t rows)
 	}
 }
 
-/* The last cell of a row. */
+/* Prints the last cell of a row: the time of reception, divided by `packets`. */
 static void print_ns_per_packet(FILE *f, const struct result *r, int cpu, uint64_t packets)
 {
 	uint64_t sampled_ns;
@@ -5172,7 +5173,7 @@ static void print_ns_per_packet(FILE *f, const struct result *r, int cpu, uint64
 	fputc('\n', f);
 }
 
-/* Of each CPU that had any, and what the cards count. */
+/* Prints the counts of each CPU that had packets, and the packets that network cards counted. */
 static void print_packets(FILE *f, const struct result *r)
 {
 	if (!r->counted[PROCESSED])
@@ -5222,7 +5223,7 @@ static void print_queue(FILE *f, const struct result *r, const char *name, const
 	fprintf(f, " %4s  %s%s\n", cpu_name(q->cpu), q->polls ? "" : "~", name);
 }
 
-/* A device, whose queues are `n` from `i` on, and each of these on each CPU. */
+/* Prints a device and its `n` queues, from queues[i] on. A poller is a function without queues. */
 static void print_queues(FILE *f, const struct result *r, size_t i, size_t n)
 {
 	const struct queue sum = sum_device(r, i, n, ALL_CPUS);
@@ -5237,7 +5238,7 @@ static void print_queues(FILE *f, const struct result *r, size_t i, size_t n)
 		fprintf(f, "%46s  and %zu more\n", "", n - MAX_DEVICES);
 }
 
-/* Likewise on one line, with the queue that takes most of a CPU. */
+/* Prints a device on one line, with its busiest queue. */
 static void print_device(FILE *f, const struct result *r, size_t i, size_t n)
 {
 	const struct queue *q = &r->queues[i], sum = sum_device(r, i, n, ALL_CPUS);
@@ -5252,7 +5253,7 @@ static void print_device(FILE *f, const struct result *r, size_t i, size_t n)
 	fprintf(f, "  %-16s  %.*s\n", cpu, WIDTH - 48, name);
 }
 
-/* Devices by the time of their polls. */
+/* Prints the devices whose polls took most time, at most `rows` of them. */
 static void print_devices(FILE *f, const struct result *r, size_t rows)
 {
 	size_t devices = 0;
@@ -5272,7 +5273,7 @@ static void print_devices(FILE *f, const struct result *r, size_t rows)
 		fprintf(f, "%7zu others\n", devices - rows);
 }
 
-/* Escaped, until the next call. */
+/* Escapes the name. The next call overwrites the text. */
 static const char *thread_name(const struct thread *t)
 {
 	static char name[4 * sizeof(t->name)];
@@ -5281,7 +5282,7 @@ static const char *thread_name(const struct thread *t)
 	return name;
 }
 
-/* Likewise. */
+/* Writes a process as NAME:PID, the name escaped. The next call overwrites the text. */
 static const char *process_name(const struct process *p)
 {
 	static char text[100];
@@ -5292,7 +5293,7 @@ static const char *process_name(const struct process *p)
 	return text;
 }
 
-/* The processes that took most of the operations' time, in percent of all CPUs' time. */
+/* Prints the processes whose operations took most time, in percent of all CPUs' time. */
 static void print_tasks(FILE *f, const struct result *r)
 {
 	static const struct {
@@ -5332,7 +5333,7 @@ static void print_tasks(FILE *f, const struct result *r)
 			COLUMNS * (1 + cell) + calls_width, r->tasks_lost);
 }
 
-/* Network threads that ran 1 % of the time or more. */
+/* Prints the network threads that ran at least NOTED_THREAD percent of the time. */
 static void print_threads(FILE *f, const struct result *r, size_t rows)
 {
 	for (size_t i = 0; i < r->thread_count && i < rows; i++) {
@@ -5353,7 +5354,7 @@ static void print_threads(FILE *f, const struct result *r, size_t rows)
 	}
 }
 
-/* What measuring took, and what was lost by it. */
+/* Prints the CPU time that netto itself used, and how much was lost while it measured. */
 static void print_costs(FILE *f, const struct result *r)
 {
 	const struct profile *p = &r->profile;
@@ -5385,7 +5386,7 @@ static void print_costs(FILE *f, const struct result *r)
 	fputc('\n', f);
 }
 
-/* In percent of each CPU's time, the row of all CPUs first. */
+/* Prints the whole report. Its table is in percent of each CPU's time. */
 static void print_long(FILE *f, const struct result *r)
 {
 	const double stolen = percent(r->stolen_ns, r->all.wall_ns);
@@ -5422,7 +5423,7 @@ static void print_long(FILE *f, const struct result *r)
 
 /* ==== 17. Printing the short report: it answers before it lists ==== */
 
-/* The words of a text, which is changed, in lines of WIDTH columns, all but the first indented. */
+/* Prints a text in lines of WIDTH columns, all but the first indented. Overwrites the text. */
 static void print_wrapped(FILE *f, int indent, char *text)
 {
 	int column = 0;
@@ -5436,7 +5437,6 @@ static void print_wrapped(FILE *f, int indent, char *text)
 	fputc('\n', f);
 }
 
-/* What is said of a time for each packet. */
 static const char *microseconds(double ns, char text[32])
 {
 	snprintf(text, 32, ns < 9995 ? "%.2f us" : "%.1f us", ns / 1000);
@@ -5485,7 +5485,7 @@ static void print_summary(FILE *f, const struct result *r)
 		r->counted[SQUEEZED] ? group_digits(r->all.counts[SQUEEZED], numbers[1]) : "-");
 }
 
-/* The CPUs with the most net, and one line for the rest. */
+/* Prints the row of all CPUs, the TOP_CPUS with the most `net`, and one line for the other CPUs. */
 static void print_short_table(FILE *f, const struct result *r)
 {
 	struct ranked cpus[MAX_CPUS];
@@ -5505,7 +5505,7 @@ static void print_short_table(FILE *f, const struct result *r)
 			cpus[count - 1].value, cpus[TOP_CPUS].value);
 }
 
-/* The stages that have any self time. Returns how many. */
+/* Lists the stages that have self time, the largest first. Returns their number. */
 static int rank_stages(const struct share *shares, struct ranked list[STAGES])
 {
 	int count = 0;
@@ -5517,7 +5517,7 @@ static int rank_stages(const struct share *shares, struct ranked list[STAGES])
 	return count;
 }
 
-/* What softirqs ran in on the busiest CPU, and their largest stages there. */
+/* Prints the contexts of a softirq on the busiest CPU, and its three largest stages there. */
 static void print_busiest_parts(FILE *f, const struct result *r, int event)
 {
 	const int cpu = find_busiest(r).cpu;
@@ -5552,7 +5552,7 @@ static void print_busiest_parts(FILE *f, const struct result *r, int event)
 		fprintf(f, "%s\n", line);
 }
 
-/* An event's stages with the largest self, and one line for the rest. */
+/* Prints the `rows` stages of an event with the most self time, and one line for the others. */
 static void print_short_stages(FILE *f, const struct result *r, int event, int rows)
 {
 	const uint64_t samples = r->profile.all.samples[event];
@@ -5573,7 +5573,7 @@ static void print_short_stages(FILE *f, const struct result *r, int event, int r
 		left -= part;
 		if (is_rest)
 			fprintf(f, "%5.1f %%         ", 100 * part / samples);
-		else /* no digit that the interval does not carry */
+		else /* a decimal only where the interval is narrow enough for one */
 			fprintf(f, "%5.*f %%  +/-%4.*f", half < 1, 100 * part / samples, half < 1,
 				half);
 		if (packets)
@@ -5588,8 +5588,8 @@ static void print_short_stages(FILE *f, const struct result *r, int event, int r
 }
 
 /*
- * The stages of the events that are 1 % of net at least, the largest first; of at most `events` of
- * them, with `rows` each. One line for those of too few samples.
+ * Prints `rows` stages of each of the largest `events` events that are at least 1 % of `net`. The
+ * other events of at least 1 % are only named, with the reason.
  */
 static void print_all_short_stages(FILE *f, const struct result *r, int rows, int events)
 {
@@ -5626,7 +5626,7 @@ static void print_all_short_stages(FILE *f, const struct result *r, int rows, in
 	}
 }
 
-/* Of the CPU that is full: its queue that takes most of it, or NULL. */
+/* The queue on which a CPU spends most time, or NULL if there is none. */
 static const struct queue *fullest_queue(const struct result *r, int cpu)
 {
 	const struct queue *most = NULL;
@@ -5637,7 +5637,7 @@ static const struct queue *fullest_queue(const struct result *r, int cpu)
 	return most;
 }
 
-/* A CPU that is full of network work beside others that are half idle or more. */
+/* Notes a CPU that is full of network work while other CPUs are half idle or more. */
 static void note_full_cpu(FILE *f, const struct result *r)
 {
 	const struct busiest b = find_busiest(r);
@@ -5676,14 +5676,14 @@ static void note_full_cpu(FILE *f, const struct result *r)
 			sharing, b.cpu);
 }
 
-/* A limit and its value, where this network namespace shows it. */
+/* Writes a sysctl and its value, or only the name where this network namespace hides the value. */
 static const char *describe_limit(const char *name, long value, char text[64])
 {
 	snprintf(text, 64, value < 0 ? "%s" : "%s = %ld", name, value);
 	return text;
 }
 
-/* What was lost or missed, where it is more than 1 %, and which figures are wrong by it. */
+/* Notes each loss above 1 %, and the figures that it makes wrong. */
 static void note_losses(FILE *f, const struct result *r)
 {
 	const struct profile *p = &r->profile;
@@ -5719,7 +5719,7 @@ static void note_losses(FILE *f, const struct result *r)
 	}
 }
 
-/* Each on a line, and only what is certain. */
+/* Prints each note on a line. A note is printed only where its rule is certain. */
 static void print_notes(FILE *f, const struct result *r)
 {
 	const double stolen = percent(r->stolen_ns, r->all.wall_ns);
@@ -5760,7 +5760,7 @@ static void print_notes(FILE *f, const struct result *r)
 			r->exact ? "" : ", by ticks of the timer (CSV has the interval)");
 }
 
-/* Renders it with so many rows of each list. */
+/* Prints the short report: at most `rows` rows in a list, and the stages of `events` events. */
 static void render_short(FILE *f, const struct result *r, int rows, int events)
 {
 	char *notes = NULL, *rest;
@@ -5786,7 +5786,7 @@ static void render_short(FILE *f, const struct result *r, int rows, int events)
 	free(notes);
 }
 
-/* Fewer rows, and then fewer events, until it fits; the tasks that were asked for come on top. */
+/* Prints the largest short report that fits into HEIGHT lines. The tasks of -t come on top. */
 static void print_short(FILE *f, const struct result *r)
 {
 	static const struct {
@@ -5821,16 +5821,16 @@ static void print_short(FILE *f, const struct result *r)
 
 /* ==== 18. Printing CSV ==== */
 
-/* A row. Of what is NULL here, or 0, the field is empty: it is not known. */
+/* A row. A member that is NULL or 0 leaves its field empty, because the value is not known. */
 struct csv_row {
 	const char *record;
 	int cpu;		      /* or ALL_CPUS */
-	const char *name[3];	      /* its parts, with / between them */
-	const uint64_t *ns;	      /* a time; NULL: that of `range`, if there is one */
-	const struct estimate *range; /* its 95 % interval */
-	bool tenths;		      /* the times are in tenths of nanoseconds, but for max_ns */
-	uint64_t wall_ns;	      /* of which `ns` is a percentage */
-	const double *percent;	      /* instead of that one */
+	const char *name[3];	      /* parts of the name, joined by / */
+	const uint64_t *ns;	      /* NULL: range->ns is printed, if there is a range */
+	const struct estimate *range; /* the 95 % interval of `ns` */
+	bool tenths;		      /* all times but max_ns are in tenths of nanoseconds */
+	uint64_t wall_ns;	      /* the field `percent` is ns / wall_ns */
+	const double *percent;	      /* printed instead of ns / wall_ns */
 	const uint64_t *count, *total_ns, *max_ns;
 	int source;
 };
@@ -5838,7 +5838,7 @@ struct csv_row {
 #define CSV_ROW(f, r, what, where, ...)                                                            \
 	print_csv_row(f, r, &(struct csv_row) { .record = what, .cpu = where, __VA_ARGS__ })
 
-/* A field as RFC 4180 has it: quoted only where it must be. */
+/* Prints a field, which is quoted only where RFC 4180 requires it. */
 static void print_csv_field(FILE *f, const char *text)
 {
 	if (!strpbrk(text, ",\"\r\n")) {
@@ -5862,7 +5862,7 @@ static void print_csv_number(FILE *f, const uint64_t *number, bool tenths)
 
 static void print_csv_row(FILE *f, const struct result *r, const struct csv_row *row)
 {
-	static char name[MAX_DEPTH * 520]; /* as many as the longest stack has */
+	static char name[MAX_DEPTH * 520]; /* the longest name is fold_stack()'s */
 	const struct estimate *range = row->range;
 	const uint64_t *ns = row->ns ? row->ns : range ? &range->ns : NULL;
 
@@ -5897,10 +5897,10 @@ static void print_csv_events(FILE *f, const struct result *r, int cpu)
 
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		const int source = r->events[e].source;
-		/* what no hook claims: it has no entries, and samples may have taken a part */
+		/* samples may move time from these events to others */
 		const bool pool = e == EV_OTHER || e == EV_SOFTIRQ;
 		const bool has_range = source == SAMPLED || (pool && has_samples) || by_ticks;
-		const bool has_count = source == TRACED && e != EV_OTHER;
+		const bool has_count = source == TRACED && e != EV_OTHER; /* other has no entries */
 		const bool has_longest = source == TRACED && event_is(e, HAS_LONGEST);
 		const struct estimate range = event_time(r, t, e);
 
@@ -5919,14 +5919,14 @@ static void print_csv_events(FILE *f, const struct result *r, int cpu)
 							  : TRACED);
 }
 
-/* Of some packets, each of which took its part of a time: in tenths of a nanosecond. */
+/* Divides a time among packets. The result is in tenths of nanoseconds. */
 static struct estimate per_packet(struct estimate e, uint64_t packets)
 {
 	return (struct estimate) { 10.0 * e.ns / packets + 0.5, 10.0 * e.low_ns / packets + 0.5,
 				   10.0 * e.high_ns / packets + 0.5 };
 }
 
-/* What receiving took for each of `packets`, if there were any. */
+/* Prints the time of reception divided by `packets`, if there were any packets. */
 static void print_csv_per_packet(FILE *f, const struct result *r, int cpu, const char *name,
 				 uint64_t packets)
 {
@@ -5943,7 +5943,7 @@ static void print_csv_per_packet(FILE *f, const struct result *r, int cpu, const
 					       : TRACED);
 }
 
-/* Packets that were received on each CPU, by the cards, and in each stage. */
+/* Prints the packets of each CPU and of network cards, and the time per packet of each stage. */
 static void print_csv_packets(FILE *f, const struct result *r)
 {
 	const uint64_t packets = r->all.counts[PROCESSED];
@@ -6040,7 +6040,7 @@ static void print_csv_stacks(FILE *f, const struct result *r)
 	}
 }
 
-/* The polls of each device, and the packets that these got; and of its queues. */
+/* Prints the polls and packets of each device on each CPU, and the polls of its queues. */
 static void print_csv_devices(FILE *f, const struct result *r)
 {
 	char id[12];
@@ -6095,7 +6095,7 @@ static void print_csv_tasks(FILE *f, const struct result *r)
 	}
 }
 
-/* What is of the whole run, and what measures each event. */
+/* Prints the figures of the whole interval, and what measures each event. */
 static void print_csv_run(FILE *f, const struct result *r)
 {
 	const struct profile *p = &r->profile;
@@ -6165,7 +6165,7 @@ static void print_csv_run(FILE *f, const struct result *r)
 	}
 }
 
-/* The rows of one interval; the header is printed apart. */
+/* Prints the rows of one interval. The header is print_report()'s. */
 static void print_csv(FILE *f, const struct result *r)
 {
 	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++)
@@ -6182,7 +6182,7 @@ static void print_csv(FILE *f, const struct result *r)
 	print_csv_run(f, r);
 }
 
-/* Returns 0, or -1 after a message: a report that did not arrive is a failure. */
+/* Returns 0, or -1 after a message if the report could not be written. */
 static int print_report(const struct result *r, bool first)
 {
 	if (first && opt.output && ftruncate(fileno(report), 0) && errno != EINVAL) /* of a pipe */
@@ -6205,11 +6205,11 @@ static int print_report(const struct result *r, bool first)
 
 /* ==== 19. Command line ==== */
 
-/* What is wrong with it; the exit status. */
+/* Says what is wrong with the command line. The value is the exit status. */
 #define REFUSE(...) (message(__VA_ARGS__), EXIT_USAGE)
 
 /* clang-format off */
-/* Those that only set something say where. */
+/* An option that only sets a variable points to it; parse_options() handles the others. */
 static const struct {
 	char letter;
 	const char *name, *argument, *help;
@@ -6278,7 +6278,7 @@ static int print_info(bool version, const char *topic)
 	return EXIT_FAILED;
 }
 
-/* Returns -1 to go on, or the exit status, as those below do. */
+/* This function and the parsers below return -1 to go on, or the exit status. */
 static int parse_value(const char *name, const char *text, double max, unsigned *value)
 {
 	double number;
@@ -6302,7 +6302,7 @@ static int parse_mode(const char *text)
 	return REFUSE("MODE is '%s': it must be auto, trace or sample", text);
 }
 
-/* SECONDS and COUNT, and whether they and all options go together. */
+/* Parses SECONDS and COUNT, and refuses options that exclude each other. */
 static int parse_arguments(int argc, char **argv)
 {
 	const struct {
@@ -6334,22 +6334,22 @@ static int parse_arguments(int argc, char **argv)
 	return status;
 }
 
-/* Splits off what is behind a "--", the command. Returns how many arguments are before it. */
+/* Cuts off the command behind a "--". Returns the number of the arguments before it. */
 static int find_command(int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--"))
 			continue;
 		opt.command = argv + i + 1;
-		argv[i] = NULL; /* musl's getopt_long() looks for that, not at the number */
+		argv[i] = NULL; /* where musl's getopt_long() looks for a value, it ignores argc */
 		return i;
 	}
 	return argc;
 }
 
 /*
- * Why getopt_long() took no option; `word` is the last one that it read. musl leaves 0 in optopt of
- * a long one that it does not know.
+ * Says why getopt_long() refused an option. `word` is the last argument that it read. musl sets
+ * optopt to 0 for a long option that it does not know.
  */
 static int refuse_option(const char *word)
 {
@@ -6408,6 +6408,9 @@ static int parse_options(int argc, char **argv)
 	return status < 0 ? parse_arguments(argc - optind, argv + optind) : status;
 }
 
+/* ==== 20. Running ==== */
+
+/* The value of a sysctl, or -1 if it cannot be read. */
 static long read_setting(const char *name)
 {
 	char path[64], text[32];
@@ -6416,7 +6419,7 @@ static long read_setting(const char *name)
 	return read_small_file(path, text, sizeof(text)) ? -1 : strtol(text, NULL, 10);
 }
 
-/* What notes tell of: the limits of reception, and how the busiest device spreads its packets. */
+/* Reads the limits for notes, and the queues of the device that takes most of the busiest CPU. */
 static void read_settings(struct result *r)
 {
 	const struct queue *q = fullest_queue(r, find_busiest(r).cpu);
@@ -6434,9 +6437,7 @@ static void read_settings(struct result *r)
 	}
 }
 
-/* ==== 20. Running ==== */
-
-/* Where samples would take too much of a CPU, each time that fewer of them are taken. */
+/* Says that samples are skipped, and says so again each time that more of them are. */
 static void tell_skipped(const struct session *s)
 {
 	static unsigned told;
@@ -6447,7 +6448,6 @@ static void tell_skipped(const struct session *s)
 	told = every;
 }
 
-/* Measures and reports interval after interval. Returns the exit status. */
 /* Fills in what all intervals have in common. */
 static void describe_session(const struct session *s, struct result *r)
 {
@@ -6469,13 +6469,14 @@ static void describe_session(const struct session *s, struct result *r)
 	r->has_energy = s->energy.packages && !s->accounted;
 }
 
+/* Measures and reports interval after interval. Returns the exit status. */
 static int run_intervals(struct session *s)
 {
 	static struct marks marks[2];
 	static struct result r;
 	const uint64_t length_ns = opt.seconds * NSEC_PER_SEC;
-	uint64_t deadline_ns;
 	const bool may_reread = opt.count != 1 && s->sampler.hz;
+	uint64_t deadline_ns;
 	bool ended = false;
 	int status = EXIT_MEASURED;
 
@@ -6495,7 +6496,7 @@ static int run_intervals(struct session *s)
 	for (long id = 1; !ended; id++) {
 		struct marks *start = &marks[(id - 1) % 2], *end = &marks[id % 2];
 
-		/* what could not be kept is not made up for */
+		/* this interval should have ended already: it begins now instead */
 		if (now_ns(CLOCK_MONOTONIC) > deadline_ns + length_ns)
 			deadline_ns = now_ns(CLOCK_MONOTONIC);
 		deadline_ns += length_ns;
@@ -6509,7 +6510,7 @@ static int run_intervals(struct session *s)
 		if (may_reread && has_new_code())
 			free_symbols(r.profile.symbols); /* make_profile() reads them again */
 		if (make_profile(&r.profile, &s->sampler, id))
-			status = EXIT_FAILED; /* what was traced is reported all the same */
+			status = EXIT_FAILED; /* the report still has all traced times */
 		share_out(&r);
 		find_pollers(&r);
 		count_missed(&r);
@@ -6517,12 +6518,12 @@ static int run_intervals(struct session *s)
 		tell_skipped(s);
 		if (print_report(&r, id == 1))
 			return EXIT_FAILED;
-		ended |= phase == ENDING; /* meanwhile: then this was the last one */
+		ended |= phase == ENDING; /* a signal came after wait_until() */
 	}
 	return status;
 }
 
-/* Where the report goes. A file keeps what it has until there is one. False after a message. */
+/* Opens the report's file, which print_report() empties later. Returns false after a message. */
 static bool open_report(void)
 {
 	static char buffer[1 << 16]; /* musl's own buffer would need a write() for each kB */
@@ -6537,13 +6538,13 @@ static bool open_report(void)
 	return true;
 }
 
-/* What is opened later is none of the standard streams. */
+/* Opens all standard streams that are closed, so that no file opened later gets their numbers. */
 static void open_streams(void)
 {
 	int fd;
 
 	do
-		fd = open("/dev/null", O_RDONLY); /* a report there is a write error */
+		fd = open("/dev/null", O_RDONLY); /* to write a report there fails */
 	while (fd >= 0 && fd <= STDERR_FILENO);
 	close(fd);
 }
@@ -6570,7 +6571,7 @@ int main(int argc, char **argv)
 		tell_phase("ready");
 		status = run_intervals(&s);
 	}
-	if (fclose(report) && !status) { /* network file systems tell of a full disk now */
+	if (fclose(report) && !status) { /* a network file system may report a full disk only now */
 		message("cannot write the report: %s", strerror(errno));
 		status = EXIT_FAILED;
 	}
