@@ -2580,12 +2580,11 @@ static int attach_probes(struct session *s)
 	struct netto *skel = s->skel;
 	struct bpf_program *others[] = { skel->progs.netto_sent, skel->progs.netto_received,
 					 skel->progs.netto_free };
-	int refused = MULTI,
-	    err = attach_multi(s, skel->progs.netto_multi, &skel->links.netto_multi);
+	int refused = MULTI, err;
 	bool complete = true;
 
-	if (!err)
-		err = attach_multi(s, skel->progs.netto_multi_x, &skel->links.netto_multi_x);
+	err = attach_multi(s, skel->progs.netto_multi, &skel->links.netto_multi)
+		      ?: attach_multi(s, skel->progs.netto_multi_x, &skel->links.netto_multi_x);
 	for (unsigned i = 0; i < ARRAY_SIZE(others) && !err; i++) {
 		refused = base_kind(s);
 		if (bpf_program__autoload(others[i]))
@@ -2677,7 +2676,7 @@ static int load_probes(struct session *s)
  */
 static int explain_load(struct session *s, int err)
 {
-	char modes[64], *mode, limit[112] = "", map[64];
+	char modes[40], *mode, lockdown[64] = "", limit[112] = "", map[64];
 	struct rlimit memlock;
 
 	getrlimit(RLIMIT_MEMLOCK, &memlock);
@@ -2687,7 +2686,9 @@ static int explain_load(struct session *s, int err)
 		       (unsigned long long)memlock.rlim_cur / 1024);
 	read_small_file("/proc/self/uid_map", map, sizeof(map));
 	read_small_file("/sys/kernel/security/lockdown", modes, sizeof(modes));
-	mode = strchr(modes, '[');
+	mode = strchr(modes, '['); /* "none [integrity] confidentiality" */
+	if (mode)
+		FORMAT(lockdown, "lockdown is %.*s, or ", (int)strcspn(mode + 1, "]"), mode + 1);
 	if (syscall(SYS_bpf, BPF_MAP_CREATE, NULL, 0) < 0 && errno == ENOSYS) {
 		FORMAT(s->no_bpf, "this kernel has no eBPF: it needs CONFIG_BPF_SYSCALL");
 	} else if (err == -EOPNOTSUPP) {
@@ -2702,9 +2703,8 @@ static int explain_load(struct session *s, int err)
 		FORMAT(s->no_bpf, "in a user namespace eBPF is not permitted: run it outside");
 	} else if (err == -EPERM) {
 		FORMAT(s->no_bpf,
-		       "this kernel refuses eBPF: %s%.*s%sa security module or a seccomp filter forbids it%s%s",
-		       mode ? "lockdown is " : "", mode ? (int)strcspn(mode + 1, "]") : 0,
-		       mode ? mode + 1 : "", mode ? ", or " : "", limit[0] ? "; or " : "", limit);
+		       "this kernel refuses eBPF: %sa security module or a seccomp filter forbids it%s%s",
+		       lockdown, limit[0] ? "; or " : "", limit);
 	} else if (!is_exhausted(err) && !has_bpf_events()) {
 		FORMAT(s->no_bpf, "%s", no_bpf_events);
 	} else {
@@ -3084,21 +3084,6 @@ static uint64_t sum_ns(const __u64 ns[16])
 }
 
 /*
- * Runs netto_mark on a CPU. When it has run, no sample of the interval before is under way there.
- * Returns 0, -ENXIO if the CPU is offline, or -errno after a message.
- */
-static int mark_cpu(const struct session *s, int cpu)
-{
-	int err = run_mark(s, cpu);
-
-	if (err && err != -ENXIO)
-		message("cannot mark CPU %d: %s", cpu,
-			err == -EACCES ? "the cpuset of this process leaves it out"
-				       : strerror(-err));
-	return err;
-}
-
-/*
  * Whether this CPU was sampled without a gap. A CPU that was offline at some time has lost its perf
  * event: what only samples tell is not known of it from then on.
  */
@@ -3168,6 +3153,8 @@ static void read_times(struct session *s, int cpu, bool online, struct times *t)
  */
 static void read_recursion_misses(const struct session *s, struct marks *m)
 {
+	const struct bpf_link *multi[] = { s->skel->links.netto_multi,
+					   s->skel->links.netto_multi_x };
 	struct bpf_program *p;
 
 	bpf_object__for_each_program(p, s->skel->obj)
@@ -3182,13 +3169,11 @@ static void read_recursion_misses(const struct session *s, struct marks *m)
 			size >= offsetof(struct bpf_prog_info, recursion_misses) + sizeof(__u64);
 		m->recursion_misses += info.recursion_misses;
 	}
-	for (int i = 0; i < 2; i++) {
-		struct bpf_link *link =
-			i ? s->skel->links.netto_multi_x : s->skel->links.netto_multi;
+	for (unsigned i = 0; i < ARRAY_SIZE(multi); i++) {
 		__u64 info[8] = {};
 		__u32 size = sizeof(info);
 
-		if (link && !bpf_obj_get_info_by_fd(bpf_link__fd(link), info, &size))
+		if (multi[i] && !bpf_obj_get_info_by_fd(bpf_link__fd(multi[i]), info, &size))
 			m->recursion_misses += info[4];
 	}
 }
@@ -3233,7 +3218,7 @@ static void read_softirqs(struct marks *m)
 	FILE *f = fopen("/proc/softirqs", "re");
 	size_t size = 0;
 	char *line = NULL, *end;
-	int cpus[MAX_CPUS], columns = 0;
+	unsigned cpus[MAX_CPUS], columns = 0;
 
 	if (f && getline(&line, &size, f) > 0)
 		for (char *p = line; (p = strstr(p, "CPU")) && columns < MAX_CPUS;)
@@ -3246,10 +3231,10 @@ static void read_softirqs(struct marks *m)
 			continue;
 		m->counted[which] = true;
 		p += strlen("NET_RX:");
-		for (int i = 0; i < columns; i++, p = end) {
+		for (unsigned i = 0; i < columns; i++, p = end) {
 			uint64_t n = strtoull(p, &end, 10);
 
-			if (cpus[i] >= 0 && cpus[i] < MAX_CPUS)
+			if (cpus[i] < MAX_CPUS)
 				m->cpu[cpus[i]].counts[which] = n;
 		}
 	}
@@ -3355,7 +3340,7 @@ static bool note_thread(struct marks *m, char *stat)
 	unsigned long long parent, user, kernel;
 	struct thread t = { .pid = strtoul(stat, NULL, 10) };
 	bool cpus[MAX_CPUS + 1] = {};
-	cpu_set_t set;
+	cpu_set_t set = {};
 
 	if (!name || !end ||
 	    sscanf(end + 1,
@@ -3372,7 +3357,6 @@ static bool note_thread(struct marks *m, char *stat)
 		return false;
 	t.accounted = kind->accounted;
 	t.ns = (user + kernel) * (NSEC_PER_SEC / sysconf(_SC_CLK_TCK));
-	CPU_ZERO(&set);
 	sched_getaffinity(t.pid, sizeof(set), &set);
 	for (int cpu = 0; cpu < MAX_CPUS && cpu < CPU_SETSIZE; cpu++)
 		cpus[cpu] = CPU_ISSET(cpu, &set);
@@ -3439,14 +3423,13 @@ static void read_polled(const struct session *s, struct marks *m)
 		m->polled = calloc(s->cpus, sizeof(*m->polled));
 	for (int cpu = 0; m->polled && cpu < s->cpus; cpu++) {
 		const volatile cpu_t *c = &s->skel->bss->cpus[cpu];
-		uint64_t changes;
 
 		if (!m->cpu[cpu].wall_ns)
 			continue;
 		for (int i = 0; i < READ_TRIES; i++) {
+			const uint64_t changes = c->polled.changes;
 			typeof(m->polled->places[0]) *last;
 
-			changes = c->polled.changes;
 			m->polled[cpu] = s->devices.polled[cpu];
 			last = &m->polled[cpu].places[c->polled.last ? c->polled.last - 1 : 0];
 			/* what no place has yet is its own; nothing, if there was none */
@@ -3531,11 +3514,13 @@ static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 		read_softirqs(m);
 	s->skel->bss->interval_id = interval_id;
 	for (int cpu = 0; cpu < s->cpus; cpu++) {
-		int err = !s->no_bpf[0] ? mark_cpu(s, cpu) : m->online[cpu] ? 0 : -ENXIO;
+		int err = !s->no_bpf[0] ? run_mark(s, cpu) : m->online[cpu] ? 0 : -ENXIO;
 		bool known = !sampled || has_samples(&s->sampler, cpu, !err);
 
-		if (err && err != -ENXIO)
+		if (err && err != -ENXIO) {
+			message("cannot mark CPU %d: %s", cpu, strerror(-err));
 			return err;
+		}
 		if (!base_kind(s))
 			read_clock(s, cpu, !err && known, &m->cpu[cpu]);
 		else if (known)
@@ -3663,12 +3648,10 @@ static void handle_signals(void)
 				       SIGCHLD, SIGQUIT, SIGUSR1, SIGUSR2 };
 	struct sigaction old,
 		action = { .sa_sigaction = handle_signal, .sa_flags = SA_SIGINFO | SA_RESTART };
-	sigset_t of_command;
+	sigset_t of_command = {};
 
 	signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error, and so is too large a file */
 	signal(SIGXFSZ, SIG_IGN);
-	sigemptyset(&handled);
-	sigemptyset(&of_command);
 	for (unsigned i = 0; i < (opt.command ? ARRAY_SIZE(numbers) : 3); i++) {
 		if (numbers[i] == SIGHUP && !sigaction(SIGHUP, NULL, &old) &&
 		    old.sa_handler == SIG_IGN)
@@ -3702,9 +3685,10 @@ static bool wait_until(struct session *s, uint64_t deadline_ns, uint32_t interva
 	sigprocmask(SIG_BLOCK, &handled, &before);
 	while (!has_ended() && (now = now_ns(CLOCK_MONOTONIC)) < deadline_ns) {
 		uint64_t sleep_ns = (deadline_ns < read_ns ? deadline_ns : read_ns) - now;
-		bool online[MAX_CPUS] = {};
 
 		if (now >= read_ns) {
+			bool online[MAX_CPUS] = {};
+
 			read_rings(&s->sampler, interval_id, UINT64_MAX);
 			read_wrapping(s, online);
 			read_ns = now + period_ns;
