@@ -2415,7 +2415,7 @@ static void read_rings(struct sampler *s, uint32_t interval_id, uint64_t end_ns)
 
 /* ==== 11. Probes: loading, attaching and explaining them ==== */
 
-/* Whether the time of an event is traced: by at least one hook, or there is nothing to hook. */
+/* Whether a hook measures an event. An event without any function in this kernel is traced as 0. */
 static bool is_traced(const struct session *s, int event)
 {
 	bool absent = false, refused = false;
@@ -2431,13 +2431,13 @@ static bool is_traced(const struct session *s, int event)
 	return absent && !refused && !s->no_bpf[0];
 }
 
-/* Which devices are polled is told by a program that reads their names. */
+/* Whether polls are counted by device: only a tp_btf program can read the device's name. */
 static bool has_devices(const struct session *s)
 {
 	return !s->devices.refused && base_kind(s) == TP_BTF;
 }
 
-/* Runs netto_mark on the CPU. Returns 0 or -errno; -ENXIO: the CPU is offline. */
+/* Runs netto_mark on a CPU. Returns 0 or -errno; -ENXIO: the CPU is offline. */
 static int run_mark(const struct session *s, int cpu)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, run, .flags = BPF_F_TEST_RUN_ON_CPU, .cpu = cpu);
@@ -2446,8 +2446,8 @@ static int run_mark(const struct session *s, int cpu)
 }
 
 /*
- * Opens and loads the programs of the probes, all of them with that of the samples; `only`: as in
- * open_probes(). Returns 0 or -errno.
+ * Opens the object anew, and loads the programs that open_probes() chooses for `only`. With KINDS
+ * these are all programs, netto_sample included. Returns 0 or -errno.
  */
 static int try_load(struct session *s, int only)
 {
@@ -2482,16 +2482,17 @@ static int try_load(struct session *s, int only)
 		err = -EPERM;
 	if (!err && pretends_missing("memory") && skel->rodata->hash_slots > 64)
 		err = -ENOMEM;
-	/* before 5.5 the memory of programs cannot be mapped, and before 5.10 none can be run on a
-	   CPU of one's choice: from then on what is said is that there is no such CPU */
+	/* Kernels before 5.5 cannot map global variables (bss). Kernels from 5.10 on can run a
+	   program on a given CPU: for an id that no CPU has, they return -ENXIO. */
 	if (!err && (!skel->bss || pretends_missing("test_run") || run_mark(s, s->cpus) != -ENXIO))
 		err = -EOPNOTSUPP;
 	return err;
 }
 
 /*
- * One program that is refused makes the whole object fail: so each part is tried alone, and what is
- * refused gives way to the next best. Returns false if nothing is left to give up.
+ * Gives up a part of the object after loading failed with `load_err`. One refused program makes the
+ * whole object fail. So each part is loaded alone until one fails: the base, then the functions of
+ * each kind. Returns false if no part is left to give up.
  */
 static bool refuse_part(struct session *s, int load_err)
 {
@@ -2522,14 +2523,14 @@ static bool refuse_part(struct session *s, int load_err)
 	}
 	if (!s->sampler.hz)
 		return false;
-	if (s->sampler.scan) /* lockdown forbids to read the stack */
+	if (s->sampler.scan) /* lockdown forbids bpf_probe_read_kernel(), which scans stacks */
 		s->sampler.scan = false;
 	else
 		refuse_samples(&s->sampler, "cannot load their program: %s", strerror(-load_err));
 	return true;
 }
 
-/* Keeps a link until probes are taken off. Returns 0, or -errno if there is none. */
+/* Keeps a link for detach_probes(). Returns 0, or -errno if libbpf returned no link. */
 static int keep_link(struct session *s, struct bpf_link *link)
 {
 	if (!link)
@@ -2538,7 +2539,7 @@ static int keep_link(struct session *s, struct bpf_link *link)
 	return 0;
 }
 
-/* Attaches a program to all functions that have it, at once. Returns 0 or -errno. */
+/* Attaches a program, by one link, to the functions of all its probes. Returns 0 or -errno. */
 static int attach_multi(struct session *s, struct bpf_program *program, struct bpf_link **link)
 {
 	unsigned long addresses[MAX_PROBES];
@@ -2557,7 +2558,7 @@ static int attach_multi(struct session *s, struct bpf_program *program, struct b
 	return opts.cnt && !*link ? -errno : 0;
 }
 
-/* Attaches the programs of a probe to what its kind asks for. Returns 0 or -errno. */
+/* Attaches the programs of a probe, of any kind but kprobe.multi. Returns 0 or -errno. */
 static int attach_probe(struct session *s, const struct probe *p)
 {
 	struct bpf_program *programs[] = { p->entry, p->exit };
@@ -2572,8 +2573,9 @@ static int attach_probe(struct session *s, const struct probe *p)
 }
 
 /*
- * In the order of the table, in which sched_switch, which lets the CPUs count, is last. Returns 0,
- * -EAGAIN if something was refused, so that all is to be loaded anew, or -errno at a limit.
+ * Attaches all programs, in the order of probes[]. sched_switch is last there: CPUs start to count
+ * with it, and all other hooks must be in place by then. Returns 0; -EAGAIN if a hook was refused
+ * and the object must be loaded anew; or -errno at a limit of this process or machine.
  */
 static int attach_probes(struct session *s)
 {
@@ -2591,7 +2593,7 @@ static int attach_probes(struct session *s)
 			err = keep_link(s, bpf_program__attach(others[i]));
 	}
 	for (struct probe *p = s->probes; p < s->probes + MAX_PROBES && !err; p++) {
-		/* a tracepoint of several events is attached once */
+		/* the rows of several events share a tracepoint, which is attached once */
 		bool shared = !p->function && p > s->probes && p->entry == p[-1].entry;
 
 		if (!p->entry || p->kind == MULTI || shared)
@@ -2600,7 +2602,7 @@ static int attach_probes(struct session *s)
 		refused = p->kind;
 		err = attach_probe(s, p);
 		if (p->kind == FENTRY && err == -ENOTSUPP)
-			break; /* no function can be hooked so: arm64 before 6.4 */
+			break; /* fentry works for no function: arm64 before 6.4 */
 		if (err && !is_exhausted(err) && p->function) {
 			p->refused[p->kind] = error_text(err);
 			complete = false;
@@ -2615,7 +2617,7 @@ static int attach_probes(struct session *s)
 	return err || !complete ? -EAGAIN : 0;
 }
 
-/* Maps what they will be counted in, and attaches their program. */
+/* Maps the table of polled devices, and attaches netto_poll, which fills the table. */
 static void attach_devices(struct session *s)
 {
 	void *map;
@@ -2645,7 +2647,7 @@ static void detach_probes(struct session *s)
 	s->skel = NULL;
 }
 
-/* Loads and attaches the best that this kernel takes. Returns 0 or -errno. */
+/* Loads and attaches the best programs that this kernel takes. Returns 0 or -errno. */
 static int load_probes(struct session *s)
 {
 	int err = init_probes(s);
@@ -2671,8 +2673,8 @@ static int load_probes(struct session *s)
 }
 
 /*
- * Why nothing can be loaded, and what would help, in s->no_bpf. Returns the exit status if nothing
- * else helps.
+ * Writes into s->no_bpf why the programs cannot be loaded or attached, and the cure. Returns the
+ * exit status to end with if samples fail, too.
  */
 static int explain_load(struct session *s, int err)
 {
@@ -2696,7 +2698,7 @@ static int explain_load(struct session *s, int err)
 	} else if (err == -EPERM && limit[0] &&
 		   libbpf_probe_bpf_helper(BPF_PROG_TYPE_SOCKET_FILTER,
 					   BPF_FUNC_ktime_get_coarse_ns, NULL) == 0) {
-		/* programs can be loaded, but none with a helper of 5.11 */
+		/* the verifier ran, and does not know a helper of 5.11 */
 		FORMAT(s->no_bpf, "%s", limit);
 		return EXIT_FAILED;
 	} else if (err == -EPERM && map[0] && !strstr(map, " 4294967295")) {
@@ -2714,7 +2716,7 @@ static int explain_load(struct session *s, int err)
 	return EXIT_IMPOSSIBLE;
 }
 
-/* Whether an event can be told from samples: its stacks must have a root. */
+/* Whether samples can measure an event: all but net_other need a root function in the stacks. */
 static bool is_sampled(const struct session *s, int event)
 {
 	bool has_root = event == EV_NET_OTHER;
@@ -2726,7 +2728,11 @@ static bool is_sampled(const struct session *s, int event)
 	return s->sampler.hz && has_root;
 }
 
-/* Whether a function exists that is not hooked, though its event is traced otherwise. */
+/*
+ * Whether a function may exist and is not hooked, although other hooks trace the event. A function
+ * and its spare do not count, since one of the two is enough. Nor does the function of a thread:
+ * netto_switch knows threads by their names.
+ */
 static bool is_left_out(const struct session *s, const struct probe *p)
 {
 	return p->function && !p->kind && !p->absent && is_traced(s, p->event) && !spare_of(p) &&
@@ -2734,8 +2740,8 @@ static bool is_left_out(const struct session *s, const struct probe *p)
 }
 
 /*
- * Whether an event that hooks could measure, or a part of it, has to be told from samples. EV_NONE:
- * whether any has to.
+ * Whether samples have to measure an event of probes[]: all of the event, or the functions that
+ * are left out. EV_NONE: whether samples have to measure any event.
  */
 static bool needs_samples(const struct session *s, int event)
 {
@@ -2755,10 +2761,11 @@ static bool is_kprobe_used(const struct session *s)
 }
 
 /*
- * What -v says of an event's probe and a kind: why it is not of this kind, or empty if it is; NULL:
- * nothing. What this host has none of is said once for all. No kind: it is told from samples.
+ * Why a probe of an event is not of a kind. "": the probe is of this kind, or, for NO_HOOK, samples
+ * measure its function. NULL: -v prints nothing. Reasons in s->lacks[] hold for all probes, and are
+ * NULL here, since explain_probes() prints each of these reasons once.
  */
-static const char *answer(const struct session *s, const struct probe *p, int event, int kind)
+static const char *verdict(const struct session *s, const struct probe *p, int event, int kind)
 {
 	const char *why = why_not(s, p, kind);
 
@@ -2771,20 +2778,20 @@ static const char *answer(const struct session *s, const struct probe *p, int ev
 }
 
 /*
- * Of an event's probes and a kind a line for each answer, with the probes that have it: those that
- * are of this kind, if `taken`, else why the others are not.
+ * Prints the probes of an event that are of a kind, if `taken`; else why the other probes are not
+ * of this kind. Probes with the same reason share a line.
  */
 static void explain_kind(const struct session *s, int event, int kind, bool taken)
 {
 	for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
-		const char *why = answer(s, p, event, kind), *other;
+		const char *why = verdict(s, p, event, kind), *other;
 		char list[1024] = "";
 		bool told = false;
 
 		if (!why || taken == !!*why)
 			continue;
 		for (const struct probe *q = s->probes; q < s->probes + MAX_PROBES; q++) {
-			other = answer(s, q, event, kind);
+			other = verdict(s, q, event, kind);
 			if (!other || strcmp(other, why))
 				continue;
 			told |= q < p;
@@ -2798,7 +2805,7 @@ static void explain_kind(const struct session *s, int event, int kind, bool take
 	}
 }
 
-/* -v: what measures each event, and why not more. kprobes: as kernel/kprobes.c has it. */
+/* -v: prints what measures each event, and why nothing better does. */
 static void explain_probes(const struct session *s)
 {
 	if (s->skel->rodata->parking == PARK_STORAGE)
@@ -2832,7 +2839,7 @@ static void explain_probes(const struct session *s)
 						    : "not told: sched_switch is not tp_btf");
 	if (is_kprobe_used(s))
 		message("kprobes: %d tasks can be in a function at once, %d if this kernel is not preemptible: returns of more are missed, and counted",
-			s->cpus > 5 ? 2 * s->cpus : 10, s->cpus);
+			s->cpus > 5 ? 2 * s->cpus : 10, s->cpus); /* see register_kretprobe() */
 	for (int e = EV_NONE + 1; e < EV_MAX; e++)
 		if (!is_traced(s, e))
 			message("%s: %s", (const char *)s->skel->rodata->events[e].name,
@@ -2842,8 +2849,8 @@ static void explain_probes(const struct session *s)
 }
 
 /*
- * -m trace: whether all that can be traced is. Else, if only a part of an event is, a line says
- * what is missing from it.
+ * With -m trace: false after a message if hooks miss an event or a part of it. Else true, after a
+ * message for each function that neither a hook nor samples measure.
  */
 static bool is_all_traced(const struct session *s)
 {
@@ -2867,8 +2874,8 @@ static bool is_all_traced(const struct session *s)
 }
 
 /*
- * What the kernel accounts for is all that is left. Returns 0, or the exit status where that is not
- * wanted, or not there.
+ * Takes all times from /proc/stat, since there are neither hooks nor samples, and prints why.
+ * Returns 0, or the exit status if an option asks for more, or /proc/stat cannot be read.
  */
 static int use_accounts(struct session *s)
 {
@@ -2888,8 +2895,8 @@ static int use_accounts(struct session *s)
 }
 
 /*
- * Where no eBPF program can be had: samples, which this process then counts, if they can be had.
- * Returns 0, or the exit status after a message.
+ * Starts samples on a host without eBPF, if the host has perf events: this process counts their
+ * stacks. Returns 0, also without samples, or the exit status after a message.
  */
 static int start_without_bpf(struct session *s, int status)
 {
@@ -2904,14 +2911,14 @@ static int start_without_bpf(struct session *s, int status)
 		message("%s", s->no_bpf);
 		return status;
 	}
-	s->skel = open_object(s, false); /* for its definitions */
+	s->skel = open_object(s, false); /* its tables are read, and it is not loaded */
 	if (!s->skel) {
 		message("cannot open the eBPF object: %s", strerror(errno));
 		return EXIT_FAILED;
 	}
-	read_probe_table(s, s->skel); /* without the permission to use eBPF it was not */
+	read_probe_table(s, s->skel); /* without permission, start_bpf() did not come that far */
 	close(s->sampler.kallsyms);
-	plan_samples(&s->sampler); /* the attempts to load may have given them up */
+	plan_samples(&s->sampler); /* refuse_part() may have given samples up */
 	start_samples(&s->sampler, NULL);
 	if (!s->sampler.hz && status == EXIT_FAILED) {
 		message("%s", s->no_bpf);
@@ -2922,7 +2929,7 @@ static int start_without_bpf(struct session *s, int status)
 	return 0;
 }
 
-/* Loads and attaches all that can be. Returns 0, or the exit status and the reason in s->no_bpf. */
+/* Loads and attaches the programs. Returns 0, or an exit status, with the reason in s->no_bpf. */
 static int start_bpf(struct session *s)
 {
 	const uint64_t needed = 1ull << CAP_BPF | 1ull << CAP_PERFMON,
@@ -2938,7 +2945,7 @@ static int start_bpf(struct session *s)
 	return err ? explain_load(s, err) : 0;
 }
 
-/* Returns 0, or the exit status after a message. */
+/* Starts all that can measure on this host. Returns 0, or the exit status after a message. */
 static int start_probes(struct session *s)
 {
 	struct utsname uts;
@@ -2991,82 +2998,82 @@ static void stop_probes(struct session *s)
 
 /* ==== 12. Marks: reading what CPUs have, and what /proc has ==== */
 
-/* What one CPU had at a mark, or between two. */
+/* The sums of a CPU since it began to count, at a mark; or their differences between two marks. */
 struct times {
-	uint64_t wall_ns; /* 0: this CPU was not there */
+	uint64_t wall_ns; /* 0: the CPU is not measured */
 	uint64_t ns[EV_MAX];
-	uint64_t parts_ns[PARTS]; /* of rx_softirq, if they are traced */
-	uint64_t count[EV_MAX];
-	uint64_t lost;		/* operations that could not be parked */
-	uint64_t unreturned;	/* ends of operations */
-	uint64_t unreturned_ns; /* what these operations were charged at most */
-	uint64_t unseen_ns;	/* not in wall_ns: what it did is not known */
-	/* /proc/stat: idle time, UINT64_MAX: not known; softirqs of all kinds; all its columns */
-	uint64_t proc_idle_ns, soft_ns, accounted_ns;
-	uint64_t counts[COUNTS];     /* of softirqs only where nothing is measured */
-	uint64_t longest_ns[EV_MAX]; /* the longest stretch: of HAS_LONGEST */
+	uint64_t parts_ns[PARTS];    /* of rx_softirq, by what the softirq interrupts, if traced */
+	uint64_t count[EV_MAX];	     /* entries */
+	uint64_t lost;		     /* operations that could not be parked */
+	uint64_t unreturned;	     /* operations whose end was missed */
+	uint64_t unreturned_ns;	     /* time charged to these operations, at most */
+	uint64_t unseen_ns;	     /* time of unknown tasks, which wall_ns leaves out */
+	uint64_t proc_idle_ns;	     /* idle time by /proc/stat; UINT64_MAX: not known */
+	uint64_t soft_ns;	     /* softirqs of all vectors, by /proc/stat */
+	uint64_t accounted_ns;	     /* all columns of /proc/stat */
+	uint64_t counts[COUNTS];     /* by /proc; of softirqs only if all is from /proc */
+	uint64_t longest_ns[EV_MAX]; /* longest span without a break, of events with HAS_LONGEST */
 	/*
-	 * How far 95 % intervals reach below and above ns[], squared so that they can be summed:
-	 * each part of a time is sampled by itself. At EV_NONE those of net.
+	 * How far the 95 % intervals reach below and above ns[], squared. The parts of a time are
+	 * sampled independently of each other, so the squares can be added. At EV_NONE: of net.
 	 */
 	double below[EV_MAX], above[EV_MAX];
 };
 
-/* How many numbers of struct times are sums: all before the longest stretches. */
+/* The number of sums that struct times begins with: add_times() and others loop over these. */
 enum { SUMS = offsetof(struct times, longest_ns) / sizeof(uint64_t) };
 
-/* How reports name these counts. */
+/* How reports name times.counts[]. */
 static const struct {
-	int event;	  /* whose entries they are, or EV_NONE: packets */
-	const char *name; /* then */
+	int event;	  /* whose entries are counted; EV_NONE: packets are counted */
+	const char *name; /* of a count of packets */
 } proc_counters[COUNTS] = {
 	[RX_SOFTIRQS] = { EV_RX_SOFTIRQ, NULL }, [TX_SOFTIRQS] = { EV_TX_SOFTIRQ, NULL },
 	[PROCESSED] = { EV_NONE, "processed" },	 [DROPPED] = { EV_NONE, "dropped" },
 	[SQUEEZED] = { EV_NONE, "squeezed" },	 [RPS] = { EV_NONE, "rps" },
 };
 
-/* What a process did in operations, and what NET_RX took while it interrupted the process. */
+/* The operations of a process, and the time of NET_RX softirqs that interrupted the process. */
 struct process {
 	uint32_t pid;
 	task_t did;
 };
 
-/* A network thread of the kernel; ksoftirqd is one of them. */
+/* A network thread of the kernel, ksoftirqd included. */
 struct thread {
 	uint32_t pid;
-	int cpu;	/* where it ran last */
-	uint64_t ns;	/* CPU time, exact to a tick also where CPUs are accounted for by ticks */
-	char name[32];	/* as the kernel has it */
-	char cpus[32];	/* where it may run, as a list */
-	bool accounted; /* its time is in no softirq: it counts for net where all is from /proc */
+	int cpu;	/* where the thread ran last */
+	uint64_t ns;	/* CPU time by the scheduler's clock, in whole ticks */
+	char name[32];	/* of the kernel */
+	char cpus[32];	/* where the thread may run, as a list */
+	bool accounted; /* runs outside softirqs: where all is from /proc, `net` includes ns */
 };
 
-/* All CPUs at a mark, and what belongs to that moment. */
+/* What is read at a mark: of each CPU, and of the whole machine. */
 struct marks {
-	/* by CPU; the memory of CPUs that cannot be is not touched */
-	struct times cpu[MAX_CPUS];
+	struct times cpu[MAX_CPUS]; /* the unwritten part above the last CPU takes no memory */
 	bool online[MAX_CPUS];
-	/* from here to `threads` all is cleared for the next mark */
-	bool counted[COUNTS];  /* known */
-	uint64_t card_packets; /* that the network cards have received */
-	unsigned cards;	       /* how many there are */
-	double energy_uj;      /* that the packages used since the start, microjoules */
-	uint64_t stolen_ns;    /* that CPUs waited for the hypervisor */
-	uint64_t irq_ns;       /* top halves of all CPUs; 0 where ticks are counted */
+	/* make_mark() clears all from here up to `threads` */
+	bool counted[COUNTS];  /* times.counts[] are known */
+	uint64_t card_packets; /* received by all network cards */
+	unsigned cards;	       /* the number of network cards */
+	double energy_uj;      /* used by the CPU packages since the start, microjoules */
+	uint64_t stolen_ns;    /* time of all CPUs that the hypervisor gave to others */
+	uint64_t irq_ns;       /* top halves of all CPUs; 0 where the kernel accounts by ticks */
 	size_t thread_count, process_count;
-	uint64_t tasks_lost, tasks_lost_ns;
-	uint64_t user_ns, kernel_ns; /* CPU time of this process */
+	uint64_t tasks_lost, tasks_lost_ns; /* as in netto.bpf.c */
+	uint64_t user_ns, kernel_ns;	    /* CPU time of this process */
 	uint64_t recursion_misses;
-	bool has_recursion_misses; /* the kernel counts them, from 5.12 */
+	bool has_recursion_misses; /* the kernel counts misses, from 5.12 on */
 	double time;		   /* Unix seconds */
-	/* memory that is used again */
-	struct thread *threads; /* by number */
+	/* the next mark uses this memory again */
+	struct thread *threads;
 	size_t thread_room;
-	polled_t *polled;	   /* of each CPU */
-	struct process *processes; /* by number */
+	polled_t *polled;	   /* by CPU */
+	struct process *processes; /* sorted by pid */
 };
 
-/* Takes the longer stretch of each event. */
+/* Keeps the longer one of both spans of each event. */
 static void merge_longest(uint64_t into[EV_MAX], const __u64 longest[EV_MAX])
 {
 	for (int e = 0; e < EV_MAX; e++)
@@ -3084,8 +3091,8 @@ static uint64_t sum_ns(const __u64 ns[16])
 }
 
 /*
- * Whether this CPU was sampled without a gap. A CPU that was offline at some time has lost its perf
- * event: what only samples tell is not known of it from then on.
+ * Whether a CPU has been sampled without a gap. A perf event ends when its CPU goes offline, and a
+ * CPU that comes online later has none: from then on the CPU is not measured.
  */
 static bool has_samples(struct sampler *s, int cpu, bool online)
 {
@@ -3100,8 +3107,8 @@ static bool has_samples(struct sampler *s, int cpu, bool online)
 }
 
 /*
- * Reads the clock for a CPU that has no hooks. Its time counts from one mark to the next if it is
- * online at both. All of it is `other` until samples or /proc/stat share it out.
+ * Reads the time of a CPU that has no hooks. The time between two marks counts if the CPU is online
+ * at both. All of this time is `other` until samples or /proc/stat divide the time.
  */
 static void read_clock(struct session *s, int cpu, bool online, struct times *t)
 {
@@ -3115,9 +3122,9 @@ static void read_clock(struct session *s, int cpu, bool online, struct times *t)
 }
 
 /*
- * Reads a CPU that was marked. A mark that met a program halfway shows a residual that the mark
- * before did not have: then the CPU is marked again. An offline CPU has no new mark, and its sums
- * change no more: it is measured up to the last change.
+ * Reads the mark of a CPU. netto_mark can run between a program's store to `task` and its addition
+ * to `ns[]`. The residual then differs from the residual of the last mark: the CPU is marked again.
+ * An offline CPU has no new mark, but its sums do not change any more, so they are read instead.
  */
 static void read_times(struct session *s, int cpu, bool online, struct times *t)
 {
@@ -3147,9 +3154,10 @@ static void read_times(struct session *s, int cpu, bool online, struct times *t)
 }
 
 /*
- * Counts the runs that the kernel skipped because the same program was under way on that CPU; and
- * those by kprobe.multi for which it had no room. Kernels from 6.7 on count these behind what
- * struct bpf_link_info has in older headers: type and id, program, addresses, count and flags.
+ * Counts the program runs that the kernel skipped: the same program was under way on the CPU, or
+ * kprobe.multi had no room for another task. Kernels from 6.7 on count the latter in
+ * bpf_link_info.kprobe_multi.missed. Older headers lack this member, which is the 64-bit word
+ * behind type and id, program, addresses, count and flags.
  */
 static void read_recursion_misses(const struct session *s, struct marks *m)
 {
@@ -3179,10 +3187,9 @@ static void read_recursion_misses(const struct session *s, struct marks *m)
 }
 
 /*
- * Reads /proc/stat. Of each CPU it has the idle time, with that in which it waits for input or
- * output, the time in softirqs, and the sum of all columns (guests are in the first two). Of all
- * CPUs together it has the time of top halves, and what the hypervisor gave to others. 0: not
- * known.
+ * Reads /proc/stat. Each CPU's line gives the idle time with waits for input or output, the
+ * softirqs, and the sum of all columns but those of guests, which `user` and `nice` include. The
+ * line of all CPUs gives the top halves, and what the hypervisor gave to others. 0: not known.
  */
 static void read_stat(struct marks *m)
 {
@@ -3212,7 +3219,7 @@ static void read_stat(struct marks *m)
 		fclose(f);
 }
 
-/* Reads the network's softirqs in /proc/softirqs, which has a column for each possible CPU. */
+/* Reads NET_RX and NET_TX in /proc/softirqs, which has a column for each possible CPU. */
 static void read_softirqs(struct marks *m)
 {
 	FILE *f = fopen("/proc/softirqs", "re");
@@ -3244,9 +3251,9 @@ static void read_softirqs(struct marks *m)
 }
 
 /*
- * Adds up the packets in /proc/net/softnet_stat (net/core/net-procfs.c). It has a line for each
- * online CPU, of hexadecimal numbers of 32 bits. The 10th counts RPS's interrupts there, and the
- * 13th, from 5.10 on, is the CPU. They wrap around: so it is read within long intervals, too.
+ * Adds up the packets in /proc/net/softnet_stat (net/core/net-procfs.c). The file has a line of
+ * hexadecimal numbers for each online CPU. The 10th number counts RPS's interrupts; the 13th, from
+ * 5.10 on, is the CPU. The counts wrap around at 32 bits: wait_until() reads them in time.
  */
 static void read_softnet(struct softnet *s, const bool online[MAX_CPUS])
 {
@@ -3278,9 +3285,9 @@ static void read_softnet(struct softnet *s, const bool online[MAX_CPUS])
 }
 
 /*
- * The next network card in /sys/class/net, or NULL. A card has hardware behind it, which may be
- * virtual. A port of a switch chip is none: the device that it lies on counts its packets too
- * (iflink). Nor is a device that is joined to another card (a virtual function to Hyper-V's).
+ * The next network card in /sys/class/net, or NULL. A card has a `device`: hardware, maybe virtual.
+ * Ports of a switch chip (iflink is not ifindex) and devices whose master is a card (virtual
+ * functions on Hyper-V) are left out: the device below or the master counts the same packets.
  */
 static const char *next_card(DIR *d)
 {
@@ -3300,7 +3307,7 @@ static const char *next_card(DIR *d)
 	return NULL;
 }
 
-/* Whether an interrupt's thread, irq/NUMBER-NAME, is that of a network card. */
+/* Whether a thread, irq/NUMBER-NAME, serves a card's interrupt, by its NUMBER or its NAME. */
 static bool is_card_irq(const char *thread)
 {
 	const char *number = thread + strlen("irq/"), *dash = strchr(thread, '-'), *card;
@@ -3318,7 +3325,7 @@ static bool is_card_irq(const char *thread)
 	return found;
 }
 
-/* Network threads, by how their names begin. */
+/* The network threads, by the beginnings of their names. */
 static const struct thread_kind {
 	const char *name;
 	bool accounted; /* as in struct thread; ksoftirqd's time is that of softirqs */
@@ -3332,7 +3339,7 @@ static const struct thread_kind {
 	{},
 };
 
-/* Notes a network thread; `stat` is "PID (NAME) S PARENT ...". False: it is none. */
+/* Adds a task to `threads`; `stat` is "PID (NAME) S PARENT ...". False: it is no network thread. */
 static bool note_thread(struct marks *m, char *stat)
 {
 	const struct thread_kind *kind = thread_kinds;
@@ -3366,10 +3373,10 @@ static bool note_thread(struct marks *m, char *stat)
 	return true;
 }
 
-/* Reads a task. A network thread is read at each mark, any other task only once. */
+/* Reads a task. Network threads are read at each mark, other tasks only once. */
 static void read_task(struct marks *m, unsigned long pid)
 {
-	static uint64_t others[(1 << 22) / 64]; /* a bit each; PID_MAX_LIMIT of the kernel */
+	static uint64_t others[(1 << 22) / 64]; /* a bit for each pid below PID_MAX_LIMIT */
 	uint64_t *word = &others[pid / 64 % ARRAY_SIZE(others)], bit = 1ull << pid % 64;
 	char path[32], stat[512];
 
@@ -3380,8 +3387,7 @@ static void read_task(struct marks *m, unsigned long pid)
 		*word |= bit;
 }
 
-/* Kernel threads are the children of kthreadd. Where it has no list of them, all tasks are tried.
- */
+/* Reads kernel threads: children of kthreadd (pid 2); all tasks without CONFIG_PROC_CHILDREN. */
 static void read_threads(struct marks *m)
 {
 	FILE *f = fopen("/proc/2/task/2/children", "re");
@@ -3400,7 +3406,7 @@ static void read_threads(struct marks *m)
 		closedir(d);
 }
 
-/* The packets that all cards in this network namespace have received. */
+/* Sums up the packets that all cards of this network namespace have received. */
 static void read_cards(struct marks *m)
 {
 	DIR *d = opendir("/sys/class/net");
@@ -3414,7 +3420,10 @@ static void read_cards(struct marks *m)
 		closedir(d);
 }
 
-/* What was polled on the CPUs that count. */
+/*
+ * Copies what was polled on each CPU, and adds to the last instance's place what the place does not
+ * have yet: see netto_divide(). A copy is made again if netto_divide() ran meanwhile.
+ */
 static void read_polled(const struct session *s, struct marks *m)
 {
 	if (!has_devices(s))
@@ -3432,7 +3441,6 @@ static void read_polled(const struct session *s, struct marks *m)
 
 			m->polled[cpu] = s->devices.polled[cpu];
 			last = &m->polled[cpu].places[c->polled.last ? c->polled.last - 1 : 0];
-			/* what no place has yet is its own; nothing, if there was none */
 			last->polls += c->polled.polls;
 			last->packets += c->polled.packets;
 			if (c->polled.last)
@@ -3475,7 +3483,7 @@ static void read_processes(const struct session *s, struct marks *m)
 	qsort(m->processes, m->process_count, sizeof(*m->processes), compare_processes);
 }
 
-/* Reads which CPUs are online, and the counters that wrap around. Returns 0 or -ENOENT. */
+/* Reads the online CPUs, and the counters that wrap. Returns 0, or -ENOENT after a message. */
 static int read_wrapping(struct session *s, bool online[MAX_CPUS])
 {
 	if (read_cpus("online", online) < 0)
@@ -3486,9 +3494,9 @@ static int read_wrapping(struct session *s, bool online[MAX_CPUS])
 }
 
 /*
- * Makes a mark: it ends an interval, and begins the one that has that number (0: none). What the
- * kernel counts is read first, so that the CPUs are marked as soon as samples belong to the next
- * interval. Returns 0 or -errno after a message.
+ * Makes a mark, which ends an interval, and begins the interval `interval_id` (0: none). Files are
+ * read first, so that all CPUs are marked right after `interval_id` changes on the kernel side:
+ * from then on samples are of the next interval. Returns 0 or -errno after a message.
  */
 static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 {
@@ -3537,18 +3545,17 @@ static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 
 /* ==== 13. The command, signals and waiting ==== */
 
-/*
- * The command that is measured. It is forked before this process changes anything that a child
- * inherits, and waits for a byte before it runs: without one it ends. It does not outlive this
- * process.
- */
+/* The command that is measured. The kernel kills the command if this process ends first. */
 static struct {
-	pid_t pid;  /* 0: there is none, or it has ended */
-	int socket; /* takes the byte, and gives an errno if the command cannot be run */
-	int status; /* what a shell has in $?, when it has ended; else 0 */
+	pid_t pid;  /* 0: there is no command, or the command has ended */
+	int socket; /* takes a byte to run the command, and gives errno if execvp() fails */
+	int status; /* as in a shell's $?; 0 until the command has ended */
 } command;
 
-/* False after a message. */
+/*
+ * Forks the child for the command, before this process changes anything that a child inherits. The
+ * child waits for a byte, and ends if the socket is closed instead. False after a message.
+ */
 static bool prepare_command(void)
 {
 	int ends[2];
@@ -3573,7 +3580,7 @@ static bool prepare_command(void)
 	_exit(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN);
 }
 
-/* Whether the command has ended; with WNOHANG, now, else it is waited for. */
+/* Whether the command has ended. `flags` are those of waitpid(): 0 waits for the end. */
 static bool has_command_ended(int flags)
 {
 	int status;
@@ -3585,7 +3592,7 @@ static bool has_command_ended(int flags)
 	return true;
 }
 
-/* False after a message if it cannot be run: then it has ended. */
+/* Lets the child run the command. False after a message: then the child has ended. */
 static bool start_command(void)
 {
 	int err;
@@ -3600,19 +3607,22 @@ static bool start_command(void)
 	return !failed;
 }
 
-/*
- * What a signal that ends the measurement does: before anything is measured, and when all is
- * reported, it ends this process; then the kernel takes off what is attached. The first one while
- * it measures ends it after a report; a second one kills.
- */
+/* What SIGINT, SIGTERM and SIGHUP do, by phase. The kernel takes probes off when netto exits. */
+enum {
+	STARTING,  /* exit, with a message that nothing was measured */
+	MEASURING, /* go on to ENDING: without a command the interval ends, and is reported */
+	ENDING,	   /* kill this process */
+	STOPPING,  /* exit at once, since all is reported */
+};
 static volatile sig_atomic_t phase, status_at_end;
-enum { STARTING, MEASURING, ENDING, STOPPING };
 
-static sigset_t handled, awake; /* signals; and the mask with which they are waited for */
+static sigset_t handled; /* the signals of handle_signal() */
+static sigset_t awake;	 /* the mask that lets them all in */
 
 /*
- * A command gets a signal too, unless the terminal has sent it to both (a hangup may be for this
- * process alone), and is waited for. SIGCHLD and what is for a command only wake wait_until().
+ * Passes a signal on to the command. A signal of the terminal (SI_KERNEL) reaches the command
+ * without help, but a hangup may be for this process alone. Every signal wakes wait_until(); only
+ * SIGINT, SIGTERM and SIGHUP change the phase.
  */
 static void handle_signal(int number, siginfo_t *info, void *context)
 {
@@ -3639,18 +3649,18 @@ static void handle_signal(int number, siginfo_t *info, void *context)
 }
 
 /*
- * A shell's background jobs ignore SIGINT: not this one; but nohup is respected. What is for a
- * command, or tells of it, is blocked but in wait_until().
+ * Handles SIGINT even where a shell ignores SIGINT for background jobs. SIGHUP stays ignored under
+ * nohup. Signals that are handled only for a command are blocked outside of wait_until().
  */
 static void handle_signals(void)
 {
-	static const int numbers[] = { SIGINT,	SIGTERM, SIGHUP, /* and of a command */
+	static const int numbers[] = { SIGINT,	SIGTERM, SIGHUP, /* and only for a command */
 				       SIGCHLD, SIGQUIT, SIGUSR1, SIGUSR2 };
 	struct sigaction old,
 		action = { .sa_sigaction = handle_signal, .sa_flags = SA_SIGINFO | SA_RESTART };
 	sigset_t of_command = {};
 
-	signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error, and so is too large a file */
+	signal(SIGPIPE, SIG_IGN); /* closed pipes and too large files are write errors instead */
 	signal(SIGXFSZ, SIG_IGN);
 	for (unsigned i = 0; i < (opt.command ? ARRAY_SIZE(numbers) : 3); i++) {
 		if (numbers[i] == SIGHUP && !sigaction(SIGHUP, NULL, &old) &&
@@ -3665,15 +3675,15 @@ static void handle_signals(void)
 	sigprocmask(SIG_BLOCK, &of_command, &awake);
 }
 
-/* A command is waited for, whatever signal came. */
+/* Whether the measurement has ended: with a command by the command's end, else by a signal. */
 static bool has_ended(void)
 {
 	return opt.command ? has_command_ended(WNOHANG) : phase == ENDING;
 }
 
 /*
- * Sleeps until `deadline_ns` of CLOCK_MONOTONIC, the end of the interval `interval_id`, but for
- * what must be read meanwhile. True if a signal, or the command, ends the measurement first.
+ * Sleeps until `deadline_ns` of CLOCK_MONOTONIC, the end of the interval `interval_id`. Reads in
+ * between what would wrap or overflow: counters and rings. True if the measurement has ended.
  */
 static bool wait_until(struct session *s, uint64_t deadline_ns, uint32_t interval_id)
 {
