@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Fuzzes what netto.c reads from outside. netto.c is included whole; here it gets an input's bytes
- * for the files that it opens.
+ * Fuzzes all that netto.c reads from outside. This file includes netto.c whole, and gives netto.c
+ * parts of an input for the files that it opens.
  *
- * The first byte of an input chooses the reader (see `readers`). The rest has parts, with a form
- * feed between each two. Each file that netto.c opens is the next part; behind the last part, no
- * file can be opened. The sanitizers find faults, and EXPECT() checks what holds for any input.
+ * The first byte of an input chooses the reader (see `readers`). Form feeds separate the parts of
+ * the rest. Each file that netto.c opens is the next part. After the last part, open() fails. The
+ * sanitizers find faults of memory. EXPECT() checks what must hold for any input; what netto.c must
+ * make of a certain input is in test/unit.c.
  *
  *	build/test/replay FILE		runs one input
- *	build/test/fuzz DIRECTORY	libFuzzer; it keeps the inputs that reach new code there
+ *	build/test/fuzz DIRECTORY	runs libFuzzer, which keeps inputs that reach new code there
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -20,8 +21,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static const char *input, *input_end; /* what is left; NULL: nothing */
-static size_t most_read = SIZE_MAX;   /* bytes that one read() gives */
+static const char *input, *input_end; /* the rest of the input; NULL: nothing is left */
+static size_t most_read = SIZE_MAX;   /* bytes that one read() gives at most */
 
 struct part {
 	const char *start;
@@ -39,7 +40,7 @@ static struct part next_part(void)
 	return part;
 }
 
-/* The next part as a string that the caller frees; one byte behind it is out of bounds. */
+/* The next part as a string, which the caller frees. ASan finds accesses behind its end. */
 static char *next_string(void)
 {
 	struct part part = next_part();
@@ -69,7 +70,8 @@ static ssize_t read_some(int fd, void *buffer, size_t size)
 	return read(fd, buffer, size < most_read ? size : most_read);
 }
 
-static int netto_main(int argc, char **argv); /* static: dropped, with all that needs libbpf */
+/* Static, so that the compiler drops it with all that needs libbpf. */
+static int netto_main(int argc, char **argv);
 
 #define main		       netto_main
 #define open(path, ...)	       open_part(path)
@@ -84,8 +86,9 @@ static int netto_main(int argc, char **argv); /* static: dropped, with all that 
 #undef read
 #undef stderr
 
-/* For --help events, of which no input comes: what it needs of libbpf. */
-int bpf_object__open_skeleton(struct bpf_object_skeleton *s, const struct bpf_object_open_opts *opts)
+/* `--help events`, which reads no input, needs these two of libbpf. */
+int bpf_object__open_skeleton(struct bpf_object_skeleton *s,
+			      const struct bpf_object_open_opts *opts)
 {
 	(void)s;
 	(void)opts;
@@ -105,45 +108,39 @@ void bpf_object__destroy_skeleton(struct bpf_object_skeleton *s)
 		}                                                                                  \
 	} while (0)
 
-/* Sets the input to what was printed. */
-static void put_input(char *text, const char *format, ...)
+static char printed[MAX_CPUS * 200]; /* what was read, printed again */
+
+/* Adds to `printed`, which is the input from then on. */
+static void put_input(const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	vsprintf(text + strlen(text), format, args);
+	vsprintf(printed + strlen(printed), format, args);
 	va_end(args);
-	input = text;
-	input_end = text + strlen(text);
+	input = printed;
+	input_end = printed + strlen(printed);
 }
 
-static char printed[MAX_CPUS * 200]; /* what was read, printed again */
-
-/* A list that has been read marks CPUs up to its last one, and is the same when it is printed. */
+/* A list marks its last CPU, and none behind it. */
 static void fuzz_cpus(void)
 {
-	bool cpus[MAX_CPUS] = {}, again[MAX_CPUS] = {};
+	bool cpus[MAX_CPUS] = {};
 	int last = read_cpus("online", cpus);
 
 	EXPECT(last >= -1 && last < INT_MAX);
-	for (int cpu = 0; last >= 0 && cpu < MAX_CPUS; cpu++) {
-		EXPECT(cpu <= last || !cpus[cpu]);
-		if (cpus[cpu])
-			put_input(printed, "%d,", cpu);
-	}
-	if (last < 0 || last >= MAX_CPUS)
-		return;
-	EXPECT(cpus[last]);
-	EXPECT(read_cpus("online", again) == last && !memcmp(cpus, again, sizeof(cpus)));
+	EXPECT(last < 0 || last >= MAX_CPUS || cpus[last]);
+	for (int cpu = last + 1; last >= 0 && cpu < MAX_CPUS; cpu++)
+		EXPECT(!cpus[cpu]);
 }
 
-/* A number, as of a network card; and NETTO_WITHOUT has whole words. */
+/* Parts: NETTO_WITHOUT, in which whole words count; the number of a network card. */
 static void fuzz_words(void)
 {
 	char *words = next_string(), *spaced;
 	uint64_t n = read_number("/sys/class/net/%s/ifindex", "eth0");
 
-	put_input(printed, "%" PRIu64 "\n", n);
+	put_input("%" PRIu64 "\n", n);
 	EXPECT(read_number("/sys/class/net/%s/ifindex", "eth0") == n);
 	setenv("NETTO_WITHOUT", words, true);
 	if (asprintf(&spaced, " %s ", words) < 0)
@@ -154,7 +151,7 @@ static void fuzz_words(void)
 	free(words);
 }
 
-/* What is decided on samples before any is taken. Parts: CPUs, kallsyms, max_stack, paranoid. */
+/* The decision whether to sample. Parts: CPUs, kallsyms, kernel.perf_event_max_stack, _paranoid. */
 static void fuzz_plan(void)
 {
 	static struct sampler s;
@@ -171,7 +168,7 @@ static void fuzz_plan(void)
 
 static struct symbols symbols, in_pieces;
 
-/* Symbols are sorted, each has a name, and they do not depend on how much one read() gives. */
+/* Symbols are sorted, each has a name, and the result does not depend on what one read() gives. */
 static int fuzz_kallsyms(void)
 {
 	static const struct netto__rodata no_probes;
@@ -201,7 +198,10 @@ static int fuzz_kallsyms(void)
 	return err;
 }
 
-/* The next stack: as many frames as the first byte says; in two more, which symbol, how far in. */
+/*
+ * Counts the next stack. The first byte has the number of frames, and its highest bit a top half.
+ * Two bytes for each frame are the symbol and the offset in it; offset z makes address 0.
+ */
 static void count_next_stack(struct sampler *s)
 {
 	stack_buf_t *h = buf_for(s, 0, 1);
@@ -215,11 +215,11 @@ static void count_next_stack(struct sampler *s)
 		stack[depth++] = input[1] == 'z' ? 0 : address + (uint8_t)input[1];
 	}
 	count_stack(s, h, stack, depth);
-	if (first > MAX_DEPTH) /* in a top half */
+	if (first > MAX_DEPTH)
 		*words = (*words & ~255ull) | EV_HARDIRQ;
 }
 
-/* Stacks, sorted and printed: each sample is counted once. Parts: kallsyms; stacks. */
+/* Stacks are classified and printed; each sample is counted once. Parts: kallsyms; stacks. */
 static void fuzz_stacks(void)
 {
 	static struct sampler s = { .cpus = 1, .nr_bufs = 1, .hz = 997 };
@@ -250,7 +250,7 @@ static void fuzz_stacks(void)
 	free_symbols(&in_pieces);
 }
 
-/* Sums grow by less than 2^32 a reading. Each part is a reading. */
+/* Each part is a reading of softnet_stat. No sum grows by 2^32 or more from one to the next. */
 static void fuzz_softnet(void)
 {
 	static struct softnet s, again;
@@ -268,29 +268,27 @@ static void fuzz_softnet(void)
 			EXPECT(s.sums[cpu][i] <= readings * 1000 * UINT32_MAX &&
 			       (s.known || !l[i]));
 		if (s.seen[cpu])
-			put_input(printed, "%x %x %x 0 0 0 0 0 0 %x 0 0 %x\n", l[0], l[1], l[2],
+			put_input("%x %x %x 0 0 0 0 0 0 %x 0 0 %x\n", l[0], l[1], l[2],
 				  l[3], cpu);
 	}
 	read_softnet(&again, online);
 	EXPECT(!memcmp(s.last, again.last, sizeof(s.last)) && s.known == again.known);
 }
 
-static struct marks marks, marks_again;
+static struct marks marks, marks_again; /* 0 at first */
 
 static void fuzz_softirqs(void)
 {
 	read_softirqs(&marks);
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
-		put_input(printed, " CPU%d", cpu);
+		put_input(" CPU%d", cpu);
 	for (int which = RX_SOFTIRQS; which <= TX_SOFTIRQS; which++) {
-		put_input(printed, "\n NET_%cX:", which == RX_SOFTIRQS ? 'R' : 'T');
+		put_input("\n NET_%cX:", which == RX_SOFTIRQS ? 'R' : 'T');
 		for (int cpu = 0; cpu < MAX_CPUS; cpu++)
-			put_input(printed, " %" PRIu64, marks.cpu[cpu].counts[which]);
+			put_input(" %" PRIu64, marks.cpu[cpu].counts[which]);
 	}
 	read_softirqs(&marks_again);
 	EXPECT(!memcmp(marks.cpu, marks_again.cpu, sizeof(marks.cpu)));
-	memset(marks.cpu, 0, sizeof(marks.cpu));
-	memset(marks_again.cpu, 0, sizeof(marks.cpu));
 }
 
 static void fuzz_stat(void)
@@ -298,23 +296,19 @@ static void fuzz_stat(void)
 	const uint64_t tick_ns = NSEC_PER_SEC / sysconf(_SC_CLK_TCK);
 
 	read_stat(&marks);
-	put_input(printed, "cpu  0 0 0 0 0 0 0 %" PRIu64 "\n", marks.stolen_ns / tick_ns);
+	put_input("cpu  0 0 0 0 0 0 0 %" PRIu64 "\n", marks.stolen_ns / tick_ns);
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
 		if (marks.cpu[cpu].proc_idle_ns)
-			put_input(printed, "cpu%d 0 0 0 %" PRIu64 " 0 0\n", cpu,
+			put_input("cpu%d 0 0 0 %" PRIu64 " 0 0\n", cpu,
 				  marks.cpu[cpu].proc_idle_ns / tick_ns);
 	read_stat(&marks_again);
 	EXPECT(marks.stolen_ns / tick_ns == marks_again.stolen_ns / tick_ns);
-	marks.stolen_ns = marks_again.stolen_ns = 0;
-	for (int cpu = 0; cpu < MAX_CPUS; cpu++) {
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
 		EXPECT(marks.cpu[cpu].proc_idle_ns / tick_ns ==
 		       marks_again.cpu[cpu].proc_idle_ns / tick_ns);
-	}
-	memset(marks.cpu, 0, sizeof(marks.cpu));
-	memset(marks_again.cpu, 0, sizeof(marks.cpu));
 }
 
-/* Parts: name, range and counter of each zone; an empty one; what the first counter becomes. */
+/* Parts: name, range and counter of each zone; an empty part; later values of the first counter. */
 static void fuzz_energy(void)
 {
 	static struct energy e;
@@ -340,13 +334,13 @@ static void fuzz_energy(void)
 			close(e.package[i].fd);
 }
 
-/* Two bytes: where in the ring records begin, in words before its end. Then the records. */
+/* Two bytes: how many words before the end of the ring the records begin. Then the records. */
 static void fuzz_ring(void)
 {
 	static char memory[4096 + RING_BYTES] __attribute__((aligned(4096)));
 	static struct sampler s = { .cpus = 1, .hz = 997, .nr_bufs = 2, .started_ns = 256 };
 	struct perf_event_mmap_page *page = (void *)memory;
-	uint64_t counted = 0;
+	uint64_t most;
 
 	if (!input || input_end - input < 2)
 		return;
@@ -357,7 +351,7 @@ static void fuzz_ring(void)
 	size_table(&s, 0.01);
 	s.rings[0] = page;
 	s.tables = calloc(2, s.buf_size);
-	counted = (page->data_head - page->data_tail) / sizeof(struct perf_event_header);
+	most = (page->data_head - page->data_tail) / sizeof(struct perf_event_header);
 	read_rings(&s, 1, 65536);
 	EXPECT(page->data_tail == page->data_head);
 	for (int interval_id = 1; interval_id <= 2; interval_id++) {
@@ -365,17 +359,16 @@ static void fuzz_ring(void)
 
 		EXPECT(h->used <= s.stack_words);
 		for (unsigned i = 0; i < s.hash_slots; i++)
-			EXPECT(h->slots[i].count <= counted);
+			EXPECT(h->slots[i].count <= most);
 	}
 	free(s.tables);
 }
 
-/* Each line is an argument. What is accepted is in range, and the same when it is given again. */
+/* Each line is an argument. The options that are accepted are in range. */
 static void fuzz_options(void)
 {
-	static typeof(opt) defaults, first;
-	char *text = next_string(), *rest = text, *argv[32] = { "netto" }, numbers[5][32];
-	static const char *const modes[] = { "auto", "trace", "sample" };
+	static typeof(opt) defaults;
+	char *text = next_string(), *rest = text, *argv[32] = { "netto" };
 	int argc = 1;
 
 	if (!defaults.count)
@@ -384,33 +377,17 @@ static void fuzz_options(void)
 		argv[argc++] = strsep(&rest, "\n");
 	opt = defaults;
 	optind = 0;
-	if (parse_options(argc, argv) >= 0) {
-		free(text);
-		return;
+	if (parse_options(argc, argv) < 0) {
+		EXPECT(opt.seconds >= 0.001 && opt.seconds <= MAX_SECONDS);
+		EXPECT(opt.count >= 0 && opt.count <= MAX_COUNT && opt.freq <= MAX_HZ);
+		EXPECT(opt.stacks <= MAX_COUNT || opt.stacks == UINT_MAX);
+		EXPECT(opt.tasks <= MAX_COUNT && opt.mode <= SAMPLE);
+		EXPECT(!(opt.csv && opt.folded) && (!opt.command || opt.command[0]));
 	}
-	EXPECT(opt.seconds >= 0.001 && opt.seconds <= MAX_SECONDS);
-	EXPECT(opt.count >= 0 && opt.count <= MAX_COUNT && opt.freq <= MAX_HZ);
-	if (opt.stacks == UINT_MAX) /* as many as usual */
-		opt.stacks = 0;
-	EXPECT(opt.stacks <= MAX_COUNT && opt.tasks <= MAX_COUNT && opt.mode <= SAMPLE);
-	EXPECT(!(opt.csv && opt.folded) && (!opt.command || opt.command[0]));
-	first = opt;
-	sprintf(numbers[0], "-F%u", opt.freq);
-	sprintf(numbers[1], "-s%u", opt.stacks);
-	sprintf(numbers[2], "--tasks=%u", opt.tasks);
-	sprintf(numbers[3], "%.17g", opt.seconds);
-	sprintf(numbers[4], "%ld", opt.count);
-	opt = defaults;
-	optind = 0;
-	EXPECT(parse_options(8, (char *[]) { "netto", numbers[0], numbers[1], numbers[2], "-m",
-					     (char *)modes[first.mode], numbers[3], numbers[4],
-					     NULL }) == -1);
-	EXPECT(opt.freq == first.freq && opt.stacks == first.stacks && opt.tasks == first.tasks);
-	EXPECT(opt.mode == first.mode && opt.seconds == first.seconds && opt.count == first.count);
 	free(text);
 }
 
-/* Reads a CSV field. Returns what is behind it. */
+/* Reads a field of CSV. Returns what is behind the field. */
 static const char *read_field(const char *p, char *field)
 {
 	bool quoted = *p == '"';
@@ -425,7 +402,10 @@ static const char *read_field(const char *p, char *field)
 	return p;
 }
 
-/* Parts: a name of a process and a device; a host's name; the name in a row. */
+/*
+ * Names that users choose are safe in a report, and CSV gives back what was put in. Parts: the name
+ * of a process and of a device; the name of the host; the name in a row.
+ */
 static void fuzz_names(void)
 {
 	static struct result r = { .cpu[0].wall_ns = 1 };
@@ -480,10 +460,9 @@ static const struct {
 	char letter;
 	void (*read)(void);
 } readers[] = {
-	{ 'c', fuzz_cpus },	  { 'e', fuzz_energy },	 { 'k', fuzz_stacks },
-	{ 'n', fuzz_names },	  { 'o', fuzz_options }, { 'p', fuzz_plan },
-	{ 'q', fuzz_softirqs },	  { 'r', fuzz_ring },	 { 's', fuzz_softnet },
-	{ 't', fuzz_stat }, { 'w', fuzz_words },
+	{ 'c', fuzz_cpus },	{ 'e', fuzz_energy }, { 'k', fuzz_stacks },  { 'n', fuzz_names },
+	{ 'o', fuzz_options },	{ 'p', fuzz_plan },   { 'q', fuzz_softirqs }, { 'r', fuzz_ring },
+	{ 's', fuzz_softnet },	{ 't', fuzz_stat },   { 'w', fuzz_words },
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -494,6 +473,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		input = (const char *)data + 1;
 		input_end = (const char *)data + size;
 		printed[0] = 0;
+		memset(&marks, 0, sizeof(marks));
+		memset(&marks_again, 0, sizeof(marks_again));
 		readers[i].read();
 	}
 	return 0;
@@ -508,7 +489,7 @@ int main(int argc, char **argv)
 
 	if (!size || ferror(f))
 		return 1;
-	data = realloc(data, size); /* not a byte more */
+	data = realloc(data, size); /* so that ASan finds accesses behind the end */
 	fclose(f);
 	LLVMFuzzerTestOneInput(data, size);
 	free(data);
