@@ -227,7 +227,7 @@ static void fuzz_stacks(void)
 	struct profile *p = &r.profile;
 	uint64_t taken = 0, sum = 0, self = 0;
 
-	size_table(&s, 0.01);
+	size_table(&s, 0.1);
 	s.tables = calloc(1, s.buf_size);
 	p->max_depth = MAX_DEPTH;
 	for (int e = 0; e < EV_MAX; e++) {
@@ -268,8 +268,7 @@ static void fuzz_softnet(void)
 			EXPECT(s.sums[cpu][i] <= readings * 1000 * UINT32_MAX &&
 			       (s.known || !l[i]));
 		if (s.seen[cpu])
-			put_input("%x %x %x 0 0 0 0 0 0 %x 0 0 %x\n", l[0], l[1], l[2],
-				  l[3], cpu);
+			put_input("%x %x %x 0 0 0 0 0 0 %x 0 0 %x\n", l[0], l[1], l[2], l[3], cpu);
 	}
 	read_softnet(&again, online);
 	EXPECT(!memcmp(s.last, again.last, sizeof(s.last)) && s.known == again.known);
@@ -460,9 +459,9 @@ static const struct {
 	char letter;
 	void (*read)(void);
 } readers[] = {
-	{ 'c', fuzz_cpus },	{ 'e', fuzz_energy }, { 'k', fuzz_stacks },  { 'n', fuzz_names },
-	{ 'o', fuzz_options },	{ 'p', fuzz_plan },   { 'q', fuzz_softirqs }, { 'r', fuzz_ring },
-	{ 's', fuzz_softnet },	{ 't', fuzz_stat },   { 'w', fuzz_words },
+	{ 'c', fuzz_cpus },    { 'e', fuzz_energy }, { 'k', fuzz_stacks },   { 'n', fuzz_names },
+	{ 'o', fuzz_options }, { 'p', fuzz_plan },   { 'q', fuzz_softirqs }, { 'r', fuzz_ring },
+	{ 's', fuzz_softnet }, { 't', fuzz_stat },   { 'w', fuzz_words },
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
