@@ -1,65 +1,64 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A model of a machine that runs netto.bpf.c, which is included whole, and decides every order of
- * events in it. Each load and store of what netto's programs share, and each call of a helper, is a
- * *point*: there the model may let an interrupt, an NMI, a mark, another task or another CPU go
- * first. Beside it an oracle knows who owns each nanosecond of the simulated time. After each run
- * all sums must be what the oracle says.
+ * A model of a machine that runs netto.bpf.c, which this file includes whole. The model decides the
+ * order of all events. Each load and store of data that netto's programs share, and each call of a
+ * helper, is a *point*: there the model may first run an interrupt, an NMI, a mark, another task or
+ * another CPU. An oracle knows which event owns each nanosecond of the simulated time. After each
+ * run the sums of netto must be those of the oracle.
  *
  *	model			all orders of small scripts, and random ones, for 40 s of CPU time
- *	model --seconds N	the same for N s; from 300 on more scripts, with more in between
- *	model --config NAME	in that configuration only
+ *	model --seconds N	the same for N s; from 300 on, more scripts with more in between
+ *	model --config NAME	in this configuration only
  *	model --config NAME --seed N
- *		one random run again; if it fails, what it does not need is left out, and it is shown
+ *		one random run again; if it fails, it is shown, without what the failure does not need
  *	model --config NAME --script TEXT --at LIST
  *		one run, shown: TEXT and LIST are as a failed run printed them
  *	model --quiet ...	says in one line what failed
  *
- * A run is shown with time downwards (nanoseconds since its start), a column for each CPU, and
- * indented by what interrupts what. A script has the steps of each task, by the letters in steps[]
- * and play(); LIST has what comes in between, by the number of the point and the letters of act().
+ * The trace of a run has time downwards, in nanoseconds since the start, and a column for each CPU.
+ * What interrupts something is indented. A script has the steps of each task, by the letters of
+ * steps[] and play(). LIST has what comes in between: numbers of points, and letters of act().
  *
- * What the model takes from the compiler. Points are calls that clang puts before each load and
- * store that is left after optimisation (-fsanitize-coverage=trace-loads,trace-stores). Atomic
- * additions get theirs from a macro. The passes that run before are the same for eBPF, with the
- * same -O2. What eBPF's back end does after that (it may move a load over a store to another
- * address) is not seen here; nor are a CPU's own weak orders, which a CPU hides from itself.
+ * Points. Clang puts a call before each load and store that is left after optimisation
+ * (-fsanitize-coverage=trace-loads,trace-stores). A macro does so for atomic additions. For eBPF
+ * clang runs the same passes before, with the same -O2. The back end for eBPF may still move a load
+ * over a store to another address: the model does not see this. Nor does it see the weak memory
+ * order of a CPU, which the CPU hides from its own programs.
  *
- * How the machine works. Each task is a coroutine. Interrupts are calls inside it, as on a CPU: a
- * top half may come in a softirq or in a program, an NMI anywhere. A switch of tasks runs
- * netto_switch with interrupts off, and goes on in the other coroutine; so a task can be preempted
- * in the midst of a program, and on PREEMPT_RT in the midst of a softirq. In a program, and in a
- * softirq on PREEMPT_RT, a task stays on its CPU. Time passes at each point, by amounts that
- * differ, so that each span that is charged wrongly is seen.
+ * The machine. Each task is a coroutine. An interrupt is a call inside the coroutine, as on a CPU:
+ * a top half may come in a softirq or in a program, an NMI anywhere. A switch of tasks runs
+ * netto_switch with interrupts off, and goes on in the other coroutine. So a task can be preempted
+ * in the middle of a program, or of a softirq on PREEMPT_RT. In both, a task stays on its CPU. Time
+ * passes at each point, by amounts that differ, so that a span that is charged to the wrong event
+ * shows.
  *
- * The oracle is the accounting rule (see the head of netto.bpf.c) for programs that act at once:
+ * The oracle follows the accounting rule of netto.bpf.c, as if programs acted at once:
  * - A program acts at its last reading of the clock before it stores to the word of its level.
- *   Until it stores, the old owner has the time; when it stores, the time since its reading goes
- *   to the new one. (So a mark or a sample between the two sees the old owner.)
- * - If the task was switched to since that reading, the program acts at that switch instead.
- * - A program that stores once more acts once more: its first change is taken back, as far back as
- *   the last switch.
- * - A mark may have a residual if a program is under way on its CPU that has stored something, or
- *   if the mark itself was interrupted. Then user space marks again, and this mark is not compared.
+ *   Until the store, the old event has the time; then the new event has the time since the reading.
+ *   So a mark or a sample between the two sees the old event.
+ * - If the task was switched to after the reading, the program acts at this switch instead.
+ * - If a program stores again, it acts again. Its first change is taken back, but not beyond the
+ *   last switch.
+ * - A mark may have a residual if a program that has stored something is under way on its CPU, or
+ *   if the mark was interrupted. Then user space marks again, and the oracle ignores this mark.
  *
- * Where netto claims less, the oracle does, too:
- * - After a switch that was not seen, the time since the last change of that CPU is `unseen`.
- * - A poll that comes while another task is halfway in a program, or unseen, may give its device
- *   less than it took; never less than nothing, nor all devices more than the events have.
- * - What could not be parked is `lost`, unless its task was in a program that had read it already.
- *   `lost` may also count a look-up that was refused though nothing was parked (until 6.1).
- * - The longest stretches are compared over all marks since one without a residual. What ends while
- *   netto_mark, with interrupts on, is between its load and its store of `longest` is not in it. On
- *   PREEMPT_RT a program that others came into between the same two hides what these noted: then
- *   the longest stretch may be any from its own to what it ought to be.
- * - A task whose operation is not found twice in a row (until 6.1) may find an older one after
- *   that; a change that is preempted twice, and whose task cannot be parked or is not found the
- *   second time, leaves a residual. Such runs are not compared any further.
+ * Where netto promises less, the oracle accepts less:
+ * - After a switch that was not seen, the time since the last change on the CPU is `unseen`.
+ * - A poll may give its device less than the poll took, if another task is in the middle of a
+ *   program or came unseen. No device has less than nothing, and all have at most what events have.
+ * - An operation that could not be parked is `lost`, unless its task was in a program that had read
+ *   the slots before. Until 6.1 `lost` may also count a refused look-up of nothing.
+ * - The longest stretches are compared over all marks since one without a residual. With interrupts
+ *   on, netto_mark misses a stretch that ends between its load and its store of `longest`. On
+ *   PREEMPT_RT a program hides what others store between its own load and store of `longest`: then
+ *   any value from the program's own stretch to the right one is accepted.
+ * - Until 6.1 a task whose operation is not found twice in a row may find an older one later. A
+ *   change that is preempted twice leaves a residual if its task cannot be parked, or is not found,
+ *   the second time. The oracle stops to compare such a run (`excused`).
  *
- * What is not modelled: user space (it marks again; it reads tables), the table of stacks when it
- * is full or changes halves, `netto_tasks` when it is full, more than three interruptions of a
- * program (CLOCK_TRIES and CHANGE_TRIES claim no more), more than two CPUs, unseen tasks that are
- * preempted in a program, and unseen tasks where look-ups are refused.
+ * Not modelled: user space; a table of stacks that is full or changes buffers; a full netto_tasks;
+ * more than three interruptions of a program (CLOCK_TRIES and CHANGE_TRIES promise no more); more
+ * than two CPUs; unseen tasks that are preempted in a program, or whose look-ups are refused.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -84,7 +83,7 @@
 #endif
 
 struct task_struct;
-/* Nothing of the model is inlined into the programs: its own loads and stores are no points. */
+/* The compiler must not inline the model into the programs: its own accesses are no points. */
 #define NOT_IN_A_PROGRAM __attribute__((noinline))
 static NOT_IN_A_PROGRAM void point(void);
 static NOT_IN_A_PROGRAM __u64 bpf_ktime_get_ns(void);
@@ -93,7 +92,7 @@ static NOT_IN_A_PROGRAM __u64 bpf_get_current_task(void);
 static NOT_IN_A_PROGRAM struct task_struct *bpf_get_current_task_btf(void);
 static NOT_IN_A_PROGRAM __u64 bpf_get_current_pid_tgid(void);
 static NOT_IN_A_PROGRAM long bpf_get_current_comm(void *name, __u32 size);
-#define bpf_get_attach_cookie(ctx) 0ull /* what it chooses between is run by itself */
+#define bpf_get_attach_cookie(ctx) 0ull /* netto_multi, which reads it, is not run */
 #define bpf_kallsyms_lookup_name(name, size, flags, address) 0
 static NOT_IN_A_PROGRAM void *bpf_map_lookup_elem(void *map, const void *key);
 static NOT_IN_A_PROGRAM long bpf_map_update_elem(void *map, const void *key, const void *value,
@@ -116,8 +115,8 @@ static NOT_IN_A_PROGRAM long bpf_get_stack(void *ctx, void *to, __u32 size, __u6
 #define __atomic_fetch_add(to, n, order) (point(), note_add(to), __sync_fetch_and_add(to, n))
 #define asm                                                                                        \
 	if (0)                                                                                     \
-	__asm__ /* a mask for the verifier, and a hint for clang */
-#define const	/* the configuration changes from run to run */
+	__asm__ /* masks for the verifier, and hints for clang */
+#define const	/* each run writes the configuration */
 #define clock netto_clock_of
 #define raise netto_raise_of
 static NOT_IN_A_PROGRAM void note_add(void *address);
@@ -130,107 +129,115 @@ static NOT_IN_A_PROGRAM void note_add(void *address);
 
 /* ==== 2. The machine ==== */
 
-enum { CPUS = 2, TASKS = 4, PEOPLE = TASKS + CPUS, STACK = 64 << 10, HITS = 3, ENTRIES = 8 };
+enum { CPUS = 2, TASKS = 4, PEOPLE = TASKS + CPUS, STACK = 64 << 10, HITS = 3 };
 enum { PREEMPT_NONE, PREEMPT_FULL, PREEMPT_RT };
 
 static const struct config {
 	char *name;
 	int preempt, parking;
-	bool fields; /* tp_btf and fentry; else raw tracepoints and kprobes */
-	bool busy;   /* look-ups of task storage on a CPU exclude each other: until 6.1 */
-	int room;    /* for entries in netto_saved */
-	bool tasks;
+	bool fields; /* tp_btf and fentry read fields of tasks; else raw tracepoints and kprobes */
+	bool busy;   /* until 6.1: look-ups of task storage on a CPU exclude each other */
+	int room;    /* of netto_saved, entries */
+	bool tasks;  /* processes are counted */
 } configs[] = {
-	{ "none-storage", PREEMPT_NONE, PARK_STORAGE, true, false, ENTRIES, true },
-	{ "none-hash", PREEMPT_NONE, PARK_HASH, true, false, ENTRIES, false },
-	{ "none-nowhere", PREEMPT_NONE, PARK_NOWHERE, true, false, ENTRIES, false },
-	{ "none-raw", PREEMPT_NONE, PARK_HASH, false, false, ENTRIES, true },
-	{ "full-storage", PREEMPT_FULL, PARK_STORAGE, true, false, ENTRIES, true },
-	{ "full-busy", PREEMPT_FULL, PARK_STORAGE, true, true, ENTRIES, false },
-	{ "full-hash", PREEMPT_FULL, PARK_HASH, true, false, ENTRIES, false },
+	{ "none-storage", PREEMPT_NONE, PARK_STORAGE, true, false, PEOPLE, true },
+	{ "none-hash", PREEMPT_NONE, PARK_HASH, true, false, PEOPLE, false },
+	{ "none-nowhere", PREEMPT_NONE, PARK_NOWHERE, true, false, PEOPLE, false },
+	{ "none-raw", PREEMPT_NONE, PARK_HASH, false, false, PEOPLE, true },
+	{ "full-storage", PREEMPT_FULL, PARK_STORAGE, true, false, PEOPLE, true },
+	{ "full-busy", PREEMPT_FULL, PARK_STORAGE, true, true, PEOPLE, false },
+	{ "full-hash", PREEMPT_FULL, PARK_HASH, true, false, PEOPLE, false },
 	{ "full-small", PREEMPT_FULL, PARK_HASH, true, false, 1, true },
-	{ "full-raw", PREEMPT_FULL, PARK_HASH, false, false, ENTRIES, false },
-	{ "rt-hash", PREEMPT_RT, PARK_HASH, true, false, ENTRIES, true },
-	{ "rt-raw", PREEMPT_RT, PARK_HASH, false, false, ENTRIES, false },
+	{ "full-raw", PREEMPT_FULL, PARK_HASH, false, false, PEOPLE, false },
+	{ "rt-hash", PREEMPT_RT, PARK_HASH, true, false, PEOPLE, true },
+	{ "rt-raw", PREEMPT_RT, PARK_HASH, false, false, PEOPLE, false },
 };
 enum { CONFIGS = sizeof(configs) / sizeof(configs[0]) };
 static const struct config *config;
 
 /* What a program does, as the oracle sees it. */
 enum action {
-	ENTER,	     /* puts its event into the slot */
-	LEAVE,	     /* the task's slot becomes what the task is anyway */
-	LEAVE_POLL,  /* empties the slot if it holds the event */
-	BACK,	     /* on PREEMPT_RT, from work to what the softirq is else */
-	ENTER_READ,  /* as ENTER, if the task is in nothing else */
-	THREAD,	     /* as ENTER, for good */
-	EMPTY,	     /* empties the slot */
-	ENTER_SOFT,  /* on PREEMPT_RT it is ENTER */
-	CHANGE_SOFT, /* of work: its entry */
-	BACK_SOFT,   /* its exit: to the event of the vector, if the work's still is there */
+	/* at the level of tasks, where `slot` and `event` are the program's */
+	ENTER,	    /* the slot becomes the event */
+	LEAVE,	    /* the task slot becomes what the task is outside operations */
+	LEAVE_POLL, /* the slot becomes empty, if it holds the event */
+	BACK,	    /* on PREEMPT_RT: work ends in a softirq, which becomes EV_SOFTIRQ */
+	ENTER_READ, /* as ENTER, if the task is in nothing else */
+	THREAD,	    /* as ENTER, until the thread ends */
+	EMPTY,	    /* the slot becomes empty */
+	/* at the level of softirqs, not on PREEMPT_RT */
+	ENTER_SOFT,
+	CHANGE_SOFT, /* work begins in a softirq */
+	BACK_SOFT,   /* work ends, if it still has the softirq: that becomes the vector's event */
 	LEAVE_SOFT,
+	/* at the level of top halves */
 	ENTER_HARD,
 	NAPI,
 	LEAVE_HARD,
+	/* others */
 	SWITCH,
 	MARK,
-	SAMPLE,
+	SAMPLE, /* changes nothing */
 	POLLED,
 };
 
 /* A run of a program. */
 struct frame {
-	struct frame *outer; /* what it interrupted */
+	struct frame *outer; /* the program that it interrupted */
 	enum action action;
 	int slot, event;
-	bool preemptible, touched, counts;
-	bool decides; /* by its next reading of the word: which slot is the work's */
-	int hits; /* interruptions: a few, as the comments on CLOCK_TRIES and CHANGE_TRIES say */
-	__u64 read[3]; /* at its last reading of the clock: the clocks of the levels */
+	bool preemptible;
+	bool touched;  /* it has stored something that a mark reads */
+	bool counts;   /* its first load of the word counts an entry */
+	bool decides;  /* its next load of the word tells its slot */
+	int hits;      /* interruptions: at most HITS, as CLOCK_TRIES and CHANGE_TRIES promise */
+	__u64 read[3]; /* the clocks of the levels at its last reading of the clock */
 	__u64 read_now;
 	int commits; /* stores to the word of its level */
-	bool stale;  /* the last one came after a switch, with a reading from before it */
-	int stint;   /* at its last commit: switches on this CPU */
-	bool has_seen, seen_started, has_base;
-	int base;   /* as it read it first */
-	int old[3]; /* slots as it read them before its first commit */
-	__u64 old_changed, charged;
-	__u64 longest[16], least[16]; /* MARK: as they were when it read those of netto */
-	unsigned int stores[16];      /* to these, when it read one; 0: it did not */
-	struct person *next;	      /* SWITCH */
-	bool lost_prev, lost_next;    /* SWITCH: netto_saved was full, or the storage was in use */
+	bool stale;  /* the last store came after a switch, and its reading before the switch */
+	int stint;   /* the number of switches on the CPU, at its last commit */
+	bool has_seen, seen_started; /* it has loaded the word; counting had begun then */
+	bool has_base;
+	int base;		    /* `base` as it was loaded first */
+	int old[3];		    /* the slots as they were loaded before the first commit */
+	__u64 old_changed, charged; /* by a commit: `changed` before it; what it has charged */
+	/* when it loaded an element of `longest`: the oracle's values, and 1 + its `stores` */
+	__u64 longest[16], least[16];
+	unsigned int stores[16];   /* 0: it has not loaded it */
+	struct person *next;	   /* SWITCH: who comes */
+	bool lost_prev, lost_next; /* SWITCH: netto_saved was full, or task storage in use */
 };
 
 enum state { READY, RUNNING, DONE };
 
 /* A task. */
 struct person {
-	struct task_struct task;
+	struct task_struct task; /* first: a pointer to it is one to this */
 	__u64 tgid;
 	enum state state;
 	bool in_softirq; /* on PREEMPT_RT */
 	bool ended;
 	int cpu;
-	struct frame *top;
+	struct frame *top; /* as in struct machine, while it is off the CPU */
 	char *script;
 	__u64 storage;
 	bool has_storage;
-	int parked[3]; /* the oracle's */
-	bool is_parked, missed;
-	jmp_buf at;
-	ucontext_t context;
-	char *stack;
+	int parked[3]; /* slots, as the oracle has them */
+	bool is_parked;
+	bool missed; /* it was not found, and may have something older parked */
+	jmp_buf at; /* where its coroutine goes on */
 } people[PEOPLE];
 
 static struct machine {
 	struct person *current;
 	struct frame *top; /* the innermost program that is under way */
-	int irqs_off, softirq, nmi;
+	int irqs_off, softirq;
+	int nmi; /* 1: one runs; 2: it has taken a stack */
 	bool resting;
-	bool hid; /* a switch was not seen: `ready` may be another task's */
-	int storage_users;
-	int touched; /* programs under way that have stored something */
-	char active[128];
+	bool hid;	   /* a switch was not seen: netto's `ready` may be another task's */
+	int storage_users; /* look-ups of task storage that are under way */
+	int touched;	   /* programs under way that have stored something */
+	char active[128];  /* by letter of steps[]: this function's program is under way */
 } machines[CPUS];
 
 static int cpu;
@@ -238,11 +245,11 @@ static __u64 now, first_now;
 static unsigned int points;
 static jmp_buf driver;
 
-/* ==== 3. What is said of a run ==== */
+/* ==== 3. Traces and failures ==== */
 
-static bool quiet, wanted, showing, failed, excused;
+static bool quiet, wanted; /* failed runs are not shown; this run is to be shown */
+static bool running, showing, failed, excused;
 static char why[400];
-static bool running;
 
 static void say(char *format, ...)
 {
@@ -263,9 +270,9 @@ static void fail(char *format, ...)
 {
 	va_list args;
 
-	va_start(args, format);
 	if (excused)
 		return;
+	va_start(args, format);
 	if (!failed)
 		vsnprintf(why, sizeof(why), format, args);
 	va_end(args);
@@ -275,7 +282,7 @@ static void fail(char *format, ...)
 	showing = wanted && running;
 }
 
-/* Fails if netto has something else, of an event or of none, than the oracle. */
+/* Fails if netto and the oracle have different values of something, which may be of an event. */
 static void same(char *what, int event, __u64 seen, __u64 wanted)
 {
 	if (seen != wanted)
@@ -283,6 +290,7 @@ static void same(char *what, int event, __u64 seen, __u64 wanted)
 		     wanted);
 }
 
+/* The name of a field of this CPU, for a trace. */
 static char *place_name(void *address)
 {
 #define FIELD(name) { #name, offsetof(cpu_t, name), sizeof(((cpu_t *)0)->name) }
@@ -311,11 +319,11 @@ static char *place_name(void *address)
 
 /* ==== 4. The oracle ==== */
 
-enum { TASK = 2 }; /* beside SOFT and HARD: the levels */
+enum { TASK = 2 }; /* the third level, beside SOFT and HARD */
 
 static struct truth {
 	__u64 settled, time[3]; /* the clocks of the levels, up to `settled` */
-	int hard, soft;		/* events; 0: none */
+	int hard, soft;		/* the events of these levels; 0: none */
 	__u64 hard_began, soft_began;
 	bool started, knows_idle;
 	int serving; /* the event of the softirq that runs; not on PREEMPT_RT */
@@ -323,25 +331,25 @@ static struct truth {
 	struct person *running; /* since the last switch that was seen */
 	int slots[3], base, part;
 	__u64 parts[PARTS];
-	/* of the stretches since the last mark that is compared; less if some may be hidden */
+	/* since the last mark that was compared: the longest stretch; less if some may be hidden */
 	__u64 longest[16], least[16];
-	__u64 seen_longest[16]; /* in the marks since then */
-	unsigned int stores[16];
-	__u64 changed, resumed; /* on the tasks' clock */
-	int stint;
+	__u64 seen_longest[16];	 /* in the marks since then */
+	unsigned int stores[16]; /* to netto's `longest` */
+	__u64 changed, resumed;	 /* the last change and the last switch, on the tasks' clock */
+	int stint;		 /* switches */
 	__u64 ns[16], count[16], missed, unseen;
-	__u64 odd; /* not known to be missed: a thread has become one meanwhile */
-	__u64 lost,
-		refused; /* operations; look-ups that found nothing since another was under way */
+	__u64 odd;     /* missed, or not: the thread has become an event as a whole meanwhile */
+	__u64 lost;    /* operations */
+	__u64 refused; /* look-ups that found nothing, since another one was under way */
 	__u64 shared[16], polls, packets, polled_ns;
-	__u64 unpolled; /* time of rx_softirq before the first softirq that polled, not on RT */
+	__u64 unpolled; /* not on RT: time of rx_softirq before the first softirq that polled */
 	bool polled_spoilt, polls_softirq;
 	__u64 samples[16];
 } truths[CPUS];
 
 static struct {
 	__u64 ns[16], count[16];
-	__u64 before[16]; /* its time before it had room */
+	__u64 before[16]; /* its time before it had an entry in netto_tasks */
 } processes[PEOPLE + 1];
 
 static int owner_of(int slots[3])
@@ -373,24 +381,16 @@ static void count_for_process(int event)
 	processes[machines[cpu].current->tgid].count[event]++;
 }
 
-static bool has_longest(int event)
-{
-	return event == EV_RX_SOFTIRQ || event == EV_TX_SOFTIRQ || event == EV_SOFTIRQ ||
-	       event == EV_HARDIRQ;
-}
-
 /* An event has had the CPU for so long without a break. */
 static void end_stretch(struct truth *t, int event, __u64 ns)
 {
-	if (!has_longest(event))
-		return;
 	if (t->longest[event] < ns)
 		t->longest[event] = ns;
 	if (t->least[event] < ns)
 		t->least[event] = ns;
 }
 
-/* The slots as the program leaves them. */
+/* Changes the slots as the program does, and counts an exit that was missed before. */
 static void change_slots(struct truth *t, struct frame *f, int slots[3])
 {
 	int event = f->event;
@@ -423,18 +423,17 @@ static void commit_task(struct truth *t, struct frame *f)
 	f->stale = (__s64)(from - t->resumed) < 0;
 	if (f->stale)
 		from = t->resumed;
-	if (!f->commits && f->has_seen) { /* they differ if the task could not be parked since */
-		memcpy(t->slots, f->old, sizeof(f->old));
-	} else if (!f->commits) {
-		memcpy(f->old, t->slots, sizeof(f->old));
-	} else if (f->stint == t->stint) { /* once more: as if the first had not been */
+	if (f->commits && f->stint == t->stint) { /* again: the first change is taken back */
 		charge(t, owner_of(f->old), -f->charged);
 		t->changed = f->old_changed;
-		memcpy(t->slots, f->old, sizeof(f->old));
-	} else { /* once more after a switch, which has charged what was before */
+	} else if (f->commits) { /* again after a switch, which has charged the time before */
 		t->changed = t->resumed;
-		memcpy(t->slots, f->old, sizeof(f->old));
 	}
+	/* the slots as loaded: the task may have come back without its slots since */
+	if (f->commits || f->has_seen)
+		memcpy(t->slots, f->old, sizeof(f->old));
+	else
+		memcpy(f->old, t->slots, sizeof(f->old));
 	f->old_changed = t->changed;
 	f->charged = from - t->changed;
 	f->stint = t->stint;
@@ -445,7 +444,7 @@ static void commit_task(struct truth *t, struct frame *f)
 	f->commits++;
 }
 
-/* The time that a level took since the reading of the clock goes to another. */
+/* Moves the time of a level since the program's reading of the clock to another level. */
 static void move(struct truth *t, struct frame *f, int from, int to)
 {
 	__u64 ns = t->time[from] - f->read[from];
@@ -454,7 +453,7 @@ static void move(struct truth *t, struct frame *f, int from, int to)
 	t->time[to] += ns;
 }
 
-/* What the softirq took goes to the event that it was until now. */
+/* Charges what the softirq took to the event that it was until now. */
 static void charge_soft(struct truth *t, __u64 took)
 {
 	t->ns[t->soft] += took;
@@ -470,8 +469,7 @@ static void enter_soft(struct truth *t, struct frame *f)
 {
 	__u64 took;
 
-	/* one whose exit was missed never was */
-	if (t->soft) {
+	if (t->soft) { /* its exit was missed: its time goes back to the task */
 		took = t->time[SOFT] - t->soft_began;
 		t->time[SOFT] -= took;
 		t->time[TASK] += took;
@@ -524,7 +522,7 @@ static void commit_hard(struct truth *t, struct frame *f)
 	f->commits++;
 }
 
-/* Without fields: an idle task that is seen for the first time was idle since it runs. */
+/* Without fields: when a CPU's idle task is first recognised, its time so far was `idle`, too. */
 static void know_idle(struct truth *t)
 {
 	struct person *p = machines[cpu].current;
@@ -554,7 +552,7 @@ static void start(struct truth *t, struct frame *f)
 	t->started = true;
 	t->start = f->read_now;
 	t->running = machines[cpu].current;
-	t->running->missed = true; /* what is parked with it is older */
+	t->running->missed = true; /* what may be parked with it is older */
 	t->base = base_of(t, t->running);
 	if (!t->running->task.pid)
 		t->base = EV_IDLE;
@@ -564,10 +562,37 @@ static void start(struct truth *t, struct frame *f)
 	t->slots[SLOT_TASK] = t->base;
 }
 
+/* The task that leaves is charged, and parked if it is in an operation. Returns whether it is. */
+static bool switch_out(struct truth *t, struct frame *f)
+{
+	struct person *prev = machines[cpu].current;
+	__u64 took = f->read[TASK] - t->changed;
+	bool operates =
+		t->slots[SLOT_TASK] != t->base || t->slots[SLOT_POLL] || t->slots[SLOT_SOFTIRQ];
+
+	charge(t, owner_of(t->slots), took);
+	end_stretch(t, owner_of(t->slots), took);
+	if (!config->parking || !operates) {
+		if (f->lost_prev)
+			t->refused++; /* not an operation */
+		else if (prev->missed)
+			prev->is_parked = false;
+	} else if (f->lost_prev || (config->parking == PARK_STORAGE && !prev->has_storage)) {
+		t->lost++;
+		/* a worker whose beginning was not seen is `other`, and has no storage */
+		if (!config->busy && config->parking == PARK_STORAGE && !machines[cpu].hid &&
+		    owner_of(t->slots) != EV_OTHER)
+			fail("an operation of %s has no storage", prev->task.comm);
+	} else {
+		prev->is_parked = true;
+		memcpy(prev->parked, t->slots, sizeof(t->slots));
+	}
+	return operates;
+}
+
 static void commit_switch(struct truth *t, struct frame *f)
 {
 	struct person *prev = machines[cpu].current, *next = f->next;
-	__u64 at = f->read[TASK];
 	bool operates = false;
 
 	if (!config->fields)
@@ -577,35 +602,15 @@ static void commit_switch(struct truth *t, struct frame *f)
 		t->start = f->read_now;
 		prev->is_parked = false;
 	} else if (t->running != prev) {
-		t->unseen += at - t->changed;
+		t->unseen += f->read[TASK] - t->changed;
 		prev->is_parked = false;
 	} else {
-		charge(t, owner_of(t->slots), at - t->changed);
-		end_stretch(t, owner_of(t->slots), at - t->changed);
-		operates = t->slots[SLOT_TASK] != t->base || t->slots[SLOT_POLL] ||
-			   t->slots[SLOT_SOFTIRQ];
-		if (config->parking && operates) {
-			if (f->lost_prev ||
-			    (config->parking == PARK_STORAGE && !prev->has_storage)) {
-				t->lost++;
-				/* `other`: of a worker whose beginning was not seen */
-				if (!config->busy && config->parking == PARK_STORAGE &&
-				    !machines[cpu].hid && owner_of(t->slots) != EV_OTHER)
-					fail("an operation of %s has no storage", prev->task.comm);
-			} else {
-				prev->is_parked = true;
-				memcpy(prev->parked, t->slots, sizeof(t->slots));
-			}
-		} else if (f->lost_prev) {
-			t->refused++; /* not an operation */
-		} else if (prev->missed) {
-			prev->is_parked = false;
-		}
+		operates = switch_out(t, f);
 	}
-	/* it was looked for in vain twice: what was parked before the first time comes back */
+	/* it was not found, and now cannot be parked: later it finds what was parked before */
 	if (prev->missed && f->lost_prev && operates && prev->is_parked)
 		excused = true;
-	/* it was preempted twice, and nothing is left to tell its program so: a residual stays */
+	/* its change was preempted twice, and its program will not know: a residual stays */
 	if (f->outer && f->outer->stale && (f->lost_prev || !prev->is_parked))
 		excused = true;
 	prev->missed = false;
@@ -618,7 +623,7 @@ static void commit_switch(struct truth *t, struct frame *f)
 		t->count[t->base]++;
 	if (f->lost_next && next->top && next->top->stale)
 		excused = true;
-	if (f->lost_next) { /* it comes back, unless its task is parked the next time */
+	if (f->lost_next) { /* it is found the next time, unless the task is parked anew before */
 		t->lost += next->is_parked;
 		next->missed = true;
 	} else if (next->is_parked) {
@@ -626,11 +631,11 @@ static void commit_switch(struct truth *t, struct frame *f)
 		next->is_parked = false;
 	}
 	t->running = next;
-	t->changed = t->resumed = at;
+	t->changed = t->resumed = f->read[TASK];
 	t->stint++;
 }
 
-/* What netto_mark has to write down: what was so when it read the clock. */
+/* What netto_mark has to write: all that held when it read the clock. */
 static struct {
 	__u64 ns[16], parts[PARTS], unseen, wall;
 } expected[CPUS];
@@ -658,11 +663,11 @@ static void expect_mark(struct truth *t, struct frame *f)
 	expected[cpu].wall = now - t->start - expected[cpu].unseen;
 }
 
-/* The longest stretches: of all marks since one that was compared. */
-static void check_longest(cpu_t *c, struct truth *t)
+/* Compares the longest stretches of all marks since the last one that was compared. */
+static void check_longest(struct truth *t)
 {
 	for (int i = 1; i < EV_MAX; i++) {
-		if (!has_longest(i))
+		if (i != EV_RX_SOFTIRQ && i != EV_TX_SOFTIRQ && i != EV_SOFTIRQ && i != EV_HARDIRQ)
 			continue;
 		if (t->seen_longest[i] > t->longest[i] || t->seen_longest[i] < t->least[i])
 			fail("cpu %d: mark: the longest %s took %llu ns; the oracle has %llu", cpu,
@@ -691,7 +696,7 @@ static void check_mark(struct frame *f)
 		same("ns of ", i, c->mark_ns[i], expected[cpu].ns[i]);
 	for (int i = PART_NONE + 1; i < PARTS; i++)
 		same("a part of rx_softirq", EV_NONE, c->mark_parts[i], expected[cpu].parts[i]);
-	check_longest(c, t);
+	check_longest(t);
 }
 
 /* A program has read the clock. */
@@ -709,55 +714,44 @@ static void note_reading(void)
 		expect_mark(t, f);
 }
 
-static bool is_soft(struct frame *f)
+/* The level at which a program acts; -1: at none. */
+static int level_of(struct frame *f)
 {
-	return f->action >= ENTER_SOFT && f->action <= LEAVE_SOFT;
-}
-
-static bool is_hard(struct frame *f)
-{
-	return f->action >= ENTER_HARD && f->action <= LEAVE_HARD;
+	return f->action < ENTER_SOFT	 ? TASK
+	       : f->action <= LEAVE_SOFT ? SOFT
+	       : f->action <= LEAVE_HARD ? HARD
+					 : -1;
 }
 
 /*
- * Two programs at the same `longest`: netto_mark, with interrupts on, takes from what ended since
- * it read it; and on PREEMPT_RT a task's, which was preempted since, hides what others stored.
+ * A program loads or stores elements of `longest`. If other programs stored to an element between
+ * the two, netto_mark resets what they stored, and a task's program may overwrite it.
  */
-static void note_longest_store(struct truth *t, struct frame *f, int event)
-{
-	if (!f->stores[event]) {
-		t->stores[event] += f->action != MARK;
-		return;
-	}
-	if (f->action == MARK) {
-		t->longest[event] = f->longest[event];
-		t->least[event] = f->least[event];
-		return;
-	}
-	if (f->stores[event] != t->stores[event] + 1)
-		t->least[event] = f->charged;
-	t->stores[event]++;
-}
-
-static void note_longest_load(struct truth *t, struct frame *f, int event)
-{
-	f->stores[event] = t->stores[event] + 1;
-	f->longest[event] = t->longest[event];
-	f->least[event] = t->least[event];
-}
-
 static void note_longests(char *address, int size, bool store)
 {
 	cpu_t *c = &cpus[cpu];
 	struct frame *f = machines[cpu].top;
+	struct truth *t = &truths[cpu];
 
 	if (address < (char *)c->longest || address >= (char *)&c->longest[16])
 		return;
-	for (int i = (__u64 *)address - c->longest; size > 0; i++, size -= 8)
-		(store ? note_longest_store : note_longest_load)(&truths[cpu], f, i);
+	for (int i = (__u64 *)address - c->longest; size > 0; i++, size -= 8) {
+		if (!store) {
+			f->stores[i] = t->stores[i] + 1;
+			f->longest[i] = t->longest[i];
+			f->least[i] = t->least[i];
+		} else if (f->action != MARK) {
+			if (f->stores[i] && f->stores[i] != t->stores[i] + 1)
+				t->least[i] = f->charged;
+			t->stores[i]++;
+		} else if (f->stores[i]) {
+			t->longest[i] = f->longest[i];
+			t->least[i] = f->least[i];
+		}
+	}
 }
 
-/* A program stores, now: the oracle follows where that is the word of its level. */
+/* A program stores. If it stores to the word of its level, the oracle commits the change. */
 static void note_store(void *address)
 {
 	struct machine *m = &machines[cpu];
@@ -778,17 +772,17 @@ static void note_store(void *address)
 	settle(t);
 	if (address == &c->task && f->action == MARK && !t->started)
 		start(t, f);
-	else if (address == &c->task && f->action < ENTER_SOFT)
+	else if (address == &c->task && level_of(f) == TASK)
 		commit_task(t, f);
-	else if (address == &c->irq[SOFT].event && is_soft(f))
+	else if (address == &c->irq[SOFT].event && level_of(f) == SOFT)
 		commit_soft(t, f);
-	else if (address == &c->irq[HARD].event && is_hard(f))
+	else if (address == &c->irq[HARD].event && level_of(f) == HARD)
 		commit_hard(t, f);
 }
 
 /*
- * A program reads the word of the tasks' level: from now on its operation is not lost, even if its
- * task could not be parked.
+ * A program loads. From its load of the tasks' word on, the program keeps the slots, even if its
+ * task cannot be parked.
  */
 static void note_load(void *address)
 {
@@ -797,9 +791,9 @@ static void note_load(void *address)
 
 	if (address == &cpus[cpu].base && !f->has_base) {
 		f->has_base = true;
-		f->base = truths[cpu].base;
+		f->base = t->base;
 	}
-	if (address != &cpus[cpu].task || f->action >= ENTER_SOFT || f->commits)
+	if (address != &cpus[cpu].task || level_of(f) != TASK || f->commits)
 		return;
 	if (f->decides)
 		f->slot = rt && t->slots[SLOT_SOFTIRQ] ? SLOT_SOFTIRQ : SLOT_POLL;
@@ -807,7 +801,7 @@ static void note_load(void *address)
 		f->action = t->slots[SLOT_SOFTIRQ] == f->event ? BACK : SAMPLE;
 	f->decides = false;
 	if (f->action == ENTER_READ) {
-		f->action = SAMPLE; /* it does nothing */
+		f->action = SAMPLE;
 		if (t->started && !t->slots[SLOT_POLL] && !t->slots[SLOT_SOFTIRQ] &&
 		    (t->slots[SLOT_TASK] == EV_OTHER || t->slots[SLOT_TASK] == EV_IO_WORKER)) {
 			f->action = ENTER;
@@ -816,20 +810,20 @@ static void note_load(void *address)
 			count_for_process(f->event);
 		}
 	}
-	if (f->counts && t->started) { /* a softirq, on PREEMPT_RT */
+	if (f->counts && t->started) {
 		t->count[f->event]++;
 		if (is_for_processes(f->event))
 			count_for_process(f->event);
 	}
 	f->counts = false;
 	f->has_seen = true;
-	f->seen_started = truths[cpu].started;
-	memcpy(f->old, truths[cpu].slots, sizeof(f->old));
+	f->seen_started = t->started;
+	memcpy(f->old, t->slots, sizeof(f->old));
 }
 
 /*
- * A poll ends: its device gets the time of the event it ran in since the poll before; but softirqs
- * are some device's as a whole.
+ * A poll ends. Its device gets the time of the event that the poll ran in, since the poll before.
+ * In softirqs, all time belongs to some device.
  */
 static void commit_polled(struct truth *t, struct frame *f)
 {
@@ -840,7 +834,7 @@ static void commit_polled(struct truth *t, struct frame *f)
 		return;
 	t->polls++;
 	t->packets += 3;
-	if (t->soft == EV_RX_SOFTIRQ) { /* all time of softirqs from then on is some instance's */
+	if (t->soft == EV_RX_SOFTIRQ) {
 		if (!t->polls_softirq)
 			t->unpolled = t->ns[EV_RX_SOFTIRQ];
 		t->polls_softirq = true;
@@ -851,8 +845,7 @@ static void commit_polled(struct truth *t, struct frame *f)
 		return;
 	total = t->ns[event] + f->read[TASK] - t->changed;
 	ran = rt ? ~0ull : f->read[TASK] - t->resumed;
-	/* a program under way has charged something, but has not added it yet; or a switch came
-	 * between */
+	/* a program may have to add what it has charged, or a switch came between */
 	if (machines[cpu].touched > f->touched || f->stint != t->stint ||
 	    t->running != machines[cpu].current)
 		t->polled_spoilt = true;
@@ -863,14 +856,14 @@ static void commit_polled(struct truth *t, struct frame *f)
 	t->polled_ns += took < ran ? took : ran;
 }
 
-/* The oracle does what is left to do when a program has run. */
+/* A program ends. The oracle does what is left to do. */
 static void note_end(struct frame *f)
 {
 	struct truth *t = &truths[cpu];
 	int slots[3];
 
 	settle(t);
-	/* a process has an operation when it ends, or when the next one does not find it ended */
+	/* an operation counts for its process when it ends, or when the next one begins */
 	if ((f->action == ENTER || f->action == LEAVE || f->action == THREAD) &&
 	    f->slot == SLOT_TASK && f->seen_started && is_for_processes(f->old[SLOT_TASK]))
 		count_for_process(f->old[SLOT_TASK]);
@@ -884,19 +877,19 @@ static void note_end(struct frame *f)
 		commit_polled(t, f);
 	} else if (f->commits) {
 		return;
-	} else if (is_soft(f)) {
+	} else if (level_of(f) == SOFT) {
 		commit_soft(t, f); /* it ought to have stored */
-	} else if (is_hard(f)) {
+	} else if (level_of(f) == HARD) {
 		commit_hard(t, f);
-	} else if (f->action < ENTER_SOFT && f->seen_started) {
-		/* it was in such an operation already; that may be lost since */
+	} else if (level_of(f) == TASK && f->seen_started) {
+		/* the task was in such an operation when the program loaded the word */
 		if (f->action == ENTER && f->slot == SLOT_TASK && f->event != t->base &&
 		    f->old[SLOT_TASK] == f->event) {
 			t->missed++;
 			return;
 		}
 		memcpy(slots, t->slots, sizeof(slots));
-		f->commits = 1; /* to count no miss */
+		f->commits = 1; /* change_slots() must count no miss */
 		change_slots(t, f, slots);
 		f->commits = 0;
 		if (memcmp(slots, t->slots, sizeof(slots)))
@@ -911,13 +904,13 @@ enum { LIST = 64, POINTS = 1 << 14, SCRIPT = 200 };
 struct list {
 	int count;
 	struct {
-		unsigned int at;     /* a point */
-		unsigned int length; /* points that it took */
+		unsigned int at;     /* number of the point */
+		unsigned int length; /* in points */
 		char kind;
 	} acts[LIST];
 };
 
-static struct list *todo; /* what comes between, and where; or is made up on the way, if `rate` */
+static struct list *todo; /* what comes in between, and where; with `rate`, written on the way */
 
 static void act(char kind);
 static int decide(void);
@@ -935,16 +928,14 @@ static void point(void)
 	todo->acts[i].length = points - todo->acts[i].at;
 }
 
+/* netto_saved, by number of the person; netto_tasks, by number of the process */
 static struct {
-	__u64 key;
 	__u64 value;
 	bool used;
-} saved[ENTRIES];
-
+} saved[PEOPLE];
 static struct {
-	__u32 key;
-	bool used;
 	task_t value;
+	bool used;
 } counted[PEOPLE + 1];
 
 static polled_t polled[CPUS];
@@ -961,7 +952,7 @@ static void note_access(void *address, int size, bool store)
 	    !(a >= (char *)idle_tasks && a < (char *)&idle_tasks[CPUS]) &&
 	    !(a >= (char *)preparing && a < (char *)&preparing[CPUS]) &&
 	    !(a >= (char *)polled && a < (char *)&polled[CPUS]) &&
-	    !(a >= (char *)saved && a < (char *)&saved[ENTRIES]))
+	    !(a >= (char *)saved && a < (char *)&saved[PEOPLE]))
 		return;
 	point();
 	if (showing)
@@ -973,7 +964,7 @@ static void note_access(void *address, int size, bool store)
 	note_longests(a, size, store);
 }
 
-/* An atomic addition, which has no callback of its own. */
+/* Clang puts no call before an atomic addition. */
 static void note_add(void *address)
 {
 	if (showing)
@@ -1032,19 +1023,14 @@ static long bpf_get_current_comm(void *name, __u32 size)
 	return 0;
 }
 
-static struct person *person_of(struct task_struct *task)
-{
-	return (struct person *)task;
-}
-
-/* A look-up of a task's storage or entry failed in a switch: the oracle must know. */
-static void note_refusal(struct task_struct *task)
+/* In a switch, the slots of a task could not be stored or looked up: the oracle must know. */
+static void note_refusal(struct person *p)
 {
 	struct frame *f = machines[cpu].top;
 
 	if (f->action != SWITCH)
 		return;
-	if (f->next == person_of(task))
+	if (f->next == p)
 		f->lost_next = true;
 	else
 		f->lost_prev = true;
@@ -1053,7 +1039,7 @@ static void note_refusal(struct task_struct *task)
 static void *bpf_task_storage_get(void *map, struct task_struct *task, void *value, __u64 flags)
 {
 	struct machine *m = &machines[cpu];
-	struct person *p = person_of(task);
+	struct person *p = (struct person *)task;
 	void *found = NULL;
 
 	point();
@@ -1061,7 +1047,7 @@ static void *bpf_task_storage_get(void *map, struct task_struct *task, void *val
 	if (m->top->action == SWITCH && (!p->has_storage || (config->busy && m->storage_users)))
 		truths[cpu].refused += preparing[cpu] != 0;
 	if (config->busy && m->storage_users) {
-		note_refusal(task);
+		note_refusal(p);
 		return NULL;
 	}
 	m->storage_users++;
@@ -1078,12 +1064,10 @@ static void *bpf_task_storage_get(void *map, struct task_struct *task, void *val
 	return found;
 }
 
-static int find_saved(__u64 key)
+/* The task that a key of netto_saved points to. */
+static struct person *saved_person(const void *key)
 {
-	for (int i = 0; i < ENTRIES; i++)
-		if (saved[i].used && saved[i].key == key)
-			return i;
-	return -1;
+	return (struct person *)*(__u64 *)key;
 }
 
 static void *bpf_map_lookup_elem(void *map, const void *key)
@@ -1095,20 +1079,18 @@ static void *bpf_map_lookup_elem(void *map, const void *key)
 		return &polled[cpu];
 	if (map == &netto_stacks)
 		return &stacks[cpu];
-	if (map == &netto_saved) {
-		i = find_saved(*(__u64 *)key);
-		say("saved of %s", ((struct task_struct *)*(__u64 *)key)->comm);
-		return i < 0 ? NULL : &saved[i].value;
+	if (map == &netto_tasks) {
+		i = *(__u32 *)key;
+		return counted[i].used ? &counted[i].value : NULL;
 	}
-	for (i = 0; i <= PEOPLE; i++)
-		if (counted[i].used && counted[i].key == *(__u32 *)key)
-			return &counted[i].value;
-	return NULL;
+	i = saved_person(key) - people;
+	say("saved of %s", people[i].task.comm);
+	return saved[i].used ? &saved[i].value : NULL;
 }
 
 static long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 flags)
 {
-	int i;
+	int i, used = 0;
 
 	point();
 	if (map == &netto_tasks) {
@@ -1116,44 +1098,38 @@ static long bpf_map_update_elem(void *map, const void *key, const void *value, _
 		if (counted[i].used)
 			return -1;
 		counted[i].used = true;
-		counted[i].key = i;
 		memcpy(processes[i].before, processes[i].ns, sizeof(processes[i].ns));
 		memset(processes[i].ns, 0, sizeof(processes[i].ns));
 		memcpy(&counted[i].value, value, sizeof(task_t));
 		return 0;
 	}
-	i = find_saved(*(__u64 *)key);
-	for (int j = 0; i < 0 && j < config->room; j++)
-		if (!saved[j].used)
-			i = j;
-	if (i < 0) {
-		note_refusal((struct task_struct *)*(__u64 *)key);
+	for (i = 0; i < PEOPLE; i++)
+		used += saved[i].used;
+	i = saved_person(key) - people;
+	if (!saved[i].used && used >= config->room) {
+		note_refusal(&people[i]);
 		return -1;
 	}
 	saved[i].used = true;
-	saved[i].key = *(__u64 *)key;
 	saved[i].value = *(__u64 *)value;
 	return 0;
 }
 
 static long bpf_map_delete_elem(void *map, const void *key)
 {
-	int i = find_saved(*(__u64 *)key);
-
 	point();
-	if (i >= 0)
-		saved[i].used = false;
-	return i;
+	saved[saved_person(key) - people].used = false;
+	return 0;
 }
 
 static long bpf_get_stack(void *ctx, void *to, __u32 size, __u64 flags)
 {
 	((__u64 *)to)[0] = ((__u64 *)to)[1] = (__u64)to;
-	machines[cpu].nmi = 2; /* it was taken */
+	machines[cpu].nmi = 2;
 	return 16;
 }
 
-/* ==== 6. What happens on it ==== */
+/* ==== 6. What the machine does ==== */
 
 static void begin(struct frame *f)
 {
@@ -1170,7 +1146,7 @@ static void end(struct frame *f)
 	machines[cpu].top = f->outer;
 }
 
-/* Runs a program, in a run that is shown below what the text says. */
+/* Runs a program. In a trace, what it does is below the text. */
 #define RUN(f, call, ...)                                                                          \
 	do {                                                                                       \
 		say(__VA_ARGS__);                                                                  \
@@ -1180,7 +1156,7 @@ static void end(struct frame *f)
 		say("}");                                                                          \
 	} while (0)
 
-/* Goes on where the current task of another CPU is. */
+/* Lets another CPU go on. */
 static void go_to(int other)
 {
 	struct person *p = machines[cpu].current;
@@ -1191,7 +1167,7 @@ static void go_to(int other)
 	_longjmp(machines[cpu].current->at, 1);
 }
 
-/* A task has ended; a new one is made, in the same memory. */
+/* A task has ended. A new one gets the same memory. */
 static void renew(struct person *p)
 {
 	__u64 args[2] = { (__u64)&p->task };
@@ -1234,8 +1210,8 @@ static void switch_to(struct person *next, bool seen)
 }
 
 /*
- * The task that may run here next, after the one given; NULL: none. One that comes unseen is in no
- * program: what that would go on with is not defined.
+ * The task that may run here next, after the given one; NULL: none. A task that is in a program
+ * does not come unseen: what the program would go on with is not defined.
  */
 static struct person *next_ready(struct person *after, bool seen)
 {
@@ -1349,7 +1325,7 @@ static void sample(void)
 	m->nmi = 0;
 }
 
-/* By an IPI; or on netto's own CPU, with interrupts on. */
+/* Marks this CPU: by an IPI, or as netto's own CPU, with interrupts on. */
 static void mark(bool ipi)
 {
 	struct frame f = { .action = MARK };
@@ -1397,7 +1373,7 @@ static const struct step *find_step(char letter)
 	return NULL;
 }
 
-/* A program of a function. The kernel skips it if it is under way on this CPU, in another task. */
+/* Runs the program of a function, unless another task is in it on this CPU, as in the kernel. */
 static void call(char letter)
 {
 	const struct step *s = find_step(letter);
@@ -1431,7 +1407,7 @@ static void call(char letter)
 		t->base = EV_IO_WORKER;
 }
 
-/* One step of a task's script, or of what a softirq runs. */
+/* Runs a step of a task's script, or of a softirq. */
 static void play(char letter)
 {
 	static const char entries[] = "nyv", exits[] = "NYV";
@@ -1449,11 +1425,11 @@ static void play(char letter)
 	} else if (letter == 'X') {
 		p->ended = true;
 		block(true);
-	} else if (letter == 'k') { /* with softirqs off: also where NAPI is polled by a thread */
+	} else if (letter == 'k') { /* polls with softirqs off, in threads too; not on PREEMPT_RT */
 		machines[cpu].softirq = was_in_softirq || !rt;
 		poll(was_in_softirq ? points : p - people);
 		machines[cpu].softirq = was_in_softirq;
-	} else if ((at = strchr(entries, letter))) { /* of a softirq that a task runs */
+	} else if ((at = strchr(entries, letter))) { /* on PREEMPT_RT a task runs softirqs */
 		p->in_softirq |= rt;
 		if (rt)
 			enter_vec(vectors[at - entries]);
@@ -1468,20 +1444,20 @@ static void play(char letter)
 	}
 }
 
-/* The softirqs that come between, and what they run. */
+/* The softirqs that come in between, by the letters of act(), and what they run. */
 static const struct softirq {
 	char kind;
 	unsigned int vec;
 	char *steps;
 } softirqs[] = {
 	{ 'S', NET_RX_SOFTIRQ, "kk" },
-	{ 'E', NET_RX_SOFTIRQ, "." }, /* its entry was before netto attached */
+	{ 'E', NET_RX_SOFTIRQ, "." }, /* it began before netto was attached */
 	{ 'A', NET_RX_SOFTIRQ, "u.U" },
 	{ 'T', NET_TX_SOFTIRQ, "." },
 	{ 'W', 1, "u.U" },
 	{ 'M', 1, "u." }, /* the exit of its work is missed */
 	{ 'B', 1, "." },
-	{ 'Q', 6, "dDw.W" }, /* a tasklet that runs what tasks run, too */
+	{ 'Q', 6, "dDw.W" }, /* a tasklet runs functions that tasks run, too */
 };
 
 static void softirq(char kind)
@@ -1499,8 +1475,9 @@ static void softirq(char kind)
 	machines[cpu].softirq = 0;
 }
 
-static const char kinds[] = "HNGSTAWMBQEIKPVU";
+static const char kinds[] = "HNGSTAWMBQEIKPVU"; /* the letters of act() */
 
+/* Whether it may come here. */
 static bool may(char kind)
 {
 	struct machine *m = &machines[cpu];
@@ -1524,11 +1501,15 @@ static bool may(char kind)
 		return !f && !config->busy && next_ready(m->current, false);
 	if (kind != 'P')
 		return !rt;
-	/* a program of a task that came unseen is not preempted: who it works for is not known */
+	/* who a program of an unseen task works for is not known: it is not preempted */
 	return (!f || (f->preemptible && truths[cpu].running == m->current)) &&
 	       next_ready(m->current, true);
 }
 
+/*
+ * Lets something come in between: H, N, G top halves (N schedules NAPI, G is the CPU's own), I a
+ * sample, K a mark, P a preemption, U an unseen one, V the other CPU; else a softirq.
+ */
 static void act(char kind)
 {
 	struct machine *m = &machines[cpu];
@@ -1549,7 +1530,7 @@ static void act(char kind)
 		softirq(kind);
 }
 
-/* A task. It plays its script once in each run, and is DONE then. */
+/* A task. In each run it plays its script once, and then is DONE. */
 static void live(struct person *p)
 {
 	for (;;) {
@@ -1573,7 +1554,7 @@ static bool is_over(void)
 	return true;
 }
 
-/* The idle task of a CPU. The run is over when all of them have nothing left to do. */
+/* The idle task of a CPU. The run is over when all CPUs rest and all tasks are DONE. */
 static void idle(struct person *p)
 {
 	for (;;) {
@@ -1596,11 +1577,11 @@ static void idle(struct person *p)
 
 /* ==== 7. Runs ==== */
 
-static int done; /* of it */
-static bool recording;
-static unsigned int rate; /* one of so many points is interrupted; 0: as `todo` says */
+static int done;	  /* how much of `todo` */
+static bool recording;	  /* possible[] is filled */
+static unsigned int rate; /* one in so many points is interrupted; 0: those of `todo` */
 static __u64 seed;
-static unsigned short possible[POINTS]; /* by point: the kinds that may come there */
+static unsigned short possible[POINTS]; /* by point: a bit for each of kinds[] that may come */
 static unsigned long runs, excused_runs;
 
 static unsigned int draw(unsigned int below)
@@ -1609,7 +1590,7 @@ static unsigned int draw(unsigned int below)
 	return (seed >> 33) % below;
 }
 
-/* What comes at this point: an index of todo->acts[], or -1. */
+/* What comes at this point: an index of todo->acts[]; -1: nothing. */
 static int decide(void)
 {
 	char kind;
@@ -1620,7 +1601,7 @@ static int decide(void)
 		fail("it does not end");
 		return -1;
 	}
-	if (rate) { /* what is interrupted once is interrupted more: these are the hard cases */
+	if (rate) { /* an interrupted program is interrupted more often: this is the hard case */
 		struct frame *f = machines[cpu].top;
 
 		if (todo->count == LIST || draw(f && f->hits ? 5 : rate))
@@ -1681,7 +1662,7 @@ static void check_cpu(void)
 		same("samples of ", i, count[i], t->samples[i]);
 }
 
-/* A program that is halfway when its process gets room may find it, or not. */
+/* A program that is under way when its process gets an entry may find the entry, or not. */
 static void check_processes(void)
 {
 	__u64 ns = 0, count = 0, more;
@@ -1724,7 +1705,7 @@ static void make_task(int i, int kind)
 	p->script = "";
 }
 
-/* A script is KIND:STEPS|KIND:STEPS..., one a task; a - before it: CPUs start by a switch. */
+/* A script is KIND:STEPS|KIND:STEPS..., one for each task. After a -, CPUs start by a switch. */
 static void set_up(char *script)
 {
 	memset(cpus, 0, CPUS * sizeof(cpus[0]));
@@ -1771,7 +1752,7 @@ static bool run(char *script, struct list *list)
 	set_up(script);
 	failed = excused = false;
 	points = done = 0;
-	now = first_now = (1ull << 52) - 3000000; /* the word's time wraps */
+	now = first_now = (1ull << 52) - 3000000; /* so that the time in the word wraps */
 	for (cpu = 0; cpu < CPUS; cpu++) {
 		truths[cpu].settled = now;
 		if (*script != '-')
@@ -1796,7 +1777,7 @@ static bool run(char *script, struct list *list)
 	return failed;
 }
 
-/* The coroutines are made once. */
+/* The first code of a coroutine, which is made once for all runs. */
 static void wake(int i)
 {
 	struct person *p = &people[i];
@@ -1811,19 +1792,18 @@ static void wake(int i)
 static void make_coroutines(void)
 {
 	for (int i = 0; i < PEOPLE; i++) {
-		struct person *p = &people[i];
+		ucontext_t context = {};
 
-		p->stack = malloc(STACK);
-		getcontext(&p->context);
-		p->context.uc_stack.ss_sp = p->stack;
-		p->context.uc_stack.ss_size = STACK;
-		makecontext(&p->context, (void (*)(void))wake, 1, i);
+		getcontext(&context);
+		context.uc_stack.ss_sp = malloc(STACK);
+		context.uc_stack.ss_size = STACK;
+		makecontext(&context, (void (*)(void))wake, 1, i);
 		if (!_setjmp(driver))
-			setcontext(&p->context);
+			setcontext(&context);
 	}
 }
 
-/* ==== 8. All orders, random ones, and small ones ==== */
+/* ==== 8. All orders, random orders, and shrinking ==== */
 
 static void print_spec(char *script, struct list *list)
 {
@@ -1833,6 +1813,7 @@ static void print_spec(char *script, struct list *list)
 	puts("'");
 }
 
+/* Takes out an element. The points behind it have smaller numbers then. */
 static void drop(struct list *list, int i)
 {
 	unsigned int length = strchr("PUV", list->acts[i].kind) ? 0 : list->acts[i].length;
@@ -1844,7 +1825,7 @@ static void drop(struct list *list, int i)
 	list->count--;
 }
 
-/* Leaves out what the failure does not need. */
+/* Takes out what the failure does not need. */
 static void shrink(char *script, struct list *list)
 {
 	for (int i = list->count - 1; i >= 0; i--) {
@@ -1854,13 +1835,13 @@ static void shrink(char *script, struct list *list)
 		if (!run(script, &less))
 			continue;
 		*list = less;
-		i = list->count; /* all over again */
+		i = list->count; /* from the beginning */
 	}
 }
 
+/* Prints a failed run. Returns true. */
 static bool report(char *script, struct list *list, __u64 of_seed)
 {
-	rate = 0;
 	if (!quiet)
 		shrink(script, list);
 	wanted = !quiet;
@@ -1874,11 +1855,11 @@ static bool report(char *script, struct list *list, __u64 of_seed)
 	return true;
 }
 
-/* Scripts of which all orders are tried, with so many things in between; in long runs more. */
+/* Scripts of which all orders are tried. */
 static const struct {
 	char *script;
-	const char *kinds; /* of things */
-	int depth, deep;
+	const char *kinds; /* what may come in between */
+	int depth, deep;   /* how many of these; in long runs */
 } scripts[] = {
 	/* clang-format off */
 	{ "a:s.S", kinds, 1, 2 },
@@ -1896,7 +1877,7 @@ static const struct {
 	/* clang-format on */
 };
 
-/* CPU time, so that a busy machine finds the same. */
+/* CPU time, so that the model finds the same on a busy machine. */
 static double seconds(void)
 {
 	struct timespec t;
@@ -1906,9 +1887,9 @@ static double seconds(void)
 }
 
 static double deadline;
-static bool cut_short; /* not all orders were tried */
+static bool cut_short; /* the time was over before all orders were tried */
 
-/* All ways to let something come between at up to `depth` points, after those that are fixed. */
+/* Tries all ways to let up to `depth` things more come in, after those of the list. */
 static bool explore(char *script, struct list *list, const char *among, int depth)
 {
 	unsigned short at[POINTS];
@@ -1967,16 +1948,6 @@ static void make_script(char *to)
 	}
 }
 
-static bool run_seed(__u64 number, char *script, struct list *list)
-{
-	seed = number * 0x9e3779b97f4a7c15;
-	draw(1);
-	make_script(script);
-	rate = (unsigned int[]) { 6, 15, 40, 100 }[draw(4)];
-	list->count = 0;
-	return run(script, list);
-}
-
 static void read_list(struct list *list, char *text)
 {
 	char *end;
@@ -1987,7 +1958,7 @@ static void read_list(struct list *list, char *text)
 	}
 }
 
-/* Whether all orders of a script, or a random run, fail. */
+/* Tries all orders of a script. Returns whether one fails. */
 static bool try_orders(int which, int depth)
 {
 	static struct list list;
@@ -1998,17 +1969,24 @@ static bool try_orders(int which, int depth)
 	return explore(script, &list, scripts[which].kinds, depth) && report(script, &list, 0);
 }
 
+/* Tries a random run. Returns whether it fails. */
 static bool try_seed(__u64 number)
 {
 	static struct list list;
 	char script[SCRIPT];
-	bool fails = run_seed(number, script, &list);
+	bool fails;
 
+	seed = number * 0x9e3779b97f4a7c15;
+	draw(1);
+	make_script(script);
+	rate = (unsigned int[]) { 6, 15, 40, 100 }[draw(4)];
+	list.count = 0;
+	fails = run(script, &list);
 	rate = 0;
 	return fails && report(script, &list, number);
 }
 
-/* The configuration of this name, or all of them, one after the other. */
+/* Goes on to the next configuration, of this name if it is not NULL. False: there is none. */
 static bool next_config(char *only)
 {
 	config = config ? config + 1 : configs;
@@ -2020,7 +1998,7 @@ static bool next_config(char *only)
 	return false;
 }
 
-/* Deeper and deeper; most of what fails does so in the first seeds: before the long search. */
+/* Tries deeper and deeper. Most failures are in the first seeds, before the long search. */
 static bool search(char *only, double began, double limit)
 {
 	unsigned long random_runs = 0;
