@@ -431,7 +431,9 @@ static void make_up_profile(void)
 		if (e->word)
 			continue;
 		sscanf(e->owner, "%*s %hu %u", &raw->cpu, &raw->count);
-		event = p->from_samples[EV_OTHER] ? EV_OTHER : find_event(e->owner);
+		event = find_event(e->owner);
+		if (p->from_samples[EV_OTHER]) /* without hooks; softirqs interrupt the idle task */
+			event = event == EV_RX_SOFTIRQ || event == EV_SOFTIRQ ? EV_IDLE : EV_OTHER;
 		to[0] = event | stack_addresses(e->frames, to + 1) << 8;
 		raw->words = to;
 		p->raw_count++;
