@@ -37,7 +37,7 @@
  * Data flow. sched_switch parks the slots of the task that leaves the CPU, in task storage or in a
  * hash by task pointer. It brings back the slots of the task that comes. No program sends data to
  * user space. Instead, user space runs netto_mark on each CPU at both ends of an interval.
- * netto_mark copies all sums at one instant of its CPU, and adds the spans that are still open. An
+ * netto_mark copies the sums of time at one instant of its CPU, and adds the open spans. An
  * interval is the difference of two marks, so intervals join without a gap. A CPU starts to count
  * at its first sched_switch or mark. User space attaches sched_switch last, when all other hooks
  * are in place.
@@ -89,13 +89,13 @@
  * in functions that are not inlined. test/bench counts the instructions.
  *
  * Samples. A perf event on each CPU runs netto_sample, which takes the kernel stack and counts it.
- * Only time that hooks charge to `idle` is not sampled. Each CPU has a table of its own: an array
- * that user space maps, and reads once after the interval. While `interval_id` is not 0, samples
- * are taken for the interval of this number; two buffers of each CPU take turns. At the end of an
- * interval user space first changes `interval_id`, and then marks all CPUs. The IPI of a mark
- * interrupts neither an NMI nor the timer's interrupt. So once a CPU is marked, no sample of the
- * old interval is under way there, and its buffer is at rest. Only netto_sample writes the table,
- * on its own CPU, and it never interrupts itself: no addition is atomic.
+ * Only time that hooks charge to `idle`, or that is unseen(), is not sampled. Each CPU has a table
+ * of its own: an array that user space maps, and reads once after the interval. While `interval_id`
+ * is not 0, samples are taken for the interval of this number; two buffers of each CPU take turns.
+ * At the end of an interval user space first changes `interval_id`, and then marks all CPUs. The
+ * IPI of a mark interrupts neither an NMI nor the timer's interrupt. So once a CPU is marked, no
+ * sample of the old interval is under way there, and its buffer is at rest. Only netto_sample
+ * writes the table, on its own CPU, and it never interrupts itself: no addition is atomic.
  *
  * Details. The time of NET_RX is given to the NAPI instances (queues of devices) that it polls. As
  * long as a CPU polls only one instance, this instance has all the time, and no poll reads a clock.
@@ -128,7 +128,7 @@
 enum {
 	MAX_CPUS = 1024,    /* CPU ids are below; a power of two; 1 kB of memory each */
 	MAX_SAVED = 8192,   /* entries of netto_saved: tasks off the CPU in an operation */
-	CLOCK_TRIES = 3,    /* a try fails only if an interrupt ends within its 20 ns or so */
+	CLOCK_TRIES = 3,    /* a try fails only if a higher level ends within its 20 ns or so */
 	CHANGE_TRIES = 3,   /* a try fails only if a preemption comes within it */
 	MAX_DEPTH = 127,    /* frames of a stack; the default of kernel.perf_event_max_stack */
 	SLOT_TRIES = 32,    /* slots of a buffer that are tried for a stack */
@@ -172,8 +172,9 @@ const volatile __u32 hash_slots;	/* slots of a buffer; a power of two */
 const volatile __u32 stack_words;	/* words of a buffer for stacks */
 
 /*
- * The events, in the order of the report; their numbers fit EVENT_BITS. X(id, net, name): net is 1
- * if the event is a part of `net`. The enumeration reaches user space through the type of events[].
+ * The events, in the order of the report, on which code relies: those of `net` come first, and
+ * pools and idle last. X(id, net, name): net is 1 if the event is a part of `net`. The enumeration
+ * reaches user space through the type of events[].
  */
 #define EVENTS(X)                                                                                  \
 	X(EV_RX_SOFTIRQ, 1, "rx_softirq")                                                          \
@@ -199,6 +200,7 @@ const volatile struct {
 	__u8 net;
 	char name[15];
 } events[EV_MAX] = { EVENTS(EVENT_ROW) };
+_Static_assert(EV_MAX <= 1 << EVENT_BITS, "an event fits into a slot");
 
 /*
  * The kernel functions that are hooked, on kernels from 5.10 to 7.x. A row is X(program, how,
@@ -307,7 +309,7 @@ const volatile struct {
 
 /*
  * State of each CPU, by CPU id. Only this CPU writes it; user space writes `longest` of an offline
- * CPU. All is 0 until the CPU starts to count. Times are in ns. Arrays of 16 are by event:
+ * CPU. No time is charged until `task` is not 0. Times are in ns. Arrays of 16 are by event:
  * EVENT_BITS tell no more, so no index needs a check.
  */
 struct {
@@ -488,9 +490,9 @@ struct {
 } netto_storage SEC(".maps");
 
 /*
- * The same by task pointer: for kernels before 5.13, without task storage for tracing; and for
- * PREEMPT_RT, where a task can be parked in a softirq before it could allocate storage. An entry
- * lives only while its task is off the CPU.
+ * The same by task pointer: for kernels before 5.13, without task storage for tracing; for raw_tp,
+ * which has no BTF of the task; and for PREEMPT_RT, where a task can be parked in a softirq before
+ * it could allocate storage. An entry lives only while its task is off the CPU.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -516,8 +518,9 @@ static __always_inline void add(__u64 *sum, __u64 n)
 
 /*
  * Reads the clock of a level: the time less `above`, which is what the levels above it took.
- * `above` is read before and after the time. If both readings are the same, nothing interrupted,
- * and the clock is exact. clock() tries once; if it fails, netto_clock() tries again.
+ * `above` is read before and after the time. If both readings are the same, no higher level
+ * ended in between, and the clock is exact. clock() tries once; if it fails, netto_clock() tries
+ * again.
  */
 static __noinline __u64 netto_clock(__u64 *above)
 {
@@ -557,8 +560,8 @@ static __always_inline int unseen(cpu_t *c, __u64 task)
 }
 
 /*
- * An event as an index of an array of 16. The mask is in asm, since clang would drop a mask that it
- * can prove to be needless. A verifier may be unable to prove this.
+ * An event as an index of an array of 16. The mask is in asm: clang would drop a mask that it can
+ * prove to be needless, and the verifier, which proves less, would refuse the index.
  */
 static __always_inline __u64 event_index(__u64 event)
 {
@@ -605,8 +608,8 @@ static __always_inline int is_of_tasks(__u64 event)
 }
 
 /*
- * The name of the process: the name of its first thread. Where that field cannot be read, it is the
- * name of the thread that is charged first.
+ * The name of the process: the name of its first thread. The helper that gives the task is of 5.11,
+ * and so it is there where task storage is. Elsewhere it is the name of the thread charged first.
  */
 static __always_inline void get_name(char name[16])
 {
@@ -666,15 +669,16 @@ static __always_inline void note_longest(cpu_t *c, __u64 event, __u64 took)
 }
 
 /*
- * Ends a change of the task level, from the word `old` to `word`, which the caller has stored:
- * charges the span between them. If the last switch is not older than `word` (is_overtaken()), this
- * task was preempted:
- * - Before our store, if our word still stands. sched_switch charged all time until the preemption.
- *   What is left to charge began when this task resumed: we make the change again, from there on.
- * - After our store, if another word stands. sched_switch has charged the time since our word, and
- *   we charge the span.
- * - Before and after our store, if another word stands with OVERTAKEN. The second sched_switch
- * found a time older than the first one. It has charged everything since then: nothing is left.
+ * Ends a change of the task level from the word `old` to `word`, which the caller has stored:
+ * charges the span. If the last switch is not older than `word` (is_overtaken()), this task was
+ * preempted:
+ *
+ *   preempted        `task` now holds   sched_switch charged   left to charge
+ *   before store     our word           until then             from `resumed` on: the change is
+ *                                                              made again
+ *   after store      another word       since our word         the span
+ *   before and       another, and       all: the second one    nothing
+ *   after it         OVERTAKEN          found an old time
  */
 static __noinline int netto_settle(cpu_t *c, __u64 old, __u64 word)
 {
@@ -714,7 +718,8 @@ static __always_inline void miss_return(cpu_t *c, __u64 word)
 	add(&c->unreturned_ns, operated(c, word) << 10);
 }
 
-/* Puts `event` into a slot of the task level, whatever the slots hold. EV_NONE empties the slot. */
+/* Puts `event` into a slot of the task level. EV_NONE empties it; the task slot gets `base` then.
+ */
 static __noinline int netto_change(cpu_t *c, __u32 slot, __u64 event)
 {
 	__u32 shift = slot * EVENT_BITS, base = READ_ONCE(c->base);
@@ -739,8 +744,8 @@ static __noinline int netto_change(cpu_t *c, __u32 slot, __u64 event)
 }
 
 /*
- * The usual change, in as few instructions as possible: `from` is all that the slots hold, `to`
- * replaces it, and nothing interrupts. All else is left to netto_change().
+ * The usual change, in as few instructions as possible: `from` is all that the slots hold, and `to`
+ * replaces it. If they hold more, or an interrupt ended at the clock, netto_change() does it.
  */
 static __always_inline void change_task(cpu_t *c, __u64 from, __u64 to)
 {
@@ -793,6 +798,7 @@ static __always_inline void netto_enter_hot(__u64 event)
 	if (!c->ready)
 		netto_prepare(c);
 	change_task(c, EV_OTHER, event);
+	c->operated = 0;
 }
 
 /* An exit ends whatever operation the slot holds; if it holds none, nothing changes. */
@@ -1057,8 +1063,8 @@ PROGRAMS_OF_SOFTIRQ(netto_soft_x, "softirq_exit", leave_vector)
 PROGRAMS_OF_SOFTIRQ(netto_raise, "softirq_raise", raise)
 
 /*
- * Interrupts that each CPU has for itself (IRQF_PERCPU) belong to no device. On arm64 these are
- * timers, calls from other CPUs and some NMIs; other architectures do not run these handlers here.
+ * Interrupts that each CPU has for itself (IRQF_PERCPU: timers, calls from other CPUs, some NMIs)
+ * belong to no device. On x86 few pass here, elsewhere most. raw_tp cannot read the flag.
  */
 #define PROGRAMS_OF_TOP_HALF(program, tracepoint, call)                                            \
 	PROGRAM("tp_btf/" tracepoint, BPF_PROG(program, int irq, struct irqaction *action),        \
@@ -1072,9 +1078,9 @@ PROGRAMS_OF_TOP_HALF(netto_irq_x, "irq_handler_exit", leave_top_half)
  * event on this CPU. Time before the current task resumed is left out, but not on PREEMPT_RT, where
  * the poll may have been preempted itself. For any other event than those of polls it is 0.
  *
- * A task that is preempted between its store and its addition has yet to add time that an earlier
- * poll may have been given. So has this program if it is preempted (on PREEMPT_RT from 7.0 on).
- * ns[] is then less than `shared`: this poll is given nothing, and later polls are given its time.
+ * A task that is preempted between its store and its addition adds late, and so does this program
+ * if it is preempted (on PREEMPT_RT from 7.0 on). ns[] is then less than `shared`: this poll is
+ * given nothing, and later polls are given its time.
  */
 static __noinline __u64 netto_poll_of_task(cpu_t *c, polled_t *p)
 {
@@ -1091,11 +1097,11 @@ static __noinline __u64 netto_poll_of_task(cpu_t *c, polled_t *p)
 }
 
 /*
- * A softirq polled the instance at `place`, and the poll before was another one's. As long as a CPU
- * polls one instance, all time of softirqs is its own, and a poll needs neither clock nor place.
- * What was not added to places yet belongs to the last instance, to which user space adds it. If a
- * softirq polls two instances, nobody knows when the first one ended: each is given half of this
- * softirq until now. The next MIXED softirqs read the clock at each poll.
+ * A softirq polled the instance at `place`. The poll before was of another one, or `mixed` is set.
+ * Time that no place has yet (`given`) is the last instance's; user space adds it at a mark.
+ *   new softirq:             all softirqs before it were the last instance's
+ *   same softirq, not mixed: nobody knows when the last instance ended: each gets half of it
+ *   mixed (MIXED softirqs):  each poll reads the clock, and gets the time since the poll before
  */
 static __noinline int netto_divide(cpu_t *c, polled_t *p, __u32 place)
 {
@@ -1104,13 +1110,13 @@ static __noinline int netto_divide(cpu_t *c, polled_t *p, __u32 place)
 	__u32 round = c->count[EV_RX_SOFTIRQ], last = c->polled.last - 1;
 
 	c->polled.changes++;
-	if (c->polled.round != round) { /* all softirqs before this one were the last instance's */
+	if (c->polled.round != round) {
 		took = ns - given;
 		given = ns;
 		if (c->polled.mixed)
 			c->polled.mixed--;
 	} else if (!c->polled.mixed) {
-		took = (total - given) / 2;
+		took = ns - given + (total - ns) / 2;
 		given += took;
 		c->polled.mixed = MIXED;
 	}
@@ -1293,10 +1299,10 @@ static __always_inline int park(struct task_struct *task, __u64 slots)
 }
 
 /*
- * Returns the slots that were parked with a task, or 0, and parks them no longer. Until 6.1 a
- * look-up finds nothing while another one is under way on this CPU: if a task was preempted in
- * netto_prepare(). This counts as lost, and MISSED keeps the slots from coming back later. They do
- * come back if the same happens when the task is parked the next time.
+ * Returns the slots that were parked with a task, or 0, and removes them. It finds no storage if
+ * only other eBPF programs gave the task storage; or, until 6.1, while another look-up is under way
+ * on this CPU, since a task was preempted in netto_prepare(): that counts as lost. Old slots may be
+ * parked then. MISSED makes the next sched_switch remove them, unless its look-up fails as well.
  */
 static __noinline __u32 netto_unpark(cpu_t *c, struct task_struct *task)
 {
@@ -1493,7 +1499,7 @@ int netto_free(struct bpf_raw_tracepoint_args *ctx)
 /*
  * The event that owns this CPU, as far as hooks tell; EV_NONE: unknown. What no hook tells is
  * EV_IDLE in an idle task, else EV_OTHER. A top half that is EV_OTHER may be the sample's own
- * timer: then the event that it interrupted counts.
+ * timer, so the event that it interrupted counts. (An NMI in another top half counts there, too.)
  */
 static __always_inline __u64 current_event(cpu_t *c)
 {
@@ -1635,9 +1641,7 @@ int netto_sample(struct bpf_perf_event_data *ctx)
 	return 0;
 }
 
-/*
- * The event, as a whole, of a CPU's first task. Its name tells; a user's task may have such a name.
- */
+/* The event, as a whole, of a CPU's first task, by its name: a user's task may have such a name. */
 static __always_inline __u64 first_base(void)
 {
 	char name[16] = {};

@@ -396,7 +396,10 @@ __attribute__((format(printf, 3, 4))) static bool append(char *text, size_t size
 /* Calls append() for an array of char. */
 #define APPEND(text, ...) append(text, sizeof(text), __VA_ARGS__)
 
-/* Formats CPUs as the kernel does, "0-2,5". The last one of cpus[MAX_CPUS + 1] must be false. */
+/*
+ * Formats CPUs as the kernel does, "0-2,5", as far as there is room. The last one of
+ * cpus[MAX_CPUS + 1] must be false.
+ */
 static void format_cpus(const bool *cpus, char *text, size_t size)
 {
 	text[0] = 0;
@@ -406,8 +409,9 @@ static void format_cpus(const bool *cpus, char *text, size_t size)
 			continue;
 		while (cpus[last + 1])
 			last++;
-		append(text, size, first == last ? "%s%d" : "%s%d-%d", text[0] ? "," : "", first,
-		       last);
+		if (!append(text, size, first == last ? "%s%d" : "%s%d-%d", text[0] ? "," : "",
+			    first, last))
+			return;
 	}
 }
 
@@ -2176,7 +2180,7 @@ static uint64_t sample_cost(struct netto *skel, uint64_t cycles)
 			interrupt_ns = fmin(interrupt_ns, fmax(gap_ns, now - last));
 		}
 	}
-	skel->bss->interval_id = 0;
+	skel->bss->interval_id = skel->bss->every = 0; /* these samples came too often on purpose */
 	close(event);
 	return fmax(isinf(interrupt_ns) ? 0 : interrupt_ns, skel->bss->sample_ns);
 }
@@ -4021,7 +4025,7 @@ struct estimate {
 
 /*
  * The time of `part` of `whole` samples, which took `ns` together, with Wilson's 95 % interval
- * (E. B. Wilson, JASA 22, 1927). Without samples the interval goes from 0 to `ns`.
+ * (E. B. Wilson, JASA 22, 1927). Without samples it is 0, within 0 and `ns`.
  */
 static struct estimate estimate(uint64_t ns, uint64_t part, uint64_t whole)
 {
@@ -4522,6 +4526,8 @@ static void share_out_pool(const struct result *r, struct times *t, const struct
 
 		if (r->events[i].source == COUNTED)
 			continue;
+		if (!samples && i == pools[pool])
+			e.ns = whole_ns; /* within 0 and that */
 		if (r->events[i].source == SAMPLED || i == pools[pool])
 			add_interval(t, i, e);
 		net += r->events[i].net ? s->claimed[pool][i] : 0;
@@ -4573,10 +4579,12 @@ static void estimate_by_ticks(const struct result *r, struct times *t)
 
 /*
  * Divides the time of a CPU by the kernel's own accounts. /proc/stat has one time for all softirqs,
- * which counts as rx_softirq: so `net` is an upper bound. The times of network threads are exact.
+ * which counts as rx_softirq: so `net` is an upper bound. A thread counts where it ran last, but it
+ * may have run on other CPUs, too: it gets no idle time.
  */
 static void account_cpu(struct result *r, int cpu)
 {
+	static const int order[] = { EV_RX_SOFTIRQ, EV_IDLE, EV_NAPI_THREAD };
 	struct times *t = &r->cpu[cpu];
 	uint64_t left_ns = t->wall_ns;
 	uint64_t parts_ns[EV_MAX] = {
@@ -4587,7 +4595,9 @@ static void account_cpu(struct result *r, int cpu)
 	for (size_t i = 0; i < r->thread_count; i++)
 		if (r->threads[i].accounted && r->threads[i].cpu == cpu)
 			parts_ns[EV_NAPI_THREAD] += r->threads[i].ns;
-	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(order); i++) {
+		const int e = order[i];
+
 		t->ns[e] = parts_ns[e] < left_ns ? parts_ns[e] : left_ns;
 		left_ns -= t->ns[e];
 	}
@@ -4599,6 +4609,8 @@ static void account_cpu(struct result *r, int cpu)
 /* Divides time that hooks do not tell, by samples or by /proc. Then sums up all CPUs again. */
 static void share_out(struct result *r)
 {
+	uint64_t threads_ns = 0;
+
 	if (!r->accounted && r->events[EV_NET_OTHER].source != SAMPLED)
 		return;
 	memset(r->all.ns, 0, sizeof(r->all.ns));
@@ -4618,8 +4630,15 @@ static void share_out(struct result *r)
 				add_interval(&r->all, e, event_time(r, t, e));
 		}
 	}
-	if (r->accounted)
-		estimate_by_ticks(r, &r->all);
+	if (!r->accounted)
+		return;
+	for (size_t i = 0; i < r->thread_count; i++)
+		threads_ns += r->threads[i].accounted ? r->threads[i].ns : 0;
+	/* on which CPUs a thread ran besides is not known, but that it was not idle time */
+	threads_ns = fmin(subtract(threads_ns, r->all.ns[EV_NAPI_THREAD]), r->all.ns[EV_OTHER]);
+	r->all.ns[EV_NAPI_THREAD] += threads_ns;
+	r->all.ns[EV_OTHER] -= threads_ns;
+	estimate_by_ticks(r, &r->all);
 }
 
 /* Adds time to the queue that stands for the function `name` on a CPU. */
@@ -4782,7 +4801,7 @@ static struct estimate estimate_receiving(const struct result *r, int cpu, uint6
 			continue;
 		if (shared)
 			part = estimate_part(r, cpu, e, s->receiving[e]);
-		if (shared || r->events[e].source != TRACED)
+		if (shared || r->events[e].source == SAMPLED)
 			*sampled_ns += part.ns;
 		sum.ns += part.ns;
 		sum.low_ns += part.low_ns;
@@ -4866,7 +4885,7 @@ static const char *describe_mode(const struct result *r, const char *accounted)
 							   : "traced";
 }
 
-/* The part of `net` that samples measure; share_out() took its time from `other` and `softirq`. */
+/* The time of the sampled events of `net`. share_out() took it from `other` and `softirq`. */
 static uint64_t sampled_net_ns(const struct result *r, const struct times *t)
 {
 	uint64_t sum = 0;
@@ -4888,6 +4907,12 @@ static const char *net_mark(const struct result *r, const struct times *t)
 	return r->events[EV_RX_SOFTIRQ].source == SAMPLED
 		       ? "~"
 		       : sampled_mark(sampled_net_ns(r, t), t->wall_ns);
+}
+
+/* Marks a time per packet. The sampled part of it is not seen where it is less than `least_ns`. */
+static const char *packet_mark(const struct result *r, uint64_t sampled_ns, double least_ns)
+{
+	return r->events[EV_RX_SOFTIRQ].source == SAMPLED || sampled_ns >= least_ns ? "~" : "";
 }
 
 static double net_percent(const struct result *r, const struct times *t)
@@ -5138,7 +5163,7 @@ static void print_stacks(FILE *f, const struct result *r, size_t rows)
 		struct classified s;
 
 		classify_raw(p, raw, &s);
-		format_cpus_of(p, stack, cpus, sizeof(cpus));
+		format_cpus_of(p, stack, cpus, opt.full ? sizeof(cpus) : 13);
 		if (opt.full || !i)
 			fputc('\n', f);
 		if (opt.full) {
@@ -5147,7 +5172,7 @@ static void print_stacks(FILE *f, const struct result *r, size_t rows)
 			print_stack(f, p, &s);
 			continue;
 		}
-		FORMAT(line, "%.1f %% of samples, %s on CPU %.12s:", part, event, cpus);
+		FORMAT(line, "%.1f %% of samples, %s on CPU %s:", part, event, cpus);
 		for (int j = 0; j < s.depth; j++)
 			APPEND(line, "%s %s", j ? " <" : "", name_of(p->symbols, s.frames[j]));
 		if (strlen(line) > WIDTH)
@@ -5162,7 +5187,7 @@ static void print_ns_per_packet(FILE *f, const struct result *r, int cpu, uint64
 	uint64_t sampled_ns;
 	struct estimate e = estimate_receiving(r, cpu, &sampled_ns);
 
-	print_cell(f, 0, packets, "%s%.1f", sampled_ns >= 0.05 * packets ? "~" : "",
+	print_cell(f, 0, packets, "%s%.1f", packet_mark(r, sampled_ns, 0.05 * packets),
 		   (double)e.ns / packets);
 	fputc('\n', f);
 }
@@ -5311,7 +5336,8 @@ static void print_tasks(FILE *f, const struct result *r)
 		const struct process *p = &r->processes[i];
 		uint64_t calls = 0;
 
-		fprintf(f, " %*.*f", cell, digits, percent(process_ns(p), r->all.wall_ns));
+		print_cell(f, cell, r->events[EV_RECV].source == TRACED, "%.*f", digits,
+			   percent(process_ns(p), r->all.wall_ns));
 		for (int j = 0; j < COLUMNS; j++) {
 			int e = columns[j].event;
 
@@ -5472,7 +5498,9 @@ static void print_summary(FILE *f, const struct result *r)
 	FORMAT(cell, r->counted[PROCESSED] ? "%s/s" : "-",
 	       group_digits(per_second(r, packets), number));
 	if (packets)
-		APPEND(cell, ", %s%s each", sampled_ns >= 0.05 * packets ? "~" : "",
+		APPEND(cell, ", %s%s each",
+		       packet_mark(r, sampled_ns,
+				   e.ns < 9995.0 * packets ? 5.0 * packets : 50.0 * packets),
 		       microseconds((double)e.ns / packets, number));
 	fprintf(f, "\npackets    %-27sdropped    %-10s squeezed   %s\n", cell,
 		r->counted[DROPPED] ? group_digits(r->all.counts[DROPPED], numbers[0]) : "-",
@@ -5690,10 +5718,10 @@ static void note_losses(FILE *f, const struct result *r)
 		uint64_t part, whole;
 		const char *format;
 	} losses[] = {
-		{ p->hz, not_seen, p->samples + not_seen,
+		{ p->hz, not_seen, p->samples - p->all.samples[EV_IDLE] + not_seen,
 		  "%.0f %% of the samples were lost or not taken: stages and stacks are of the others." },
 		{ p->hz, p->unknown, p->net_samples, "%.0f %% of the samples are of no known stage." },
-		{ true, t->lost, calls,
+		{ calls, t->lost, calls,
 		  "%.0f %% of the socket operations were lost while their task slept: recv, send and conn are too low, and other too high." },
 		{ t->unreturned, t->unreturned_ns, sum_net(r, t->ns),
 		  "%.1f %% of net, at most, is of operations whose end was missed: recv, send and conn are too high by it." },
@@ -5885,7 +5913,8 @@ static void print_csv_events(FILE *f, const struct result *r, int cpu)
 	const struct times *t = times_of(r, cpu);
 	const bool by_ticks = r->accounted && !r->exact, is_sampled = is_net_sampled(r),
 		   has_samples = r->events[EV_NET_OTHER].source == SAMPLED,
-		   has_sampled_net = sampled_net_ns(r, t);
+		   has_moved = sampled_net_ns(r, t) ||
+			       (r->events[EV_IO_WORKER].source == SAMPLED && t->ns[EV_IO_WORKER]);
 	const struct estimate net = event_time(r, t, EV_NONE);
 	const uint64_t count = sum_net(r, t->count);
 
@@ -5902,15 +5931,15 @@ static void print_csv_events(FILE *f, const struct result *r, int cpu)
 			CSV_ROW(f, r, "event", cpu, .name = { r->events[e].name }, .ns = &t->ns[e],
 				.range = has_range ? &range : NULL, .wall_ns = t->wall_ns,
 				.count = has_count ? &t->count[e] : NULL,
-				.source = pool && has_sampled_net ? SAMPLED : source,
+				.source = pool && has_moved ? SAMPLED : source,
 				.max_ns = has_longest ? &t->longest_ns[e] : NULL);
 	}
 	CSV_ROW(f, r, "event", cpu, .name = { "net" }, .ns = &net.ns,
 		.range = by_ticks || has_samples ? &net : NULL, .wall_ns = t->wall_ns,
 		.count = is_sampled || r->accounted ? NULL : &count,
-		.source = r->accounted			  ? COUNTED
-			  : is_sampled || has_sampled_net ? SAMPLED
-							  : TRACED);
+		.source = r->accounted			       ? COUNTED
+			  : is_sampled || sampled_net_ns(r, t) ? SAMPLED
+							       : TRACED);
 }
 
 /* Divides a time among packets. The result is in tenths of nanoseconds. */
@@ -5932,9 +5961,9 @@ static void print_csv_per_packet(FILE *f, const struct result *r, int cpu, const
 		CSV_ROW(f, r, "packet", cpu, .name = { name }, .ns = &each.ns,
 			.range = e.low_ns != e.high_ns ? &each : NULL, .tenths = true,
 			.count = &packets,
-			.source = r->accounted ? COUNTED
-				  : sampled_ns ? SAMPLED
-					       : TRACED);
+			.source = r->accounted			   ? COUNTED
+				  : *packet_mark(r, sampled_ns, 1) ? SAMPLED
+								   : TRACED);
 }
 
 /* Prints the packets of each CPU and of network cards, and the time per packet of each stage. */
@@ -6479,6 +6508,7 @@ static int run_intervals(struct session *s)
 	if (may_reread && has_new_code())
 		prepare_classifying(r.profile.symbols, s->sampler.kallsyms);
 	read_rings(&s->sampler, UINT32_MAX, UINT64_MAX); /* drops samples from before interval 1 */
+	read_threads(&marks[0]); /* the first time it reads all tasks: too slow for a mark */
 	if (make_mark(s, &marks[0], 1))
 		return EXIT_FAILED;
 	s->sampler.started_ns = deadline_ns = now_ns(CLOCK_MONOTONIC);
@@ -6490,7 +6520,7 @@ static int run_intervals(struct session *s)
 	for (long id = 1; !ended; id++) {
 		struct marks *start = &marks[(id - 1) % 2], *end = &marks[id % 2];
 
-		/* this interval should have ended already: it begins now instead */
+		/* overdue: it began at the last mark, and ends a length from now */
 		if (now_ns(CLOCK_MONOTONIC) > deadline_ns + length_ns)
 			deadline_ns = now_ns(CLOCK_MONOTONIC);
 		deadline_ns += length_ns;

@@ -824,6 +824,39 @@ static void test_busiest(void)
 	SAME(find_busiest(&r).cpu, -1);
 }
 
+/*
+ * By /proc alone: a thread that polled for 8 s was last on CPU 1, which was idle for 9.7 s of 10.
+ * CPU 1 keeps its idle time; the rest of the thread's was on another CPU.
+ */
+static void test_moved_thread(void)
+{
+	made_up_accounted();
+	r.threads[0].ns = 8000000000;
+	r.threads[0].cpu = 1;
+	share_out(&r);
+	SAME(r.cpu[1].ns[EV_IDLE], 9970000000);
+	SAME(r.cpu[1].ns[EV_NAPI_THREAD], 10000000);
+	SAME(r.all.ns[EV_NAPI_THREAD], 10000000 + r.cpu[0].ns[EV_OTHER]);
+	SAME(r.all.ns[EV_OTHER], 0);
+	SAME(sum_ns((const __u64 *)r.all.ns), r.all.wall_ns);
+}
+
+/* Time of a pool without a sample: it may all be the network's, and is no more than it is. */
+static void test_unsampled_pool(void)
+{
+	struct shares none = {};
+	struct estimate e;
+
+	made_up_result(true);
+	r.cpu[1].ns[EV_SOFTIRQ] = 300000;
+	r.cpu[1].below[EV_SOFTIRQ] = r.cpu[1].above[EV_SOFTIRQ] = 0;
+	share_out_pool(&r, &r.cpu[1], &none, 1);
+	e = event_time(&r, &r.cpu[1], EV_SOFTIRQ);
+	SAME(e.ns, 300000);
+	SAME(e.low_ns, 0);
+	SAME(e.high_ns, 300000);
+}
+
 /* Of a CPU that was plugged in meanwhile, packets are not known, but softirqs are. */
 static void test_plugged(void)
 {
@@ -1528,6 +1561,7 @@ static const struct {
 	void (*run)(void);
 } tests[] = {
 	TEST(parse_cpus),    TEST(parse_options), TEST(short_report), TEST(pollers),
+	TEST(moved_thread),  TEST(unsampled_pool),
 	TEST(escape_name),   TEST(busiest),	  TEST(plugged),      TEST(stepping_back),
 	TEST(settling),	     TEST(energy),	  TEST(find_parents), TEST(estimate),
 	TEST(sample_period), TEST(count_missed),  TEST(size_table),   TEST(rings),
