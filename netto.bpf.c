@@ -1633,10 +1633,10 @@ int netto_sample(struct bpf_perf_event_data *ctx)
 	size = bpf_get_stack(ctx, stack + 1, MAX_DEPTH * sizeof(__u64), 0);
 	if (size < 0 || (size == 0 && event < EV_OTHER)) /* `other` in user space has 0 frames */
 		buf->failed++;
-	else if (size == sizeof(__u64))
-		count_stack(buf, stack, scan_stack(ctx, stack), event, now);
 	else
-		count_stack(buf, stack, size / sizeof(__u64), event, now);
+		count_stack(buf, stack,
+			    size == sizeof(__u64) ? scan_stack(ctx, stack) : size / sizeof(__u64),
+			    event, now);
 	pay_sample(c, began, size);
 	return 0;
 }
