@@ -4635,7 +4635,9 @@ static void share_out(struct result *r)
 	for (size_t i = 0; i < r->thread_count; i++)
 		threads_ns += r->threads[i].accounted ? r->threads[i].ns : 0;
 	/* on which CPUs a thread ran besides is not known, but that it was not idle time */
-	threads_ns = fmin(subtract(threads_ns, r->all.ns[EV_NAPI_THREAD]), r->all.ns[EV_OTHER]);
+	threads_ns = subtract(threads_ns, r->all.ns[EV_NAPI_THREAD]);
+	if (threads_ns > r->all.ns[EV_OTHER])
+		threads_ns = r->all.ns[EV_OTHER];
 	r->all.ns[EV_NAPI_THREAD] += threads_ns;
 	r->all.ns[EV_OTHER] -= threads_ns;
 	estimate_by_ticks(r, &r->all);
