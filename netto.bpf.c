@@ -718,8 +718,7 @@ static __always_inline void miss_return(cpu_t *c, __u64 word)
 	add(&c->unreturned_ns, operated(c, word) << 10);
 }
 
-/* Puts `event` into a slot of the task level. EV_NONE empties it; the task slot gets `base` then.
- */
+/* Puts `event` into a slot of the task level. EV_NONE empties it: the task slot gets `base`. */
 static __noinline int netto_change(cpu_t *c, __u32 slot, __u64 event)
 {
 	__u32 shift = slot * EVENT_BITS, base = READ_ONCE(c->base);
@@ -1100,7 +1099,7 @@ static __noinline __u64 netto_poll_of_task(cpu_t *c, polled_t *p)
  * A softirq polled the instance at `place`. The poll before was of another one, or `mixed` is set.
  * Time that no place has yet (`given`) is the last instance's; user space adds it at a mark.
  *   new softirq:             all softirqs before it were the last instance's
- *   same softirq, not mixed: nobody knows when the last instance ended: each gets half of it
+ *   same softirq, not mixed: nobody knows when the last instance ended: each gets half until now
  *   mixed (MIXED softirqs):  each poll reads the clock, and gets the time since the poll before
  */
 static __noinline int netto_divide(cpu_t *c, polled_t *p, __u32 place)

@@ -4527,7 +4527,7 @@ static void share_out_pool(const struct result *r, struct times *t, const struct
 		if (r->events[i].source == COUNTED)
 			continue;
 		if (!samples && i == pools[pool])
-			e.ns = whole_ns; /* within 0 and that */
+			e.ns = whole_ns; /* the pool keeps all, and its interval begins at 0 */
 		if (r->events[i].source == SAMPLED || i == pools[pool])
 			add_interval(t, i, e);
 		net += r->events[i].net ? s->claimed[pool][i] : 0;
@@ -4577,6 +4577,16 @@ static void estimate_by_ticks(const struct result *r, struct times *t)
 	}
 }
 
+/* The time of network threads outside softirqs that ran last on a CPU, or on ALL_CPUS. */
+static uint64_t thread_ns(const struct result *r, int cpu)
+{
+	uint64_t sum = 0;
+
+	for (const struct thread *t = r->threads; t < r->threads + r->thread_count; t++)
+		sum += t->accounted && (cpu == ALL_CPUS || t->cpu == cpu) ? t->ns : 0;
+	return sum;
+}
+
 /*
  * Divides the time of a CPU by the kernel's own accounts. /proc/stat has one time for all softirqs,
  * which counts as rx_softirq: so `net` is an upper bound. A thread counts where it ran last, but it
@@ -4584,22 +4594,22 @@ static void estimate_by_ticks(const struct result *r, struct times *t)
  */
 static void account_cpu(struct result *r, int cpu)
 {
-	static const int order[] = { EV_RX_SOFTIRQ, EV_IDLE, EV_NAPI_THREAD };
 	struct times *t = &r->cpu[cpu];
-	uint64_t left_ns = t->wall_ns;
-	uint64_t parts_ns[EV_MAX] = {
-		[EV_RX_SOFTIRQ] = t->soft_ns,
-		[EV_IDLE] = t->proc_idle_ns == UINT64_MAX ? 0 : t->proc_idle_ns,
+	const struct {
+		int event;
+		uint64_t ns;
+	} parts[] = {
+		{ EV_RX_SOFTIRQ, t->soft_ns },
+		{ EV_IDLE, t->proc_idle_ns == UINT64_MAX ? 0 : t->proc_idle_ns },
+		{ EV_NAPI_THREAD, thread_ns(r, cpu) },
 	};
+	uint64_t left_ns = t->wall_ns;
 
-	for (size_t i = 0; i < r->thread_count; i++)
-		if (r->threads[i].accounted && r->threads[i].cpu == cpu)
-			parts_ns[EV_NAPI_THREAD] += r->threads[i].ns;
-	for (unsigned i = 0; i < ARRAY_SIZE(order); i++) {
-		const int e = order[i];
+	for (unsigned i = 0; i < ARRAY_SIZE(parts); i++) {
+		uint64_t *ns = &t->ns[parts[i].event];
 
-		t->ns[e] = parts_ns[e] < left_ns ? parts_ns[e] : left_ns;
-		left_ns -= t->ns[e];
+		*ns = parts[i].ns < left_ns ? parts[i].ns : left_ns;
+		left_ns -= *ns;
 	}
 	t->ns[EV_OTHER] = left_ns;
 	estimate_by_ticks(r, t);
@@ -4609,7 +4619,7 @@ static void account_cpu(struct result *r, int cpu)
 /* Divides time that hooks do not tell, by samples or by /proc. Then sums up all CPUs again. */
 static void share_out(struct result *r)
 {
-	uint64_t threads_ns = 0;
+	uint64_t moved_ns;
 
 	if (!r->accounted && r->events[EV_NET_OTHER].source != SAMPLED)
 		return;
@@ -4632,14 +4642,12 @@ static void share_out(struct result *r)
 	}
 	if (!r->accounted)
 		return;
-	for (size_t i = 0; i < r->thread_count; i++)
-		threads_ns += r->threads[i].accounted ? r->threads[i].ns : 0;
-	/* on which CPUs a thread ran besides is not known, but that it was not idle time */
-	threads_ns = subtract(threads_ns, r->all.ns[EV_NAPI_THREAD]);
-	if (threads_ns > r->all.ns[EV_OTHER])
-		threads_ns = r->all.ns[EV_OTHER];
-	r->all.ns[EV_NAPI_THREAD] += threads_ns;
-	r->all.ns[EV_OTHER] -= threads_ns;
+	/* what a thread ran on other CPUs than its last one is in `other` there */
+	moved_ns = subtract(thread_ns(r, ALL_CPUS), r->all.ns[EV_NAPI_THREAD]);
+	if (moved_ns > r->all.ns[EV_OTHER])
+		moved_ns = r->all.ns[EV_OTHER];
+	r->all.ns[EV_NAPI_THREAD] += moved_ns;
+	r->all.ns[EV_OTHER] -= moved_ns;
 	estimate_by_ticks(r, &r->all);
 }
 
@@ -4911,7 +4919,7 @@ static const char *net_mark(const struct result *r, const struct times *t)
 		       : sampled_mark(sampled_net_ns(r, t), t->wall_ns);
 }
 
-/* Marks a time per packet. The sampled part of it is not seen where it is less than `least_ns`. */
+/* Marks a time per packet with `~` if all of it is sampled, or a part of `least_ns` or more. */
 static const char *packet_mark(const struct result *r, uint64_t sampled_ns, double least_ns)
 {
 	return r->events[EV_RX_SOFTIRQ].source == SAMPLED || sampled_ns >= least_ns ? "~" : "";
@@ -5459,9 +5467,11 @@ static void print_wrapped(FILE *f, int indent, char *text)
 	fputc('\n', f);
 }
 
+enum { ONE_DECIMAL_NS = 9995 }; /* shorter times per packet are printed with two decimals */
+
 static const char *microseconds(double ns, char text[32])
 {
-	snprintf(text, 32, ns < 9995 ? "%.2f us" : "%.1f us", ns / 1000);
+	snprintf(text, 32, ns < ONE_DECIMAL_NS ? "%.2f us" : "%.1f us", ns / 1000);
 	return text;
 }
 
@@ -5502,7 +5512,8 @@ static void print_summary(FILE *f, const struct result *r)
 	if (packets)
 		APPEND(cell, ", %s%s each",
 		       packet_mark(r, sampled_ns,
-				   e.ns < 9995.0 * packets ? 5.0 * packets : 50.0 * packets),
+				   (e.ns < (double)ONE_DECIMAL_NS * packets ? 5.0 : 50.0) *
+					   packets),
 		       microseconds((double)e.ns / packets, number));
 	fprintf(f, "\npackets    %-27sdropped    %-10s squeezed   %s\n", cell,
 		r->counted[DROPPED] ? group_digits(r->all.counts[DROPPED], numbers[0]) : "-",
