@@ -1556,6 +1556,11 @@ static const char *why_host_lacks(int kind, bool bpf_events)
 		return why_no_fentry();
 	if (kind == MULTI)
 		return why_no_multi();
+#ifdef __mips__
+	/* seen with 6.1, also by tracefs alone: "Break instruction in kernel code" after a step */
+	if (kind == KPROBE)
+		return "on MIPS a kprobe can kill the process that runs it";
+#endif
 	if (kind == KPROBE && access("/sys/bus/event_source/devices/kprobe/type", R_OK))
 		return "this kernel has none: it needs CONFIG_KPROBE_EVENTS";
 	return NULL;
