@@ -783,23 +783,24 @@ static struct symbol *search_symbol(const struct symbols *s, uint64_t address)
 /* clang-format off */
 enum {
 	STAGE_NONE, STAGE_softirq, STAGE_napi, STAGE_driver, STAGE_virtual_poll, STAGE_ifb,
-	STAGE_tun, STAGE_vhost, STAGE_wifi, STAGE_usbnet, STAGE_pktgen, STAGE_gro, STAGE_xdp,
-	STAGE_xdp_generic, STAGE_core, STAGE_rps, STAGE_backlog, STAGE_tc, STAGE_tc_egress,
-	STAGE_nf_ingress, STAGE_nf_egress, STAGE_flowtable, STAGE_vlan, STAGE_bond, STAGE_team,
-	STAGE_macvlan, STAGE_ipvlan, STAGE_netkit, STAGE_dsa, STAGE_hsr, STAGE_batadv, STAGE_macsec,
-	STAGE_bridge, STAGE_nf_bridge, STAGE_bridge_nf, STAGE_ovs, STAGE_tunnel_rx, STAGE_tunnel_tx,
-	STAGE_gtp, STAGE_mpls, STAGE_vrf, STAGE_ovpn, STAGE_wireguard, STAGE_xfrm, STAGE_crypto,
-	STAGE_ip_rx_v4, STAGE_ip_rx_v6, STAGE_nf_prerouting_v4, STAGE_nf_prerouting_v6,
-	STAGE_nf_input_v4, STAGE_nf_input_v6, STAGE_nf_forward_v4, STAGE_nf_forward_v6,
-	STAGE_nf_output_v4, STAGE_nf_output_v6, STAGE_nf_postrouting_v4, STAGE_nf_postrouting_v6,
-	STAGE_netfilter, STAGE_nfqueue, STAGE_conntrack, STAGE_nat, STAGE_nft, STAGE_iptables,
-	STAGE_ipvs, STAGE_defrag, STAGE_early_demux, STAGE_route_v4, STAGE_route_v6,
-	STAGE_multicast, STAGE_forward_v4, STAGE_forward_v6, STAGE_local_v4, STAGE_local_v6,
-	STAGE_tcp_rx, STAGE_udp_rx, STAGE_socket_lookup, STAGE_icmp, STAGE_arp, STAGE_raw,
-	STAGE_tap, STAGE_socket, STAGE_mptcp, STAGE_sctp, STAGE_tls, STAGE_sockmap, STAGE_tcp_recv,
-	STAGE_udp_recv, STAGE_connection, STAGE_tcp_tx, STAGE_udp_tx, STAGE_output_v4,
-	STAGE_output_v6, STAGE_neighbour, STAGE_qdisc, STAGE_gso, STAGE_driver_tx, STAGE_bpf,
-	STAGE_device, STAGE_lsm, STAGE_interrupt, STAGE_tracing, STAGE_unknown, STAGES
+	STAGE_tun, STAGE_vhost, STAGE_wifi, STAGE_usbnet, STAGE_no_napi, STAGE_pktgen, STAGE_gro,
+	STAGE_xdp, STAGE_xdp_generic, STAGE_xsk, STAGE_core, STAGE_rps, STAGE_backlog, STAGE_tc,
+	STAGE_tc_egress, STAGE_nf_ingress, STAGE_nf_egress, STAGE_flowtable, STAGE_vlan, STAGE_bond,
+	STAGE_team, STAGE_macvlan, STAGE_ipvlan, STAGE_netkit, STAGE_dsa, STAGE_hsr, STAGE_batadv,
+	STAGE_macsec, STAGE_bridge, STAGE_nf_bridge, STAGE_bridge_nf, STAGE_ovs, STAGE_tunnel_rx,
+	STAGE_tunnel_tx, STAGE_gtp, STAGE_mpls, STAGE_vrf, STAGE_ovpn, STAGE_wireguard, STAGE_xfrm,
+	STAGE_crypto, STAGE_ip_rx_v4, STAGE_ip_rx_v6, STAGE_nf_prerouting_v4,
+	STAGE_nf_prerouting_v6, STAGE_nf_input_v4, STAGE_nf_input_v6, STAGE_nf_forward_v4,
+	STAGE_nf_forward_v6, STAGE_nf_output_v4, STAGE_nf_output_v6, STAGE_nf_postrouting_v4,
+	STAGE_nf_postrouting_v6, STAGE_netfilter, STAGE_nfqueue, STAGE_conntrack, STAGE_nat,
+	STAGE_nft, STAGE_iptables, STAGE_ipvs, STAGE_defrag, STAGE_early_demux, STAGE_route_v4,
+	STAGE_route_v6, STAGE_multicast, STAGE_dst, STAGE_forward_v4, STAGE_forward_v6,
+	STAGE_local_v4, STAGE_local_v6, STAGE_tcp_rx, STAGE_udp_rx, STAGE_socket_lookup, STAGE_icmp,
+	STAGE_arp, STAGE_raw, STAGE_tap, STAGE_socket, STAGE_socket_free, STAGE_mptcp, STAGE_sctp,
+	STAGE_family, STAGE_tls, STAGE_sockmap, STAGE_tcp_recv, STAGE_udp_recv, STAGE_connection,
+	STAGE_tcp_tx, STAGE_udp_tx, STAGE_output_v4, STAGE_output_v6, STAGE_neighbour, STAGE_qdisc,
+	STAGE_gso, STAGE_driver_tx, STAGE_bpf, STAGE_device, STAGE_lsm, STAGE_interrupt,
+	STAGE_tracing, STAGE_unknown, STAGES
 };
 /* clang-format on */
 
@@ -903,7 +904,8 @@ static const struct {
 	{ EV_NET_WORKER, "handle_tx handle_rx mt76_tx_worker" }, /* of vhost-net and of Wi-Fi */
 	{ EV_SOFTIRQ, "handle_softirqs __do_softirq __softirqentry_text_start" },
 	/* not the network's work, though they call network code */
-	{ EV_OTHER, "unix_* netlink_dump netlink_release" },
+	{ EV_OTHER, "unix_* netlink_dump netlink_release seq_read seq_read_iter dev_get_stats "
+	  "nf_getsockopt" },
 	{ EV_IDLE, "cpu_startup_entry do_idle" },
 };
 /* clang-format on */
@@ -1160,7 +1162,8 @@ static int stage_of_frame(const struct classified *s, int i)
 	const struct symbol *frame = s->frames[i];
 	int stage = frame->stage, hook;
 
-	if (frame->bpf && (s->stage == STAGE_driver || s->stage == STAGE_virtual_poll))
+	if (frame->bpf &&
+	    (s->stage == STAGE_driver || s->stage == STAGE_virtual_poll || s->stage == STAGE_tun))
 		return STAGE_xdp;
 	if (frame->bpf &&
 	    (s->stage == STAGE_driver_tx || stage_by_caller(s, i, POINTER) == STAGE_bpf))
@@ -6661,11 +6664,15 @@ static const struct stage stages[STAGES] = {
 			"rt2800* rtw88* rtw89* rtlwifi rtl_pci rtl_usb rtl8xxxu brcmfmac brcmsmac "
 			"brcmutil mwlwifi mwifiex* b43* carl9170"),
 	STAGE(usbnet, "USB network cards", .receives = true,
-		.symbols = "usbnet_*",
+		.symbols = "usbnet_* lan78xx_* smsc95xx_* r8152_* rtl8152_* rx_complete tx_complete "
+			"read_bulk_callback write_bulk_callback",
 		.modules = "usbnet cdc_ether cdc_eem cdc_subset cdc_ncm cdc_mbim qmi_wwan "
 			"rndis_host r8152 asix ax88179_178a aqc111 smsc75xx smsc95xx lan78xx "
 			"dm9601 sr9700 mcs7830 pegasus rtl8150 hso ipheth u_ether usb_f_ecm "
 			"usb_f_ncm usb_f_rndis"),
+	STAGE(no_napi, "drivers without NAPI", .receives = true,
+		.modules = "xen_netback mhi_net mhi_wwan_mbim enc28j60 encx24j600 ks8851* dm9051 "
+			"qcaspi w5100* adin1110 oa_tc6 mcp251x mcp251xfd firewire_net slip"),
 	STAGE(pktgen, "the packet generator", .symbols = "pktgen_*", .modules = "pktgen"),
 	STAGE(gro, "joining segments (GRO)", .receives = true,
 		.symbols = "napi_gro_receive gro_receive_skb napi_gro_frags dev_gro_receive "
@@ -6682,10 +6689,11 @@ static const struct stage stages[STAGES] = {
 			"xdp_do_redirect_frame xdp_do_flush xdp_do_flush_map __dev_flush "
 			"bq_enqueue bq_xmit_all __cpu_map_flush cpu_map_enqueue dev_map_enqueue "
 			"__xsk_map_redirect __xsk_map_flush xsk_rcv veth_xdp_rcv_one "
-			"veth_xdp_rcv_skb"),
+			"veth_xdp_rcv_skb bpf_test_run_xdp_live xdp_test_run_batch"),
 	STAGE(xdp_generic, "generic XDP programs", .receives = true,
 		.symbols = "do_xdp_generic netif_receive_generic_xdp bpf_prog_run_generic_xdp "
 			"generic_xdp_tx xdp_do_generic_redirect netif_skb_check_for_xdp"),
+	STAGE(xsk, "AF_XDP sockets", .symbols = "xsk_* __xsk_* xp_*"),
 	STAGE(core, "the core of reception",
 		.symbols = "__netif_receive_skb_core __netif_receive_skb_one_core "
 			"__netif_receive_skb __netif_receive_skb_list_core "
@@ -6751,7 +6759,7 @@ static const struct stage stages[STAGES] = {
 	STAGE(wireguard, "WireGuard", .symbols = "wg_*", .modules = "wireguard"),
 	STAGE(xfrm, "IPsec",
 		.symbols = "esp_input* esp_output* esp_xmit* esp4_* esp6_* ah_input* ah_output* "
-			"ah6_* xfrm*",
+			"ah6_* xfrm* espintcp_*",
 		.modules = "esp4 esp6 ah4 ah6 xfrm_*"),
 	/* some of these are in assembly, and old kernels cannot unwind through them */
 	STAGE(crypto, "encryption", .shared = true,
@@ -6799,8 +6807,8 @@ static const struct stage stages[STAGES] = {
 	STAGE(conntrack, "connection tracking",
 		.symbols = "ipv4_conntrack_in ipv6_conntrack_in ipv4_conntrack_local "
 			"ipv6_conntrack_local nf_confirm ipv4_confirm ipv6_confirm nf_ct_* "
-			"nf_conntrack_* __nf_conntrack_* __nf_ct_*",
-		.modules = "nf_conntrack*"),
+			"nf_conntrack_* __nf_conntrack_* __nf_ct_* gc_worker",
+		.modules = "nf_conntrack* nf_conncount"),
 	STAGE(nat, "address translation (NAT)",
 		.symbols = "nft_nat_do_chain nf_nat_*",
 		.modules = "nf_nat* nft_chain_nat iptable_nat ip6table_nat"),
@@ -6815,9 +6823,9 @@ static const struct stage stages[STAGES] = {
 			"nft_target_eval_bridge"),
 	STAGE(ipvs, "load balancing (IPVS)", .symbols = "ip_vs_*", .modules = "ip_vs*"),
 	STAGE(defrag, "reassembly of fragments",
-		.symbols = "ip_defrag ipv6_frag_rcv nf_ct_frag6_* inet_frag_find "
+		.symbols = "ip_defrag ipv6_frag_rcv nf_ct_frag6_* inet_frag* "
 			"ipv4_conntrack_defrag ipv6_defrag ip_check_defrag ip_expire "
-			"ip6_frag_expire ip6frag_expire_frag_queue inet_frags_* fqdir_*",
+			"ip6_frag_expire ip6frag_expire_frag_queue fqdir_*",
 		.modules = "nf_defrag_ipv4 nf_defrag_ipv6"),
 	STAGE(early_demux, "early socket lookup",
 		.symbols = "tcp_v4_early_demux tcp_v6_early_demux udp_v4_early_demux "
@@ -6828,7 +6836,8 @@ static const struct stage stages[STAGES] = {
 			"fib_validate_source __fib_validate_source ip_mkroute_input "
 			"ip_route_output_* __mkroute_output fib_select_path fib_lookup_good_nhc "
 			"rt_dst_alloc find_exception ipv4_dst_check rt_cache_route ipv4_mtu "
-			"ip_dst_mtu_maybe_forward fib_multipath_hash"),
+			"ip_dst_mtu_maybe_forward fib_multipath_hash fib_table_insert "
+			"fib_table_delete"),
 	STAGE(route_v6, "IPv6 routing",
 		.symbols = "ip6_pol_route ip6_pol_route_input ip6_pol_route_output "
 			"fib6_table_lookup fib6_lookup fib6_rule_lookup fib6_rule_action "
@@ -6838,6 +6847,10 @@ static const struct stage stages[STAGES] = {
 			"fib6_gc_timer_cb fib6_run_gc"),
 	STAGE(multicast, "multicast routing",
 		.symbols = "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward"),
+	/* mostly by RCU, after the packet: tunnels and IPsec make a route for each packet */
+	STAGE(dst, "freeing routes",
+		.symbols = "dst_destroy dst_destroy_rcu metadata_dst_free free_fib_info_rcu "
+			"fib6_info_destroy_rcu"),
 	/* walk_stages() adds these stages where a tail call has deleted their functions */
 	STAGE(forward_v4, "IPv4 forwarding", .kind = NO_FORWARD,
 		.symbols = "ip_forward ip_forward_finish ip_forward_options"),
@@ -6871,9 +6884,12 @@ static const struct stage stages[STAGES] = {
 	STAGE(icmp, "ICMP", .kind = NO_FORWARD,
 		.symbols = "icmp_rcv icmpv6_rcv __icmp_send icmp_reply icmp_echo icmp_push_reply "
 			"icmp_unreach icmpv6_echo_reply icmp6_send ndisc_rcv igmp6_event_query "
-			"ping_rcv nf_send_reset nf_send_reset6 nf_send_unreach nf_send_unreach6 "
-			"nf_reject_* ndisc_recv_* ndisc_send_* ndisc_router_discovery "
-			"ndisc_redirect_rcv igmp_* igmpv3_* mld_*"),
+			"ping_rcv ping_v4_sendmsg ping_v6_sendmsg ping_common_sendmsg ping_recvmsg "
+			"ping_get_port ping_queue_rcv_skb nf_send_reset nf_send_reset6 "
+			"nf_send_unreach nf_send_unreach6 nf_reject_* ndisc_recv_* ndisc_send_* "
+			"ndisc_router_discovery ndisc_redirect_rcv igmp_* igmpv3_* mld_* "
+			"ip_mc_join_group __ip_mc_join_group ip_mc_leave_group ip_mc_drop_socket "
+			"ipv6_sock_mc_*"),
 	STAGE(arp, "ARP", .kind = NO_FORWARD,
 		.symbols = "arp_rcv arp_process arp_xmit arp_send arp_send_dst arp_create "
 			"arp_fwd_proxy arp_ignore"),
@@ -6883,7 +6899,7 @@ static const struct stage stages[STAGES] = {
 	STAGE(tap, "packet sockets (tcpdump)",
 		.symbols = "packet_rcv tpacket_rcv dev_queue_xmit_nit packet_rcv_spkt "
 			"packet_rcv_fanout packet_sendmsg packet_recvmsg packet_snd tpacket_snd "
-			"run_filter",
+			"packet_poll packet_release run_filter prb_retire_rx_blk_timer_expired",
 		.modules = "af_packet"),
 	STAGE(socket, "the socket layer", .shared = true, .kind = GENERIC,
 		.symbols = "inet_sendmsg inet6_sendmsg inet_recvmsg inet6_recvmsg inet_sendpage "
@@ -6893,8 +6909,14 @@ static const struct stage stages[STAGES] = {
 			"__sys_recvfrom ____sys_sendmsg ____sys_recvmsg sock_write_iter "
 			"sock_read_iter sock_close __sock_release splice_to_socket inet_autobind "
 			"inet_send_prepare"),
+	STAGE(socket_free, "freeing sockets", .shared = true,
+		.symbols = "__sk_destruct sk_destruct __sk_free"),
 	STAGE(mptcp, "Multipath TCP", .symbols = "mptcp_* __mptcp_* subflow_*"),
 	STAGE(sctp, "SCTP", .kind = NO_FORWARD, .symbols = "sctp_*", .modules = "sctp"),
+	STAGE(family, "CAN, TIPC, RDS, SMC, ...", .kind = NO_FORWARD,
+		.modules = "can can_raw can_bcm can_gw can_isotp can_j1939 tipc rds rds_tcp smc kcm "
+			"rxrpc qrtr qrtr_* dccp dccp_* mac802154 ieee802154* 6lowpan llc llc2 x25 "
+			"phonet caif* mctp"),
 	STAGE(tls, "TLS in the kernel", .symbols = "tls_*", .modules = "tls"),
 	STAGE(sockmap, "sockets joined by eBPF",
 		.symbols = "tcp_bpf_* udp_bpf_* sk_psock_* sock_map_* sock_hash_*"),
@@ -6912,11 +6934,16 @@ static const struct stage stages[STAGES] = {
 			"inet_csk_accept inet_hash_connect __inet_hash_connect "
 			"inet_csk_destroy_sock inet_csk_listen_stop tcp_send_fin "
 			"tcp_v4_destroy_sock udp_destroy_sock udpv6_destroy_sock udp_lib_close "
-			"sk_common_release inet_sock_destruct inet6_sock_destruct __sk_destruct "
-			"sk_destruct __sk_free ip4_datagram_connect __ip4_datagram_connect "
+			"sk_common_release inet_sock_destruct inet6_sock_destruct "
+			"ip4_datagram_connect __ip4_datagram_connect "
 			"ip6_datagram_connect __ip6_datagram_connect udp_connect udpv6_connect "
 			"inet_csk_complete_hashdance inet_csk_wait_for_connect inet_csk_clone_lock "
-			"reqsk_timer_handler tw_timer_handler inet_twsk_kill"),
+			"reqsk_timer_handler tw_timer_handler inet_twsk_kill inet_create inet6_create "
+			"tcp_v4_init_sock tcp_v6_init_sock tcp_init_sock inet_bind inet_bind_sk "
+			"__inet_bind inet6_bind inet6_bind_sk __inet6_bind inet_listen "
+			"__inet_listen_sk inet_csk_listen_start inet_hash inet6_hash __inet_hash "
+			"reuseport_alloc reuseport_add_sock udp_destruct_common udp_destruct_sock "
+			"udpv6_destruct_sock tcp6_destruct_sock"),
 	STAGE(tcp_tx, "TCP, sending",
 		.symbols = "tcp_sendmsg tcp_sendmsg_locked tcp_push tcp_write_xmit "
 			"__tcp_push_pending_frames __tcp_transmit_skb __tcp_send_ack tcp_send_ack "
@@ -6970,10 +6997,11 @@ static const struct stage stages[STAGES] = {
 		.callers = "sk_filter_trim_cap reuseport_select_sock netkit_xmit "
 			"sk_psock_msg_verdict sk_psock_verdict_recv sk_psock_strp_read "
 			"sk_psock_strp_parse"),
-	/* also network namespaces that end, and devices whose link changes */
+	/* also network namespaces that begin or end, and devices whose link changes */
 	STAGE(device, "devices that come and go",
 		.symbols = "cleanup_net linkwatch_* netdev_run_todo unregister_netdevice_* "
-			"register_netdevice __dev_open __dev_close_many dev_deactivate_many"),
+			"register_netdevice __dev_open __dev_close_many dev_deactivate_many "
+			"copy_net_ns setup_net dev_change_net_namespace __dev_change_net_namespace"),
 	STAGE(lsm, "security modules", .shared = true,
 		.symbols = "security_* selinux_* apparmor_* aa_* smack_* bpf_lsm_* tomoyo_*"),
 	STAGE(interrupt, "interrupt handlers", .shared = true,
