@@ -3741,8 +3741,8 @@ static bool wait_until(struct session *s, uint64_t deadline_ns, uint32_t interva
  * Pools: events that the kernel side also charges with the time of events that it cannot trace.
  * Samples divide a pool's time, and the pool keeps the rest. Without hooks EV_OTHER has all time.
  */
-enum { POOLS = 2 };
-static const int pools[POOLS] = { EV_OTHER, EV_SOFTIRQ };
+enum { POOLS = 3 };
+static const int pools[POOLS] = { EV_OTHER, EV_SOFTIRQ, EV_IO_WORKER };
 
 /* How many samples of a CPU, or of all CPUs, count for each event, stage and so on. */
 struct shares {
@@ -3826,9 +3826,9 @@ static int told_event(const struct profile *p, const struct raw *raw, const stru
 {
 	int owner = raw_owner(raw);
 
-	if (owner < EV_SOFTIRQ)
+	if (owner < EV_IO_WORKER)
 		return owner;
-	if (p->from_samples[s->event] && s->event != EV_OTHER && s->event != EV_SOFTIRQ)
+	if (p->from_samples[s->event] && s->event < EV_IO_WORKER)
 		return s->event;
 	if (is_network(s))
 		return EV_NET_OTHER;
@@ -4903,7 +4903,7 @@ static const char *describe_mode(const struct result *r, const char *accounted)
 							   : "traced";
 }
 
-/* The time of the sampled events of `net`. share_out() took it from `other` and `softirq`. */
+/* The time of the sampled events of `net`, which share_out() took from the pools. */
 static uint64_t sampled_net_ns(const struct result *r, const struct times *t)
 {
 	uint64_t sum = 0;
@@ -5942,7 +5942,7 @@ static void print_csv_events(FILE *f, const struct result *r, int cpu)
 	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
 		const int source = r->events[e].source;
 		/* samples may move time from these events to others */
-		const bool pool = e == EV_OTHER || e == EV_SOFTIRQ;
+		const bool pool = e >= EV_IO_WORKER && e != EV_IDLE;
 		const bool has_range = source == SAMPLED || (pool && has_samples) || by_ticks;
 		const bool has_count = source == TRACED && e != EV_OTHER; /* other has no entries */
 		const bool has_longest = source == TRACED && event_is(e, HAS_LONGEST);

@@ -74,6 +74,7 @@ all_operations() {
 		readv 191 193 197 199
 		splice_in - - 211 223
 		uring_send 233 239 241 251
+		uring_worker 283 281 277 269
 		uring_recv 257 263 269 271
 	END
 }

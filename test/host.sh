@@ -285,6 +285,24 @@ test_stalled_reader() {
 	conserved "a reader that stalls"
 }
 
+test_io_workers() {
+	"$LOAD" uring_worker udp4 100000000 >"$T/load" 2>&1 &
+	pid=$!
+	for seconds in 1 2 4 8 16 32; do
+		with_netto -c $seconds
+		[ "$(samples_of send)" -lt 100 ] || break
+		kill -0 $pid 2>/dev/null || break
+	done
+	kill $pid 2>/dev/null
+	wait $pid 2>/dev/null
+	if [ $? = 77 ]; then
+		skip "sends by io_uring's workers" "$(tail -n 1 "$T/load")"
+	else
+		check "sends by io_uring's workers are sends" "$(stage_total send/udp_tx) > 0 && $(samples_of send) >= 100" \
+			"$(grep -e event,all -e stage,all "$T/csv")"
+	fi
+}
+
 test_short_intervals() {
 	taskset -c 0 "$LOAD" burn 600 0 >/dev/null &
 	burner=$!
@@ -548,7 +566,7 @@ test_memory() {
 trap restore_sysctls EXIT
 shift
 [ $# -gt 0 ] || set -- samples sample_limits folded without accounts stat intervals signals signal_at_start \
-	stalled_reader short_intervals stopped command output limits progress energy nothing_stays memory
+	stalled_reader io_workers short_intervals stopped command output limits progress energy nothing_stays memory
 for name; do
 	test_"$name"
 done

@@ -624,10 +624,10 @@ static int do_by_ring(struct io_uring_sqe sqe)
 	return result < 0 ? -1 : result;
 }
 
-static int message_by_ring(int opcode, int fd)
+static int message_by_ring(int opcode, int fd, int flags)
 {
 	return do_by_ring((struct io_uring_sqe) {
-		.opcode = opcode, .fd = fd, .addr = (uintptr_t)io.buf, .len = io.size });
+		.opcode = opcode, .flags = flags, .fd = fd, .addr = (uintptr_t)io.buf, .len = io.size });
 }
 
 static int receive_from(void)
@@ -663,14 +663,15 @@ ONE(write, write(io.tx, io.buf, io.size))
 ONE(writev, writev(io.tx, io.iov, 1))
 ONE(sendfile, sendfile(io.tx, io.file, &(off_t) { 0 }, io.size))
 ONE(splice_out, splice_out())
-ONE(uring_send, message_by_ring(IORING_OP_SEND, io.tx))
+ONE(uring_send, message_by_ring(IORING_OP_SEND, io.tx, 0))
+ONE(uring_worker, message_by_ring(IORING_OP_SEND, io.tx, IOSQE_ASYNC))
 ONE(recv, recv(io.rx, io.buf, io.size, 0))
 ONE(recvfrom, receive_from())
 ONE(recvmsg, recvmsg(io.rx, &io.msgs[0].msg_hdr, 0))
 ONE(read, read(io.rx, io.buf, io.size))
 ONE(readv, readv(io.rx, io.iov, 1))
 ONE(splice_in, splice_in())
-ONE(uring_recv, message_by_ring(IORING_OP_RECV, io.rx))
+ONE(uring_recv, message_by_ring(IORING_OP_RECV, io.rx, 0))
 /* clang-format on */
 
 static int one_sendmmsg(void)
@@ -1605,6 +1606,7 @@ static const struct load loads[] = {
 	SEND(sendfile, "from a memfd", .prepare = prepare_file),
 	SEND(splice_out, "from a pipe that is filled each time", .prepare = prepare_pipe),
 	SEND(uring_send, "IORING_OP_SEND", .prepare = prepare_ring),
+	SEND(uring_worker, "the same, by a worker", .prepare = prepare_ring),
 	RECV(recv, "receive what was written before, 98 at a time"),
 	RECV(recvfrom, "with the address"),
 	RECV(recvmsg, ""),
