@@ -891,14 +891,16 @@ static const struct {
 	{ EV_SEND, "tcp_sendmsg udp_sendmsg udpv6_sendmsg raw_sendmsg rawv6_sendmsg ping_v4_sendmsg "
 	  "ping_v6_sendmsg tcp_sendpage udp_sendpage mptcp_sendmsg sctp_sendmsg dccp_sendmsg "
 	  "l2tp_ip_sendmsg l2tp_ip6_sendmsg tls_sw_sendmsg tls_device_sendmsg tls_sw_sendpage "
-	  "tls_device_sendpage tcp_bpf_sendmsg tcp_bpf_sendpage espintcp_sendmsg" },
+	  "tls_device_sendpage tcp_bpf_sendmsg tcp_bpf_sendpage espintcp_sendmsg "
+	  "inet_splice_eof tcp_splice_eof udp_splice_eof" },
 	{ EV_RECV, "tcp_recvmsg udp_recvmsg udpv6_recvmsg raw_recvmsg rawv6_recvmsg ping_recvmsg "
 	  "mptcp_recvmsg sctp_recvmsg dccp_recvmsg l2tp_ip_recvmsg l2tp_ip6_recvmsg "
 	  "tls_sw_recvmsg tls_sw_splice_read tcp_bpf_recvmsg tcp_bpf_recvmsg_parser "
-	  "udp_bpf_recvmsg espintcp_recvmsg" },
+	  "udp_bpf_recvmsg espintcp_recvmsg tcp_zerocopy_receive" },
 	{ EV_CONN, "udp_connect udpv6_connect ip4_datagram_connect ip6_datagram_connect "
 	  "inet_bind_sk inet6_bind_sk __inet_bind __inet6_bind mptcp_bind mptcp_listen "
-	  "mptcp_stream_accept sctp_inet_listen sctp_inet_connect" },
+	  "mptcp_stream_accept sctp_inet_listen sctp_inet_connect udp_disconnect "
+	  "__udp_disconnect" },
 	{ EV_NAPI_THREAD, "napi_threaded_poll_loop napi_threaded_poll cpu_map_kthread_run" },
 	{ EV_BUSY_POLL, "busy_poll_stop" },
 	{ EV_NET_WORKER, "handle_tx handle_rx mt76_tx_worker" }, /* of vhost-net and of Wi-Fi */
@@ -3832,8 +3834,10 @@ static int told_event(const struct profile *p, const struct raw *raw, const stru
 		return s->event;
 	if (is_network(s))
 		return EV_NET_OTHER;
-	if (owner == EV_SOFTIRQ || (s->event == EV_SOFTIRQ && p->from_samples[EV_SOFTIRQ]))
-		return EV_SOFTIRQ;
+	if (owner == EV_IO_WORKER || owner == EV_SOFTIRQ)
+		return owner;
+	if (p->from_samples[s->event] && s->event < EV_OTHER)
+		return s->event;
 	if ((s->event && s->event != EV_IDLE) ||
 	    memchr(s->path, STAGE_interrupt, s->path_length)) /* a top half is not idle time */
 		return EV_OTHER;
@@ -6693,7 +6697,7 @@ static const struct stage stages[STAGES] = {
 	STAGE(xdp_generic, "generic XDP programs", .receives = true,
 		.symbols = "do_xdp_generic netif_receive_generic_xdp bpf_prog_run_generic_xdp "
 			"generic_xdp_tx xdp_do_generic_redirect netif_skb_check_for_xdp"),
-	STAGE(xsk, "AF_XDP sockets", .symbols = "xsk_* __xsk_* xp_*"),
+	STAGE(xsk, "AF_XDP sockets", .symbols = "xsk_* __xsk_* xp_* xdp_umem_*"),
 	STAGE(core, "the core of reception",
 		.symbols = "__netif_receive_skb_core __netif_receive_skb_one_core "
 			"__netif_receive_skb __netif_receive_skb_list_core "
@@ -6731,7 +6735,7 @@ static const struct stage stages[STAGES] = {
 	STAGE(batadv, "B.A.T.M.A.N. mesh", .symbols = "batadv_*", .modules = "batman_adv"),
 	STAGE(macsec, "MACsec encryption", .symbols = "macsec_*", .modules = "macsec"),
 	STAGE(bridge, "bridging",
-		.symbols = "__br_forward br_*",
+		.symbols = "__br_forward br_* fdb_rcu_free",
 		.modules = "bridge"),
 	STAGE(nf_bridge, "a bridge's netfilter hooks", .kind = HOOK,
 		.callers = "br_pass_frame_up __br_forward br_forward_finish br_handle_frame "
@@ -6742,7 +6746,7 @@ static const struct stage stages[STAGES] = {
 		.symbols = "vxlan_rcv geneve_udp_encap_recv gre_rcv __ipgre_rcv ipgre_rcv "
 			"ip_tunnel_rcv ipip_rcv ipip_tunnel_rcv ipip6_rcv ip6_tnl_rcv "
 			"__ip6_tnl_rcv l2tp_udp_encap_recv pppoe_rcv ppp_input tunnel4_rcv "
-			"udp_tunnel_* gue_* fou_*",
+			"udp_tunnel_* gue_* fou_* vxlan_* geneve_* l2tp_*",
 		.modules = "vxlan geneve ip_gre ip6_gre gre ipip sit ip_tunnel ip6_tunnel tunnel4 "
 			"tunnel6 ip_vti ip6_vti gre6 bareudp amt l2tp_* pppoe ppp_* udp_tunnel"),
 	STAGE(tunnel_tx, "tunnels, sending",
@@ -6800,14 +6804,15 @@ static const struct stage stages[STAGES] = {
 			"vrf_ip6_out_direct vrf_output6_direct"),
 	/* no rule knows the hook's caller, or netfilter calls these on the way to a hook */
 	STAGE(netfilter, "netfilter's core",
-		.symbols = "nf_hook_slow nf_hook_slow_list nf_hook NF_HOOK NF_HOOK_LIST nf_log_*",
+		.symbols = "nf_hook_slow nf_hook_slow_list nf_hook NF_HOOK NF_HOOK_LIST nf_log_* nfulnl_*",
 		.modules = "nfnetlink_log nf_log_syslog"),
 	STAGE(nfqueue, "to user space (NFQUEUE)",
 		.symbols = "nf_queue __nf_queue nf_reinject nfqnl_*", .modules = "nfnetlink_queue"),
 	STAGE(conntrack, "connection tracking",
 		.symbols = "ipv4_conntrack_in ipv6_conntrack_in ipv4_conntrack_local "
 			"ipv6_conntrack_local nf_confirm ipv4_confirm ipv6_confirm nf_ct_* "
-			"nf_conntrack_* __nf_conntrack_* __nf_ct_* gc_worker",
+			"nf_conntrack_* __nf_conntrack_* __nf_ct_* gc_worker "
+			"tree_gc_worker ecache_work",
 		.modules = "nf_conntrack* nf_conncount"),
 	STAGE(nat, "address translation (NAT)",
 		.symbols = "nft_nat_do_chain nf_nat_*",
@@ -6816,7 +6821,7 @@ static const struct stage stages[STAGES] = {
 		.symbols = "nft_* nf_tables_*", .modules = "nf_tables nft_*"),
 	STAGE(iptables, "iptables rules", .kind = POINTER,
 		.symbols = "ipt_do_table ip6t_do_table ebt_do_table arpt_do_table ip_set_test "
-			"iptable_* ip6table_*",
+			"iptable_* ip6table_* xt_* htable_gc dsthash_free_rcu",
 		.modules = "x_tables ip_tables ip6_tables iptable_* ip6table_* arp_tables "
 			"arptable_* ebtables ebtable_* xt_* ipt_* ip6t_* ip_set ip_set_*",
 		.callers = "nft_match_eval nft_match_large_eval nft_target_eval_xt "
@@ -6832,12 +6837,13 @@ static const struct stage stages[STAGES] = {
 			"udp_v6_early_demux ip4_early_demux"),
 	STAGE(route_v4, "IPv4 routing",
 		.symbols = "ip_route_input_noref ip_route_input_rcu ip_route_input_slow "
-			"ip_route_use_hint fib_table_lookup __fib_lookup fib4_rule_action "
+			"ip_route_use_hint __fib_lookup fib4_rule_action "
 			"fib_validate_source __fib_validate_source ip_mkroute_input "
 			"ip_route_output_* __mkroute_output fib_select_path fib_lookup_good_nhc "
 			"rt_dst_alloc find_exception ipv4_dst_check rt_cache_route ipv4_mtu "
-			"ip_dst_mtu_maybe_forward fib_multipath_hash fib_table_insert "
-			"fib_table_delete"),
+			"ip_dst_mtu_maybe_forward fib_multipath_hash fib_table_* fib_flush fib_sync_* "
+			"fib_netdev_event fib_inetaddr_event fib_create_info fib_release_info "
+			"fib_newrule fib_nl_newrule fib_delrule fib_nl_delrule"),
 	STAGE(route_v6, "IPv6 routing",
 		.symbols = "ip6_pol_route ip6_pol_route_input ip6_pol_route_output "
 			"fib6_table_lookup fib6_lookup fib6_rule_lookup fib6_rule_action "
@@ -6846,7 +6852,7 @@ static const struct stage stages[STAGES] = {
 			"rt6_* ip6_rt_* ip6_mtu ip6_dst_mtu_maybe_forward ip6_route_* "
 			"fib6_gc_timer_cb fib6_run_gc"),
 	STAGE(multicast, "multicast routing",
-		.symbols = "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward"),
+		.symbols = "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward ipmr_* ip6mr_*"),
 	/* mostly by RCU, after the packet: tunnels and IPsec make a route for each packet */
 	STAGE(dst, "freeing routes",
 		.symbols = "dst_destroy dst_destroy_rcu metadata_dst_free free_fib_info_rcu "
@@ -6889,7 +6895,10 @@ static const struct stage stages[STAGES] = {
 			"nf_send_unreach nf_send_unreach6 nf_reject_* ndisc_recv_* ndisc_send_* "
 			"ndisc_router_discovery ndisc_redirect_rcv igmp_* igmpv3_* mld_* "
 			"ip_mc_join_group __ip_mc_join_group ip_mc_leave_group ip_mc_drop_socket "
-			"ipv6_sock_mc_*"),
+			"ipv6_sock_mc_* __ipv6_sock_mc_* __ipv6_dev_mc_* ipv6_dev_mc_* "
+			"ipv6_sock_ac_* igmp6_* ip6_mc_source ip6_mc_msfilter ip6_mc_add_src "
+			"ip6_mc_del_src ip_mc_source ip_mc_msfilter ip_mc_join_group_ssm "
+			"____ip_mc_inc_group"),
 	STAGE(arp, "ARP", .kind = NO_FORWARD,
 		.symbols = "arp_rcv arp_process arp_xmit arp_send arp_send_dst arp_create "
 			"arp_fwd_proxy arp_ignore"),
@@ -6926,7 +6935,8 @@ static const struct stage stages[STAGES] = {
 			"tcp_rcv_space_adjust tcp_zerocopy_receive tcp_update_recv_tstamps"),
 	STAGE(udp_recv, "UDP reads by programs",
 		.symbols = "udp_recvmsg udpv6_recvmsg __skb_recv_udp skb_consume_udp "
-			"udp_skb_destructor __udp_recv_*"),
+			"udp_skb_destructor __udp_recv_* udp_poll first_packet_length "
+			"__first_packet_length"),
 	STAGE(connection, "connecting, binding, closing",
 		.symbols = "raw_close raw_destroy udp_disconnect __udp_disconnect udp_lib_get_port "
 			"udp_lib_unhash inet_csk_get_port tcp_v4_connect tcp_v6_connect "
@@ -6976,7 +6986,7 @@ static const struct stage stages[STAGES] = {
 			"qdisc_run_end sch_direct_xmit pfifo_fast_enqueue pfifo_fast_dequeue "
 			"fq_codel_enqueue fq_codel_dequeue fq_enqueue fq_dequeue "
 			"qdisc_dequeue_head netdev_core_pick_tx netdev_pick_tx dequeue_skb "
-			"qdisc_restart noqueue_enqueue qdisc_watchdog* dev_watchdog",
+			"qdisc_restart noqueue_enqueue qdisc_watchdog* dev_watchdog htb_*",
 		.modules = "sch_*"),
 	STAGE(gso, "segmentation (GSO)",
 		.symbols = "validate_xmit_skb validate_xmit_skb_list __skb_gso_segment "
@@ -6998,10 +7008,12 @@ static const struct stage stages[STAGES] = {
 			"sk_psock_msg_verdict sk_psock_verdict_recv sk_psock_strp_read "
 			"sk_psock_strp_parse"),
 	/* also network namespaces that begin or end, and devices whose link changes */
-	STAGE(device, "devices that come and go",
+	STAGE(device, "devices and addresses change",
 		.symbols = "cleanup_net linkwatch_* netdev_run_todo unregister_netdevice_* "
 			"register_netdevice __dev_open __dev_close_many dev_deactivate_many "
-			"copy_net_ns setup_net dev_change_net_namespace __dev_change_net_namespace"),
+			"copy_net_ns setup_net dev_change_net_namespace __dev_change_net_namespace "
+			"addrconf_* ipv6_add_addr ipv6_del_addr inet6_addr_* inet_rtm_newaddr "
+			"inet_rtm_deladdr __inet_insert_ifa __inet_del_ifa"),
 	STAGE(lsm, "security modules", .shared = true,
 		.symbols = "security_* selinux_* apparmor_* aa_* smack_* bpf_lsm_* tomoyo_*"),
 	STAGE(interrupt, "interrupt handlers", .shared = true,
