@@ -798,9 +798,9 @@ enum {
 	STAGE_local_v4, STAGE_local_v6, STAGE_tcp_rx, STAGE_udp_rx, STAGE_socket_lookup, STAGE_icmp,
 	STAGE_arp, STAGE_raw, STAGE_tap, STAGE_socket, STAGE_socket_free, STAGE_mptcp, STAGE_sctp,
 	STAGE_family, STAGE_tls, STAGE_sockmap, STAGE_tcp_recv, STAGE_udp_recv, STAGE_connection,
-	STAGE_tcp_tx, STAGE_udp_tx, STAGE_output_v4, STAGE_output_v6, STAGE_neighbour, STAGE_qdisc,
-	STAGE_gso, STAGE_driver_tx, STAGE_bpf, STAGE_device, STAGE_lsm, STAGE_interrupt,
-	STAGE_tracing, STAGE_unknown, STAGES
+	STAGE_sockopt, STAGE_tcp_tx, STAGE_udp_tx, STAGE_output_v4, STAGE_output_v6,
+	STAGE_neighbour, STAGE_qdisc, STAGE_gso, STAGE_driver_tx, STAGE_bpf, STAGE_device,
+	STAGE_lsm, STAGE_interrupt, STAGE_tracing, STAGE_unknown, STAGES
 };
 /* clang-format on */
 
@@ -6930,7 +6930,7 @@ static const struct stage stages[STAGES] = {
 	STAGE(sockmap, "sockets joined by eBPF",
 		.symbols = "tcp_bpf_* udp_bpf_* sk_psock_* sock_map_* sock_hash_*"),
 	STAGE(tcp_recv, "TCP reads by programs",
-		.symbols = "tcp_recvmsg tcp_recvmsg_locked tcp_cleanup_rbuf __tcp_cleanup_rbuf "
+		.symbols = "tcp_poll tcp_recvmsg tcp_recvmsg_locked tcp_cleanup_rbuf __tcp_cleanup_rbuf "
 			"tcp_splice_read tcp_read_sock sk_wait_data tcp_eat_recv_skb "
 			"tcp_rcv_space_adjust tcp_zerocopy_receive tcp_update_recv_tstamps"),
 	STAGE(udp_recv, "UDP reads by programs",
@@ -6954,6 +6954,12 @@ static const struct stage stages[STAGES] = {
 			"__inet_listen_sk inet_csk_listen_start inet_hash inet6_hash __inet_hash "
 			"reuseport_alloc reuseport_add_sock udp_destruct_common udp_destruct_sock "
 			"udpv6_destruct_sock tcp6_destruct_sock"),
+	STAGE(sockopt, "socket options",
+		.symbols = "do_tcp_setsockopt tcp_setsockopt tcp_sock_set_* do_tcp_getsockopt "
+			"tcp_getsockopt tcp_get_info do_ip_setsockopt ip_setsockopt "
+			"do_ip_getsockopt ip_getsockopt do_ipv6_setsockopt ipv6_setsockopt "
+			"do_ipv6_getsockopt ipv6_getsockopt udp_setsockopt udpv6_setsockopt "
+			"udp_lib_setsockopt"),
 	STAGE(tcp_tx, "TCP, sending",
 		.symbols = "tcp_sendmsg tcp_sendmsg_locked tcp_push tcp_write_xmit "
 			"__tcp_push_pending_frames __tcp_transmit_skb __tcp_send_ack tcp_send_ack "
