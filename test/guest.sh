@@ -843,6 +843,15 @@ group_word() {
 			"$(ns all send) > 0 && $(ns all rx_softirq) > 0 && $(grep -c ',stage,all,send/udp_tx,' "$T/csv") == 1 && $(grep -c ',stage,all,rx_softirq/' "$T/csv") > 2" "$(grep -e event,all -e run,all "$T/csv")"
 		conserved "a flood${options:+, $options}"
 	done
+	if [ "$kernel" != 6.1-arm ]; then # which is in the fast suite: no shares
+		"$NETTO" -c -F 0 8 >"$T/traced" 2>"$T/err2" &
+		with_netto -c -m sample 8
+		wait $!
+		traced=$(awk -F, -v elapsed="$(run_row elapsed 6)" '$3 == "event" && $4 == "all" && $5 == "rx_softirq" { ns = $6 }
+			$5 == "elapsed" { printf "%d", ns / $6 * elapsed }' "$T/traced")
+		check "a flood: rx of samples, $(ns all rx_softirq) ns, and traced, $traced: the difference is within the 95 % interval's width" \
+			"($traced - $(ns all rx_softirq)) ^ 2 <= ($(field event all rx_softirq 10) - $(field event all rx_softirq 9)) ^ 2"
+	fi
 	NETTO_WITHOUT="bpf perf" with_netto -c 2
 	check "a flood, by the kernel's accounts: net, other and idle are all of the time" \
 		"$(ns all net) > 0 && $(accounted_percent) == 100 && $(packet processed) > 0" "$(grep -e event,all -e packet,all "$T/csv")"
