@@ -834,6 +834,7 @@ group_word() {
 	end_session
 	start_flood
 	for options in "" "-m sample"; do
+		[ "$kernel$options" != "6.1-arm-m sample" ] || continue # arm is in the fast suite
 		for seconds in 2 4 8 16 32; do
 			# shellcheck disable=SC2086 # words
 			with_netto -c $options $seconds
@@ -843,14 +844,14 @@ group_word() {
 			"$(ns all send) > 0 && $(ns all rx_softirq) > 0 && $(grep -c ',stage,all,send/udp_tx,' "$T/csv") == 1 && $(grep -c ',stage,all,rx_softirq/' "$T/csv") > 2" "$(grep -e event,all -e run,all "$T/csv")"
 		conserved "a flood${options:+, $options}"
 	done
-	if [ "$kernel" != 6.1-arm ]; then # which is in the fast suite: no shares
+	if [ "$kernel" != 6.1-arm ]; then # no shares in the fast suite
 		"$NETTO" -c -F 0 8 >"$T/traced" 2>"$T/err2" &
 		with_netto -c -m sample 8
 		wait $!
 		traced=$(awk -F, -v elapsed="$(run_row elapsed 6)" '$3 == "event" && $4 == "all" && $5 == "rx_softirq" { ns = $6 }
 			$5 == "elapsed" { printf "%d", ns / $6 * elapsed }' "$T/traced")
-		check "a flood: rx of samples, $(ns all rx_softirq) ns, and traced, $traced: the difference is within the 95 % interval's width" \
-			"($traced - $(ns all rx_softirq)) ^ 2 <= ($(field event all rx_softirq 10) - $(field event all rx_softirq 9)) ^ 2"
+		check "a flood: rx of samples, $(ns all rx_softirq) ns, is 0.8 to 1.2 of that traced, $traced" \
+			"$(ns all rx_softirq) > 0.8 * $traced && $(ns all rx_softirq) < 1.2 * $traced"
 	fi
 	NETTO_WITHOUT="bpf perf" with_netto -c 2
 	check "a flood, by the kernel's accounts: net, other and idle are all of the time" \
@@ -926,7 +927,7 @@ note() {
 }
 
 case $#,$kernel,${ALL-} in
-0,5.10, | 0,6.12, | 0,*,1 | 0,*-arm, | 0,*-mipsel, | 0,*-riscv64,)
+0,5.10, | 0,6.12, | 0,*,1 | 0,*-mipsel, | 0,*-riscv64,)
 	note limits
 	group_limits
 	;;
