@@ -6542,18 +6542,14 @@ static int run_intervals(struct session *s)
 		message("measuring");
 	if (opt.command && !start_command())
 		return EXIT_FAILED;
-	for (long reports = 0, id = 1; !ended; reports++, id++) {
-		struct marks *start = &marks[reports % 2], *end = &marks[(reports + 1) % 2];
+	for (long id = 1; !ended; id++) {
+		struct marks *start = &marks[(id - 1) % 2], *end = &marks[id % 2];
 
-		/* the last report took longer than this interval: drop it, and begin one now */
-		if (now_ns(CLOCK_MONOTONIC) > deadline_ns + length_ns) {
+		/* overdue: it began at the last mark, and ends a length from now */
+		if (now_ns(CLOCK_MONOTONIC) > deadline_ns + length_ns)
 			deadline_ns = now_ns(CLOCK_MONOTONIC);
-			read_rings(&s->sampler, id, deadline_ns);
-			if (make_mark(s, start, ++id))
-				return EXIT_FAILED;
-		}
 		deadline_ns += length_ns;
-		ended = wait_until(s, deadline_ns, id) || reports + 1 == opt.count;
+		ended = wait_until(s, deadline_ns, id) || id == opt.count;
 		if (make_mark(s, end, ended ? 0 : id + 1))
 			return EXIT_FAILED;
 		read_rings(&s->sampler, id, now_ns(CLOCK_MONOTONIC));
@@ -6569,7 +6565,7 @@ static int run_intervals(struct session *s)
 		count_missed(&r);
 		read_settings(&r);
 		tell_skipped(s);
-		if (print_report(&r, !reports))
+		if (print_report(&r, id == 1))
 			return EXIT_FAILED;
 		ended |= phase == ENDING; /* a signal came after wait_until() */
 	}
