@@ -742,27 +742,35 @@ static __noinline int netto_change(cpu_t *c, __u32 slot, __u64 event)
 	return netto_settle(c, old, word);
 }
 
+/* The end of change_task() if a preemption came. */
+static __noinline int netto_end_change(cpu_t *c, __u64 old, __u64 word)
+{
+	charge_task(owner(old), 0, 1);
+	return netto_settle(c, old, word);
+}
+
 /*
  * The usual change, in as few instructions as possible: `from` is all that the slots hold, and `to`
- * replaces it. If they hold more, or an interrupt ended at the clock, netto_change() does it.
+ * replaces it (EV_NONE: `base`). If they hold more, or an interrupt ended at the clock,
+ * netto_change() does it.
  */
 static __always_inline void change_task(cpu_t *c, __u64 from, __u64 to)
 {
-	__u64 above = READ_ONCE(c->above), word = bpf_ktime_get_ns(), old = READ_ONCE(c->task);
-	__u64 took;
+	__u64 above = READ_ONCE(c->above), now = bpf_ktime_get_ns(), old = READ_ONCE(c->task), took;
 
+	if (!to)
+		to = c->base;
 	if (READ_ONCE(c->above) != above || (old & SLOT_MASK) != from) {
 		netto_change(c, SLOT_TASK, to);
 		return;
 	}
-	word = (word - above) << SLOT_BITS | to;
-	WRITE_ONCE(c->task, word);
-	if (is_overtaken(c, word)) {
-		charge_task(from, 0, 1);
-		netto_settle(c, old, word);
+	now = (now - above) << SLOT_BITS;
+	WRITE_ONCE(c->task, now | to);
+	if (is_overtaken(c, now)) {
+		netto_end_change(c, old, now | to);
 		return;
 	}
-	took = (__s64)(word - old + from - to) >> SLOT_BITS;
+	took = (__s64)(now - old + from) >> SLOT_BITS;
 	add(&c->ns[from], took);
 	charge_task(from, took, 1); /* only an operation counts: it ends here */
 }
@@ -805,7 +813,7 @@ static __always_inline void netto_leave_hot(__u64 event)
 {
 	cpu_t *c = this_cpu();
 
-	change_task(c, event, c->base);
+	change_task(c, event, EV_NONE);
 }
 
 /* The same as functions, for operations that are not hot: not each program has a copy. */
@@ -834,16 +842,14 @@ static __always_inline void charge_softirq(cpu_t *c, __u64 event, __u64 to)
 
 	c->ns[event] += took;
 	note_longest(c, event, took);
-	if (event == EV_RX_SOFTIRQ) {
-		if (c->rx_over)
-			c->parts[c->rx_over & (PARTS - 1)] += took;
-		if (tasks)
-			netto_charge_process(EV_RX_SOFTIRQ, took, 1);
-	}
+	if (event == EV_RX_SOFTIRQ && c->rx_over)
+		c->parts[c->rx_over & (PARTS - 1)] += took;
 	c->irq[SOFT].event = to;
 	if (to)
 		c->irq[SOFT].since = now;
 	add(&c->above, took);
+	if (event == EV_RX_SOFTIRQ && tasks)
+		netto_charge_process(EV_RX_SOFTIRQ, took, 1);
 }
 
 /* Work begins or ends in a softirq: from now on `to` owns the softirq level. */
@@ -1261,7 +1267,7 @@ static __always_inline void end_operation(__u64 event)
 	cpu_t *c = this_cpu();
 
 	if ((READ_ONCE(c->task) & 15) == event)
-		change_task(c, event, c->base);
+		change_task(c, event, EV_NONE);
 }
 
 /* Tracepoints from about 6.3 on. They cost less than a program at each function's end. */
@@ -1426,14 +1432,13 @@ static __always_inline void switch_task(cpu_t *c, struct task_struct *prev,
 					struct task_struct *next, int fields)
 {
 	__u64 now = bpf_ktime_get_ns() - c->above, word = now << SLOT_BITS, old = c->task, base;
-	__u32 slots = old & SLOT_MASK;
-	__u8 part = 0;
+	__u32 slots = old & SLOT_MASK, part = PART_NONE;
 
 	if (unseen(c, (__u64)prev) || is_operation(c, slots) || (__s64)(old - c->resumed) < 0 ||
 	    c->flags)
 		netto_switch_out(c, prev, now);
 	else
-		c->ns[event_index(slots)] += span(old, word);
+		c->ns[event_index(slots)] += (__s64)(word - old + slots) >> SLOT_BITS;
 	c->stint = 0;
 	slots = 0;
 	base = EV_OTHER;
@@ -1442,6 +1447,8 @@ static __always_inline void switch_task(cpu_t *c, struct task_struct *prev,
 		part = PART_IDLE;
 		c->count[EV_IDLE]++;
 	} else {
+		__u32 where = parking;
+
 		if (fields && next->flags & (PF_KTHREAD | PF_IO_WORKER)) {
 			__u64 name = *(__u64 *)next->comm;
 
@@ -1451,8 +1458,7 @@ static __always_inline void switch_task(cpu_t *c, struct task_struct *prev,
 			if (base != EV_OTHER)
 				c->count[event_index(base)]++;
 		}
-		if (parking == PARK_HASH ||
-		    (parking == PARK_STORAGE && fields && next->bpf_storage))
+		if (where == PARK_HASH || (where == PARK_STORAGE && fields && next->bpf_storage))
 			slots = netto_unpark(c, next);
 	}
 	if (!slots)
