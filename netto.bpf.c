@@ -32,6 +32,7 @@
  *   netto_multi   kprobe.multi     one pair for all functions that run seldom; a cookie says which
  *   netto_k_NAME  kprobe           one pair for each event, on hosts without these
  *   netto_NAME_r  raw_tp           on hosts without BTF: it reads no field of a kernel structure
+ *   netto_poll_r  tracepoint       on hosts without BTF: it reads the tracepoint's record
  *   ..._x                          at the end of the function, or at the tracepoint for the end
  *
  * Data flow. sched_switch parks the slots of the task that leaves the CPU, in task storage or in a
@@ -356,7 +357,8 @@ struct {
 	__u32 skipped; /* samples left out since the last one that was taken */
 	/* polls in softirqs, not on PREEMPT_RT: see netto_divide() */
 	struct {
-		__u64 napi; /* address of the instance polled last; 0: each poll reads a clock */
+		__u64 napi; /* the instance polled last: see count_poll(); 0: each poll reads a
+			       clock */
 		__u32 id;   /* its napi_id */
 		__u32 last; /* 1 + its place; 0: no instance was polled yet */
 		__u64 polls, packets; /* of it, not yet added to its place */
@@ -422,7 +424,7 @@ typedef typeof(stack_buf_layout) stack_buf_t;
 struct {
 	__u64 shared[16]; /* ns, by event of the task level: time that was given to instances */
 	struct {
-		__u64 key;     /* address: see netto_find_poll(); 0: the place is free */
+		__u64 key;     /* see netto_find_napi(), netto_poll_r(); 0: the place is free */
 		__u32 id;      /* napi_id, or 0 */
 		__u32 net;     /* the device's network namespace: its inode number */
 		char name[16]; /* of the device; empty: there is none */
@@ -1140,63 +1142,87 @@ static __noinline int netto_divide(cpu_t *c, polled_t *p, __u32 place)
 	return 0;
 }
 
-/* Finds the place of a key, or takes a free one for it. Returns the last place if none is free. */
-static __noinline __u32 netto_find_place(polled_t *p, struct napi_struct *napi, __u64 key)
+/* Finds the place of an instance, or takes a free one. Returns the last place if none is free. */
+static __noinline __u32 netto_find_place(polled_t *p, const place_t *instance, __u32 at)
 {
-	struct net_device *device = napi->dev;
-	__u32 id = napi->napi_id, at = id ?: device->ifindex;
-
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < POLLED_TRIES; i++) {
 		__u32 n = (at + i) & (POLLED_PLACES - 1);
 		place_t *place = &p->places[n];
 
-		if (place->key == key && place->id == id)
+		if (place->key == instance->key && place->id == instance->id)
 			return n;
 		if (place->key)
 			continue;
-		place->key = key;
-		place->id = id;
-		if (bpf_core_field_exists(device->nd_net.net)) /* CONFIG_NET_NS */
-			place->net = device->nd_net.net->ns.inum;
-		((__u64 *)place->name)[0] = ((__u64 *)device->name)[0];
-		((__u64 *)place->name)[1] = ((__u64 *)device->name)[1];
+		*place = *instance;
 		return n;
 	}
 	return POLLED_PLACES;
 }
 
 /*
- * Adds a poll to its instance. An instance with a napi_id has a place of its own. Those without one
- * (they only send; or WireGuard's, one for each peer) share a place for each device.
+ * Adds a poll to an instance, whose sums are 0. Its place is looked for from `at` on. count_poll()
+ * adds further polls of `napi`.
  */
-static __noinline int netto_find_poll(cpu_t *c, struct napi_struct *napi, int work)
+static __noinline int netto_find_poll(cpu_t *c, const place_t *instance, __u32 at, __u64 napi,
+				      int work)
 {
-	__u32 cpu = bpf_get_smp_processor_id(), id = napi->napi_id, n = id & (POLLED_PLACES - 1);
-	__u64 key = id ? (__u64)napi : ((__u64)napi->dev ?: NO_DEVICE);
+	__u32 cpu = bpf_get_smp_processor_id(), n;
 	polled_t *p = bpf_map_lookup_elem(&netto_polled, &cpu);
-	place_t *place;
 
 	if (!p || !c->task)
 		return 0;
-	place = &p->places[n];
-	if (place->key != key || place->id != id)
-		n = netto_find_place(p, napi, key);
+	n = netto_find_place(p, instance, at);
 	if (n > POLLED_PLACES) /* never: the verifier wants it */
 		return 0;
 	if (rt || c->irq[SOFT].event != EV_RX_SOFTIRQ) { /* polls may preempt each other */
-		place = &p->places[n];
+		place_t *place = &p->places[n];
+
 		add(&place->polls, 1);
 		add(&place->packets, work);
 		add(&place->ns, netto_poll_of_task(c, p));
 		return 0;
 	}
 	netto_divide(c, p, n);
-	c->polled.napi = c->polled.mixed ? 0 : (__u64)napi;
-	c->polled.id = id;
+	c->polled.napi = c->polled.mixed ? 0 : napi;
+	c->polled.id = instance->id;
 	c->polled.polls = 1;
 	c->polled.packets = work;
 	return 0;
+}
+
+/*
+ * An instance with a napi_id has a place of its own. Those without one (they only send; or
+ * WireGuard's, one for each peer) share a place for each device.
+ */
+static __noinline int netto_find_napi(cpu_t *c, struct napi_struct *napi, int work)
+{
+	struct net_device *device = napi->dev;
+	place_t instance = { .key = NO_DEVICE, .id = napi->napi_id };
+	__u32 at = instance.id;
+
+	if (device) {
+		instance.key = (__u64)device;
+		if (bpf_core_field_exists(device->nd_net.net)) /* CONFIG_NET_NS */
+			instance.net = device->nd_net.net->ns.inum;
+		((__u64 *)instance.name)[0] = ((__u64 *)device->name)[0];
+		((__u64 *)instance.name)[1] = ((__u64 *)device->name)[1];
+		at = at ?: device->ifindex;
+	}
+	if (instance.id)
+		instance.key = (__u64)napi;
+	return netto_find_poll(c, &instance, at, (__u64)napi, work);
+}
+
+/* Adds a poll to the instance that was polled last. Returns 0 if another one was. */
+static __always_inline int count_poll(cpu_t *c, __u64 napi, __u32 id, int work)
+{
+	if (c->polled.napi != napi || c->polled.id != id || c->irq[SOFT].event != EV_RX_SOFTIRQ)
+		return 0;
+	c->polled.polls++;
+	c->polled.packets += work;
+	c->polled.round = c->count[EV_RX_SOFTIRQ];
+	return 1;
 }
 
 /* Runs at the end of each poll. budget is 0 when netconsole polls, which receives nothing. */
@@ -1205,14 +1231,36 @@ int BPF_PROG(netto_poll, struct napi_struct *napi, int work, int budget)
 {
 	cpu_t *c = this_cpu();
 
-	if (!budget)
+	if (budget && !count_poll(c, (__u64)napi, napi->napi_id, work))
+		netto_find_napi(c, napi, work);
+	return 0;
+}
+
+/*
+ * The same on hosts without BTF, from the tracepoint's record (the kernel's trace/events/napi.h):
+ * a header of 2 words of 32 bits; the address of the NAPI instance, 1 or 2 words; where the name
+ * is in the record; work; budget. A device is one instance here, told by its name.
+ */
+SEC("tracepoint/napi/napi_poll")
+int netto_poll_r(__u32 *record)
+{
+	cpu_t *c = this_cpu();
+	place_t device = {};
+	__u64 *name = (__u64 *)device.name;
+	struct {
+		__u32 at, work, budget;
+	} fields;
+
+	bpf_probe_read_kernel(&fields, sizeof(fields), record + (addresses >> 32 ? 4 : 3));
+	if (!fields.budget)
 		return 0;
-	if (c->polled.napi != (__u64)napi || c->polled.id != napi->napi_id ||
-	    c->irq[SOFT].event != EV_RX_SOFTIRQ)
-		return netto_find_poll(c, napi, work);
-	c->polled.polls++;
-	c->polled.packets += work;
-	c->polled.round = c->count[EV_RX_SOFTIRQ];
+	bpf_probe_read_kernel_str(name, sizeof(device.name), (char *)record + (fields.at & 0xffff));
+	if (device.name[0] == '(') /* "(no_device)" */
+		name[0] = name[1] = 0;
+	device.key =
+		(name[0] ^ name[1] * 0x9e3779b97f4a7c15) ?: NO_DEVICE; /* as in count_stack() */
+	if (!count_poll(c, device.key, 0, fields.work))
+		netto_find_poll(c, &device, device.key >> 32, device.key, fields.work);
 	return 0;
 }
 

@@ -2445,10 +2445,21 @@ static bool is_traced(const struct session *s, int event)
 	return absent && !refused && !s->no_bpf[0];
 }
 
-/* Whether polls are counted by device: only a tp_btf program can read the device's name. */
-static bool has_devices(const struct session *s)
+/* The program that counts polls by device; NULL: there is none. */
+static struct bpf_program *device_program(const struct session *s)
 {
-	return !s->devices.refused && base_kind(s) == TP_BTF;
+	return s->devices.refused	? NULL
+	       : base_kind(s) == TP_BTF ? s->skel->progs.netto_poll
+	       : base_kind(s) == RAW_TP ? s->skel->progs.netto_poll_r
+					: NULL;
+}
+
+/* The tracepoint of device_program(), as -v and CSV name it. */
+static const char *device_hook(const struct session *s)
+{
+	return !device_program(s)	? NULL
+	       : base_kind(s) == TP_BTF ? "tp_btf:napi_poll"
+					: "tracepoint:napi_poll";
 }
 
 /* Runs netto_mark on a CPU. Returns 0 or -errno; -ENXIO: the CPU is offline. */
@@ -2479,11 +2490,12 @@ static int try_load(struct session *s, int only)
 	skel->rodata->parking = storage ? PARK_STORAGE : parking ? PARK_HASH : PARK_NOWHERE;
 	skel->rodata->tasks = opt.tasks && base != NO_HOOK;
 	bpf_program__set_autoload(skel->progs.netto_free, parking && !storage);
-	bpf_program__set_autoload(skel->progs.netto_poll, has_devices(s));
+	if (device_program(s))
+		bpf_program__set_autoload(device_program(s), true);
 	bpf_map__set_autocreate(skel->maps.netto_storage, storage);
 	bpf_map__set_autocreate(skel->maps.netto_saved, parking && !storage);
 	bpf_map__set_autocreate(skel->maps.netto_tasks, skel->rodata->tasks);
-	bpf_map__set_autocreate(skel->maps.netto_polled, has_devices(s));
+	bpf_map__set_autocreate(skel->maps.netto_polled, device_program(s));
 	bpf_map__set_max_entries(skel->maps.netto_polled, s->cpus);
 	if (pretends_missing("room")) {
 		bpf_map__set_max_entries(skel->maps.netto_saved, 8);
@@ -2517,7 +2529,7 @@ static bool refuse_part(struct session *s, int load_err)
 			strerror(-load_err));
 	err = try_load(s, NO_HOOK);
 	refused = base_kind(s);
-	if (err && has_devices(s)) {
+	if (err && device_program(s)) {
 		s->devices.refused = error_text(err);
 		return true;
 	}
@@ -2631,19 +2643,19 @@ static int attach_probes(struct session *s)
 	return err || !complete ? -EAGAIN : 0;
 }
 
-/* Maps the table of polled devices, and attaches netto_poll, which fills the table. */
+/* Maps the table of polled devices, and attaches the program that fills it. */
 static void attach_devices(struct session *s)
 {
 	void *map;
 
-	if (!has_devices(s))
+	if (!device_program(s))
 		return;
 	map = mmap(NULL, s->cpus * sizeof(polled_t), PROT_READ, MAP_SHARED,
 		   bpf_map__fd(s->skel->maps.netto_polled), 0);
 	if (map != MAP_FAILED)
 		s->devices.polled = map;
-	if (map == MAP_FAILED || keep_link(s, bpf_program__attach(s->skel->progs.netto_poll)))
-		s->devices.refused = strerror(errno);
+	if (map == MAP_FAILED || keep_link(s, bpf_program__attach(device_program(s))))
+		s->devices.refused = errno == ENOENT ? "tracefs is not mounted" : strerror(errno);
 }
 
 static void detach_probes(struct session *s)
@@ -2848,9 +2860,8 @@ static void explain_probes(const struct session *s)
 		for (int taken = 0; taken < 2; taken++)
 			for (int kind = NO_HOOK; kind < KINDS; kind++)
 				explain_kind(s, e, kind, taken);
-	message("devices: %s", has_devices(s)	    ? "tp_btf napi_poll"
-			       : s->devices.refused ? s->devices.refused
-						    : "not told: sched_switch is not tp_btf");
+	message("devices: %s",
+		device_hook(s) ?: s->devices.refused ?: "not told: sched_switch is not traced");
 	if (is_kprobe_used(s))
 		message("kprobes: %d tasks can be in a function at once, %d if this kernel is not preemptible: returns of more are missed, and counted",
 			s->cpus > 5 ? 2 * s->cpus : 10, s->cpus); /* see register_kretprobe() */
@@ -3440,7 +3451,7 @@ static void read_cards(struct marks *m)
  */
 static void read_polled(const struct session *s, struct marks *m)
 {
-	if (!has_devices(s))
+	if (!s->devices.polled)
 		return;
 	if (!m->polled)
 		m->polled = calloc(s->cpus, sizeof(*m->polled));
@@ -4092,10 +4103,10 @@ struct result {
 	bool has_cards;	       /* card_packets is known */
 	struct queue *queues;  /* sorted by order_queues() */
 	size_t queue_count, queue_room;
-	bool has_devices;	/* the queues are of devices, and traced */
-	bool has_pollers;	/* the queues are functions, and sampled */
-	bool has_parts;		/* parts_ns[] of rx_softirq are traced */
-	struct thread *threads; /* that ran; the longest time comes first */
+	const char *device_hook; /* traces the polls of devices; NULL: the queues are no devices */
+	bool has_pollers;	 /* the queues are functions, and sampled */
+	bool has_parts;		 /* parts_ns[] of rx_softirq are traced */
+	struct thread *threads;	 /* that ran; the longest time comes first */
 	size_t thread_count, thread_room;
 	struct process *processes; /* that did something; the longest time comes first */
 	size_t process_count, process_room;
@@ -4273,7 +4284,7 @@ static void name_queue(struct queue *q, const typeof(((polled_t *)0)->places[0])
 	escape_name((const char *)place->name, sizeof(place->name), q->name, sizeof(q->name));
 	if (!q->name[0])
 		FORMAT(q->name, is_last ? "(more)" : "(backlog)");
-	else if (network && place->net != network)
+	else if (network && place->net && place->net != network) /* netto_poll_r knows no net */
 		APPEND(q->name, "@%u", place->net);
 }
 
@@ -4689,7 +4700,7 @@ static void find_pollers(struct result *r)
 {
 	const struct profile *p = &r->profile;
 
-	if (r->has_devices || !p->hz)
+	if (r->device_hook || !p->hz)
 		return;
 	r->has_pollers = true;
 	r->queue_count = 0;
@@ -6193,10 +6204,8 @@ static void print_csv_run(FILE *f, const struct result *r)
 		if (run[i].known)
 			print_csv_row(f, r, &row);
 	}
-	CSV_ROW(f, r, "run", ALL_CPUS,
-		.name = { "hook", r->has_devices   ? "devices=tp_btf:napi_poll"
-				  : r->has_pollers ? "devices=samples:"
-						   : "devices=none:" });
+	FORMAT(name, "devices=%s", r->device_hook ?: r->has_pollers ? "samples:" : "none:");
+	CSV_ROW(f, r, "run", ALL_CPUS, .name = { "hook", name });
 	FORMAT(name, "samples=%s:%s",
 	       !p->hz	   ? "none"
 	       : r->no_bpf ? "perf_ring"
@@ -6511,7 +6520,7 @@ static void describe_session(const struct session *s, struct result *r)
 	r->profile.symbols = &symbols;
 	r->no_bpf = s->no_bpf[0];
 	r->accounted = s->accounted;
-	r->has_devices = has_devices(s);
+	r->device_hook = device_hook(s);
 	r->has_parts = base_kind(s) == TP_BTF && !s->rt;
 	r->has_tasks = s->skel->rodata->tasks;
 	r->has_energy = s->energy.packages && !s->accounted;

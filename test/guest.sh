@@ -677,6 +677,13 @@ group_hotplug_samples() {
 
 # --- What a host may lack ---
 
+# The backlog polls each packet once: by tp_btf or, where there is no BTF, by the tracepoint's record.
+backlog_polls() { # WHAT
+	check "$1: the backlog polled each of $(packet processed) packets once" \
+		"$(packet processed) == $(packet 'polled/(backlog)') && $(packet processed) > 0 &&
+		 $(grep -c -e hook/devices=tp_btf:napi_poll -e hook/devices=tracepoint:napi_poll "$T/csv") > 0" "$(grep -e packet,all -e hook/devices "$T/csv")"
+}
+
 # Each fallback gives what the first choice gives.
 fallback() { # WITHOUT KIND-OF-SOFTIRQS KIND-OF-OPERATIONS [GROUP]...
 	export NETTO_WITHOUT="$1"
@@ -684,6 +691,7 @@ fallback() { # WITHOUT KIND-OF-SOFTIRQS KIND-OF-OPERATIONS [GROUP]...
 	unset NETTO_WITHOUT
 	counts "without $1" few_operations
 	check "without $1: softirqs by $2, operations by $3" "$(hooked rx_softirq "$2") > 0 && $(hooked send "$3") > 0" "$(grep hook/ "$T/csv" | head -n 20)"
+	backlog_polls "without $1"
 	shift 3
 	for group in "$@"; do
 		"$group"
@@ -835,6 +843,7 @@ group_word() {
 		;;
 	*) counts "operations" few_operations ;;
 	esac
+	backlog_polls "operations"
 	end_session
 	start_flood
 	for options in "" "-m sample"; do

@@ -516,7 +516,8 @@ static void make_up_operations(void)
 	b.card_packets = 2000077;
 	a.energy_uj = 5e6;
 	b.energy_uj = 455000000.4;
-	r.has_energy = r.has_devices = r.has_tasks = r.has_parts = b.has_recursion_misses = true;
+	r.has_energy = r.has_tasks = r.has_parts = b.has_recursion_misses = true;
+	r.device_hook = "tp_btf:napi_poll";
 	b.cpu[0].unreturned = 2;
 	b.cpu[0].unreturned_ns = 7000000;
 	b.cpu[0].parts_ns[PART_IDLE] = 420000000;
@@ -677,7 +678,8 @@ static const struct result *made_up_router(int cpus, int devices, bool trouble)
 		make_up_trouble(cpus);
 	set_events(EV_RX_SOFTIRQ, EV_IDLE, TRACED, "tp_btf:made_up");
 	set_events(EV_NET_OTHER, EV_NET_OTHER, SAMPLED, "tp_btf:made_up");
-	r.has_parts = r.has_devices = true;
+	r.has_parts = true;
+	r.device_hook = "tp_btf:napi_poll";
 	subtract_marks(&b, &a, &r);
 	make_up_profile();
 	r.profile.lost = trouble ? 1000 : 0;
