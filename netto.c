@@ -339,7 +339,7 @@ static bool raise_file_limit(void)
 	return false;
 }
 
-/* Adds a frame to the hash of a stack, as count_stack() in netto.bpf.c does. */
+/* Adds a frame to the hash of a stack, as netto_count_stack() does. */
 static uint64_t add_to_hash(uint64_t hash, uint64_t frame)
 {
 	hash = (hash ^ frame) * 0x9e3779b97f4a7c15; /* 2^64 / golden ratio */
