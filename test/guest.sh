@@ -870,6 +870,10 @@ group_word() {
 			"$(ns all send) > 0 && $(ns all rx_softirq) > 0 && $(grep -c ',stage,all,send/udp_tx,' "$T/csv") == 1 && $(grep -c ',stage,all,rx_softirq/' "$T/csv") > 2" "$(grep -e event,all -e run,all "$T/csv")"
 		conserved "a flood${options:+, $options}"
 	done
+	if echo 0 >/proc/sys/net/core/bpf_jit_enable; then
+		with_netto -c -F 0 0.5
+		check "eBPF is interpreted: it says so" "$(grep -c bpf_jit_enable=1 "$T/err") == 1" "$(cat "$T/err")"
+	fi
 	NETTO_WITHOUT="bpf perf" with_netto -c 2
 	check "a flood, by the kernel's accounts: net, other and idle are all of the time" \
 		"$(ns all net) > 0 && $(accounted_percent) == 100 && $(packet processed) > 0" "$(grep -e event,all -e packet,all "$T/csv")"

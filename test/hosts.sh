@@ -195,6 +195,7 @@ test_settings() {
 	if echo 0 >/proc/sys/net/core/bpf_jit_enable; then
 		jumps=2 # the interpreter's, which are retpolines, from which the kernel cannot unwind: 2 % of the samples
 		row "bpf_jit_enable=0" "$all" netto -c 2.5
+		says "run .sysctl -w net.core.bpf_jit_enable=1. first"
 		jumps=0
 		echo 1 >/proc/sys/net/core/bpf_jit_enable
 	else
@@ -208,7 +209,10 @@ test_rungs() {
 	case $kernel in
 	*-rt) ;; # kprobes take minutes to go there, and were seen above
 	*-arm64) ;; # a minute to come; 6.1 has nothing else there
-	*) forced fentry "tp_btf $next perf_event" ;;
+	*)
+		forced fentry "tp_btf $next perf_event"
+		[ "$next" = kprobe ] || forced "fentry kprobe.multi" "tp_btf kprobe perf_event"
+		;;
 	esac
 	forced "fentry kprobe" "tp_btf perf_event perf_event"
 	forced "btf kprobe" "raw_tp perf_event perf_event"
