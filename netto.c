@@ -1404,9 +1404,9 @@ static const char *const hook_names[KINDS] = {
 /*
  * The kinds of hooks that a probe can have, the best one first. A call costs the least with fentry.
  * But each trampoline of fentry takes a tenth of a second to attach, and as much to detach (two
- * grace periods of RCU-tasks). kprobe.multi takes this time once for all functions. Until 6.14 it
+ * grace periods of RCU-tasks). kprobe.multi takes this time once for all functions. Until 6.13 it
  * can follow 2 * functions * CPUs calls to their returns, all functions together. Hundreds of tasks
- * that sleep in one function exceed this number, so `waiting` functions prefer fentry.
+ * that sleep in one function exceed this number, so `waiting` functions prefer fentry there.
  */
 static const int ladders[][KINDS] = {
 	[HOW_tracepoint] = { TP_BTF, RAW_TP },	     [HOW_result] = { FENTRY, MULTI, KPROBE },
@@ -1469,6 +1469,7 @@ struct session {
 	struct probe probes[MAX_PROBES];
 	const char *lacks[KINDS]; /* why this host has no hook of a kind; NULL: it may have some */
 	bool has_ends;		  /* netto_sent and netto_received end operations at tracepoints */
+	bool sees_all_returns;	  /* kprobe.multi does, however many tasks sleep: from 6.14 on */
 	struct bpf_link *links[2 * MAX_PROBES + 4]; /* all but the two of kprobe.multi */
 	int nr_links;
 	int empty_btf;		    /* descriptor: see make_empty_btf() */
@@ -1596,10 +1597,15 @@ static const char *why_probe_lacks(const struct session *s, const struct probe *
 						       : NULL;
 }
 
+static const int *ladder_of(const struct session *s, const struct probe *p)
+{
+	return ladders[p->how == HOW_waiting && s->sees_all_returns ? HOW_operation : p->how];
+}
+
 /* Gives a probe the best kind that it can have. */
 static void choose_kind(const struct session *s, struct probe *p)
 {
-	const int *rung = ladders[p->how];
+	const int *rung = ladder_of(s, p);
 
 	while (*rung && (p->absent || why_probe_lacks(s, p, *rung)))
 		rung++;
@@ -1609,7 +1615,7 @@ static void choose_kind(const struct session *s, struct probe *p)
 /* Returns why a probe does not have a better kind than its own; NULL: `kind` is not better. */
 static const char *why_not(const struct session *s, const struct probe *p, int kind)
 {
-	const int *rung = ladders[p->how];
+	const int *rung = ladder_of(s, p);
 
 	if (p->absent) /* the one reason for all kinds is given for the best one */
 		return kind != *rung  ? NULL
@@ -1717,33 +1723,43 @@ static const struct probe *spare_of(const struct probe *p)
 	return p->only_if_previous_absent ? p - 1 : p[1].only_if_previous_absent ? p + 1 : NULL;
 }
 
+/* Whether netto_lookup could look for a function. `address` is 0 if there is no such function. */
+static bool look_up(struct netto *skel, const char *function, uint64_t *address)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run);
+	int fd = bpf_program__fd(skel->progs.netto_lookup);
+
+	strcpy(skel->bss->lookup.name, function);
+	if (bpf_prog_test_run_opts(fd, &run) || (run.retval && run.retval != (uint32_t)-ENOENT))
+		return false;
+	*address = skel->bss->lookup.address;
+	return true;
+}
+
 /*
  * Looks up the functions by netto_lookup, which is faster than reading all of /proc/kallsyms.
  * Returns false if the file must be read for functions that a compiler may have renamed.
  */
 static bool look_up_functions(struct session *s, struct netto *skel)
 {
+	uint64_t address;
 	bool all = true;
-	int fd;
 
 	bpf_program__set_autoload(skel->progs.netto_lookup, true);
 	if (pretends_missing("lookup") || netto__load(skel))
 		return false;
-	fd = bpf_program__fd(skel->progs.netto_lookup);
+	/* the function by which 6.14, in which fprobes became users of fgraph, sees returns */
+	s->sees_all_returns = look_up(skel, "fprobe_return", &address) && address;
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
 		const char *name =
 			p->function ? (const char *)skel->rodata->probes[i].target : NULL;
-		LIBBPF_OPTS(bpf_test_run_opts, run);
 
 		/* first MODULE:FUNCTION, then FUNCTION, since a module may be built in */
 		for (; name && !p->exists;
 		     name = p->module[0] && name != p->target ? p->target : NULL) {
-			strcpy(skel->bss->lookup.name, name);
-			if (bpf_prog_test_run_opts(fd, &run) ||
-			    (run.retval && run.retval != (uint32_t)-ENOENT))
+			if (!look_up(skel, name, &p->address))
 				return false;
-			p->address = skel->bss->lookup.address;
 			p->exists = p->address;
 		}
 	}
