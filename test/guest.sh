@@ -9,7 +9,7 @@
 part=$1
 . /lib.sh
 case $part in
-*-arm64 | *-arm | *-mipsel | *-riscv64) is_amd64= ;;
+*-arm64 | *-arm | *-mips* | *-riscv64) is_amd64= ;;
 *) is_amd64=yes ;;
 esac
 TRACING=/sys/kernel/tracing
@@ -854,7 +854,7 @@ group_word() {
 	check "an idle guest is idle" "$(ns all idle) > 0.5 * $(run_row elapsed 6) && $(ns all other) < $(ns all idle)" "$(grep event,all "$T/csv")"
 	begin_session -F 0 -t 100
 	case $kernel in
-	*-mipsel)
+	*-mips*)
 		packets "operations" few_operations
 		check "no kprobes, which kill processes there" "$(grep -c =kprobe: "$T/csv") == 0 && $(hooked rx_softirq raw_tp) > 0"
 		;;
@@ -927,7 +927,7 @@ in_session="counts families packets tasks" alone='' EVERY=1 MORE=''
 all="counts families quiet napi_thread backlog busy_poll tcp_work workers hardirq io_worker read_sock packets tasks hotplug"
 case $kernel,${ALL-} in
 *-arm64,*) ;;
-*-arm,* | *-mipsel,* | *-riscv64,*) in_session='' alone=word ;;
+*-arm,* | *-mips*,* | *-riscv64,*) in_session='' alone=word ;;
 *-openwrt,*) in_session='' alone=box ;;
 *,1) in_session="$all two_at_once" alone="kprobes overflow fallbacks refusals left_out hotplug_samples returns multi" EVERY=0 MORE=1 ;;
 5.10,) in_session="$in_session tcp_work workers hotplug" alone="memlock" ;;
@@ -949,7 +949,7 @@ note() {
 }
 
 case $#,$kernel,${ALL-} in
-0,5.10, | 0,6.12, | 0,*,1 | 0,*-mipsel, | 0,*-riscv64,)
+0,5.10, | 0,6.12, | 0,*,1 | 0,*-mips*, | 0,*-riscv64,)
 	note limits
 	group_limits
 	;;
