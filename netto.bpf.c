@@ -610,6 +610,16 @@ static __always_inline int is_of_tasks(__u64 event)
 }
 
 /*
+ * Copies a name of 16 bytes from a kernel structure. 32-bit kernels align it to 4 bytes only (seen
+ * on MIPS with 6.12). The verifier refuses a wider load there if the CPU has no unaligned loads.
+ */
+static __always_inline void copy_name(void *to, const void *from)
+{
+	for (int i = 0; i < 4; i++)
+		((__u32 *)to)[i] = ((const __u32 *)from)[i];
+}
+
+/*
  * The name of the process: the name of its first thread. The helper that gives the task is of 5.11,
  * and so it is there where task storage is. Elsewhere it is the name of the thread charged first.
  */
@@ -618,8 +628,7 @@ static __always_inline void get_name(char name[16])
 	if (reads_task_fields && parking == PARK_STORAGE) {
 		struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
 
-		((__u64 *)name)[0] = ((__u64 *)leader->comm)[0];
-		((__u64 *)name)[1] = ((__u64 *)leader->comm)[1];
+		copy_name(name, leader->comm);
 	} else {
 		bpf_get_current_comm(name, 16);
 	}
@@ -1213,8 +1222,7 @@ static __noinline int netto_find_napi(cpu_t *c, struct napi_struct *napi, int wo
 		instance.key = (__u64)device;
 		if (bpf_core_field_exists(device->nd_net.net)) /* CONFIG_NET_NS */
 			instance.net = device->nd_net.net->ns.inum;
-		((__u64 *)instance.name)[0] = ((__u64 *)device->name)[0];
-		((__u64 *)instance.name)[1] = ((__u64 *)device->name)[1];
+		copy_name(instance.name, device->name);
 		at += device->ifindex;
 	}
 	if (instance.id)
@@ -1465,6 +1473,18 @@ static __always_inline void find_idle_task(cpu_t *c)
 	(BYTE(a, 0) | BYTE(b, 1) | BYTE(c, 2) | BYTE(d, 3) | BYTE(e, 4) | BYTE(f, 5) |             \
 	 BYTE(g, 6) | BYTE(h, 7))
 
+/* As one load of 64 bits would have them, for which a name may not be aligned: see copy_name(). */
+static __always_inline __u64 first_8(const void *name)
+{
+	const __u32 *words = name;
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return words[0] | (__u64)words[1] << 32;
+#else
+	return (__u64)words[0] << 32 | words[1];
+#endif
+}
+
 /* The event that a kernel or io_uring thread is as a whole, by the first 8 bytes of its name. */
 static __always_inline __u64 thread_event(__u64 name)
 {
@@ -1506,7 +1526,7 @@ static __always_inline void switch_task(cpu_t *c, struct task_struct *prev,
 		__u32 where = parking;
 
 		if (fields && next->flags & (PF_KTHREAD | PF_IO_WORKER)) {
-			__u64 name = *(__u64 *)next->comm;
+			__u64 name = first_8(next->comm);
 
 			base = thread_event(name);
 			if (name == NAME('k', 's', 'o', 'f', 't', 'i', 'r', 'q'))
