@@ -426,7 +426,8 @@ test_output() {
 	{ "$NETTO" 0.3 2>"$T/err"; echo $? >"$T/status"; } | true
 	check "a closed pipe is exit status 1" "$(cat "$T/status") == 1 && $(grep -c 'Broken pipe' "$T/err") == 1" "$(cat "$T/err")"
 	with_netto -c 0.1
-	check "stderr is empty when nothing is wrong" "$(wc -c <"$T/err") == 0" "$(cat "$T/err")"
+	check "stderr is empty when nothing is wrong, but for a host so slow that samples would take too much" \
+		"$(grep -vc 'netto: samples are taken at .* more could take over 10 % of a CPU' "$T/err") == 0" "$(cat "$T/err")"
 	setpriv --reuid 65534 --clear-groups "$NETTO" -c 1 >"$T/csv" 2>"$T/err"
 	check "not root: the kernel's accounts, and what would give more" \
 		"$? == 0 && $(grep -c 'run it as root' "$T/err") == 1 && $(grep -c ',packet,all,processed,,,[0-9]' "$T/csv") == 1 &&
