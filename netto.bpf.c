@@ -357,10 +357,9 @@ struct {
 	__u32 skipped; /* samples left out since the last one that was taken */
 	/* polls in softirqs, not on PREEMPT_RT: see netto_divide() */
 	struct {
-		__u64 napi; /* the instance polled last: see count_poll(); 0: each poll reads a
-			       clock */
-		__u32 id;   /* its napi_id */
-		__u32 last; /* 1 + its place; 0: no instance was polled yet */
+		__u64 napi;	      /* the instance polled last; 0: each poll reads a clock */
+		__u32 id;	      /* its napi_id */
+		__u32 last;	      /* 1 + its place; 0: no instance was polled yet */
 		__u64 polls, packets; /* of it, not yet added to its place */
 		__u64 given;	      /* time of rx_softirq that was added to places */
 		__u32 round;   /* the softirq of the last poll: count[EV_RX_SOFTIRQ], 32 bits */
@@ -424,7 +423,7 @@ typedef typeof(stack_buf_layout) stack_buf_t;
 struct {
 	__u64 shared[16]; /* ns, by event of the task level: time that was given to instances */
 	struct {
-		__u64 key;     /* see netto_find_napi(), netto_poll_r(); 0: the place is free */
+		__u64 key;     /* see netto_find_poll(), netto_poll_r(); 0: the place is free */
 		__u32 id;      /* napi_id, or 0 */
 		__u32 net;     /* the device's network namespace: its inode number */
 		char name[16]; /* of the device; empty: there is none */
@@ -1159,75 +1158,66 @@ static __noinline int netto_divide(cpu_t *c, polled_t *p, __u32 place)
 	return 0;
 }
 
-/* Finds the place of an instance, or takes a free one. Returns the last place if none is free. */
-static __noinline __u32 netto_find_place(polled_t *p, const place_t *instance, __u32 at)
+/* Finds the place of a key, or takes a free one for it. Returns the last place if none is free. */
+static __noinline __u32 netto_find_place(polled_t *p, __u64 key, __u32 id, __u32 at)
 {
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < POLLED_TRIES; i++) {
 		__u32 n = (at + i) & (POLLED_PLACES - 1);
 		place_t *place = &p->places[n];
 
-		if (place->key == instance->key && place->id == instance->id)
+		if (place->key == key && place->id == id)
 			return n;
 		if (place->key)
 			continue;
-		*place = *instance;
+		place->key = key;
+		place->id = id;
 		return n;
 	}
 	return POLLED_PLACES;
 }
 
-/*
- * Adds a poll to an instance, whose sums are 0. Its place is looked for from `at` on. count_poll()
- * adds further polls of `napi`.
- */
-static __noinline int netto_find_poll(cpu_t *c, const place_t *instance, __u32 at, __u64 napi,
-				      int work)
+/* Adds a poll to the instance at place `n`. count_poll() adds its further polls. */
+static __always_inline void add_poll(cpu_t *c, polled_t *p, __u32 n, __u64 napi, __u32 id, int work)
 {
-	__u32 cpu = bpf_get_smp_processor_id(), n;
-	polled_t *p = bpf_map_lookup_elem(&netto_polled, &cpu);
+	place_t *place = &p->places[n];
 
-	if (!p || !c->task)
-		return 0;
-	n = netto_find_place(p, instance, at);
-	if (n > POLLED_PLACES) /* never: the verifier wants it */
-		return 0;
 	if (rt || c->irq[SOFT].event != EV_RX_SOFTIRQ) { /* polls may preempt each other */
-		place_t *place = &p->places[n];
-
 		add(&place->polls, 1);
 		add(&place->packets, work);
 		add(&place->ns, netto_poll_of_task(c, p));
-		return 0;
+		return;
 	}
 	netto_divide(c, p, n);
 	c->polled.napi = c->polled.mixed ? 0 : napi;
-	c->polled.id = instance->id;
+	c->polled.id = id;
 	c->polled.polls = 1;
 	c->polled.packets = work;
-	return 0;
 }
 
 /*
  * An instance with a napi_id has a place of its own. Those without one (they only send; or
  * WireGuard's, one for each peer) share a place for each device.
  */
-static __noinline int netto_find_napi(cpu_t *c, struct napi_struct *napi, int work)
+static __noinline int netto_find_poll(cpu_t *c, struct napi_struct *napi, int work)
 {
 	struct net_device *device = napi->dev;
-	place_t instance = { .key = NO_DEVICE, .id = napi->napi_id };
-	__u32 at = instance.id;
+	__u32 cpu = bpf_get_smp_processor_id(), id = napi->napi_id, n;
+	polled_t *p = bpf_map_lookup_elem(&netto_polled, &cpu);
 
-	if (device) {
-		instance.key = (__u64)device;
+	if (!p || !c->task)
+		return 0;
+	n = netto_find_place(p, id ? (__u64)napi : ((__u64)device ?: NO_DEVICE), id,
+			     id + device->ifindex);
+	if (n > POLLED_PLACES) /* never: the verifier wants it */
+		return 0;
+	if (n < POLLED_PLACES && !p->places[n].name[0]) {
 		if (bpf_core_field_exists(device->nd_net.net)) /* CONFIG_NET_NS */
-			instance.net = device->nd_net.net->ns.inum;
-		copy_name(instance.name, device->name);
-		at += device->ifindex;
+			p->places[n].net = device->nd_net.net->ns.inum;
+		copy_name(p->places[n].name, device->name);
 	}
-	if (instance.id)
-		instance.key = (__u64)napi;
-	return netto_find_poll(c, &instance, at, (__u64)napi, work);
+	add_poll(c, p, n, (__u64)napi, id, work);
+	return 0;
 }
 
 /* Adds a poll to the instance that was polled last. Returns 0 if another one was. */
@@ -1248,7 +1238,7 @@ int BPF_PROG(netto_poll, struct napi_struct *napi, int work, int budget)
 	cpu_t *c = this_cpu();
 
 	if (budget && !count_poll(c, (__u64)napi, napi->napi_id, work))
-		netto_find_napi(c, napi, work);
+		netto_find_poll(c, napi, work);
 	return 0;
 }
 
@@ -1261,22 +1251,32 @@ SEC("tracepoint/napi/napi_poll")
 int netto_poll_r(__u32 *record)
 {
 	cpu_t *c = this_cpu();
-	place_t device = {};
-	__u64 *name = (__u64 *)device.name;
+	__u32 cpu = bpf_get_smp_processor_id(), n;
+	__u64 name[2] = {}, key;
 	struct {
 		__u32 at, work, budget;
 	} fields;
+	polled_t *p;
 
 	bpf_probe_read_kernel(&fields, sizeof(fields), record + (addresses >> 32 ? 4 : 3));
 	if (!fields.budget)
 		return 0;
-	bpf_probe_read_kernel_str(name, sizeof(device.name), (char *)record + (fields.at & 0xffff));
-	if (device.name[0] == '(') /* "(no_device)" */
+	bpf_probe_read_kernel_str(name, sizeof(name), (char *)record + (fields.at & 0xffff));
+	if (*(char *)name == '(') /* "(no_device)" */
 		name[0] = name[1] = 0;
-	device.key = (name[0] ^ name[1] * 0x9e3779b97f4a7c15)
-			     ?: NO_DEVICE; /* as in netto_count_stack() */
-	if (!count_poll(c, device.key, 0, fields.work))
-		netto_find_poll(c, &device, device.key >> 32, device.key, fields.work);
+	key = name[0] ^ name[1] * 0x9e3779b97f4a7c15; /* 2^64 / golden ratio */
+	key = key ?: NO_DEVICE;
+	if (count_poll(c, key, 0, fields.work))
+		return 0;
+	p = bpf_map_lookup_elem(&netto_polled, &cpu);
+	if (!p || !c->task)
+		return 0;
+	n = netto_find_place(p, key, 0, key >> 32);
+	if (n > POLLED_PLACES) /* never: the verifier wants it */
+		return 0;
+	if (n < POLLED_PLACES)
+		copy_name(p->places[n].name, name);
+	add_poll(c, p, n, key, 0, fields.work);
 	return 0;
 }
 

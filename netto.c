@@ -2986,8 +2986,7 @@ static int start_bpf(struct session *s)
 	return err ? explain_load(s, err) : 0;
 }
 
-/* Prints a line if the hooks' programs are interpreted: seen to take 3.8 times as many
- * instructions. */
+/* Prints a line if programs are interpreted: they take 3.8 times as many instructions then. */
 static void warn_if_interpreted(const struct session *s)
 {
 	char setting[8];
