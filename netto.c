@@ -2531,6 +2531,14 @@ static int try_load(struct session *s, int only)
 	return err;
 }
 
+/* Prints a line if the verifier refused a program. */
+static void tell_refusal(int err)
+{
+	if ((err == -EINVAL || err == -EACCES || err == -E2BIG) && has_bpf_events())
+		message("the kernel refuses a program (%s): ./build.sh debug makes a netto that shows the verifier's log",
+			strerror(-err));
+}
+
 /*
  * Gives up a part of the object after loading failed with `load_err`. One refused program makes the
  * whole object fail. So each part is loaded alone until one fails: the base, then the functions of
@@ -2538,14 +2546,10 @@ static int try_load(struct session *s, int only)
  */
 static bool refuse_part(struct session *s, int load_err)
 {
-	int err, refused;
+	int err = try_load(s, NO_HOOK), refused = base_kind(s);
 
-	if ((load_err == -EINVAL || load_err == -EACCES || load_err == -E2BIG) && has_bpf_events())
-		message("the kernel refuses a program (%s): ./build.sh debug makes a netto that shows the verifier's log",
-			strerror(-load_err));
-	err = try_load(s, NO_HOOK);
-	refused = base_kind(s);
 	if (err && device_program(s)) {
+		tell_refusal(load_err);
 		s->devices.refused = error_text(err);
 		return true;
 	}
@@ -2559,17 +2563,19 @@ static bool refuse_part(struct session *s, int load_err)
 			return true;
 		s->storage = true;
 	}
-	if (err) {
-		s->lacks[refused] = error_text(err);
-		return refused != NO_HOOK;
-	}
-	if (!s->sampler.hz)
-		return false;
-	if (s->sampler.scan) /* lockdown forbids bpf_probe_read_kernel(), which scans stacks */
+	if (!err && s->sampler.hz && s->sampler.scan) {
+		/* lockdown forbids bpf_probe_read_kernel(), which scans stacks */
 		s->sampler.scan = false;
-	else
+		return true;
+	}
+	tell_refusal(load_err);
+	if (err)
+		s->lacks[refused] = error_text(err);
+	else if (s->sampler.hz)
 		refuse_samples(&s->sampler, "cannot load their program: %s", strerror(-load_err));
-	return true;
+	else
+		return false;
+	return refused != NO_HOOK;
 }
 
 /* Keeps a link for detach_probes(). Returns 0, or -errno if libbpf returned no link. */

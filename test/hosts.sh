@@ -274,11 +274,16 @@ case $* in
 	row "$*" "$all" netto -c 2.5
 	case $* in
 	*lockdown*)
+		check "$what: no program is called refused" "$(grep -c 'refuses a program' "$T/err") == 0" "$(cat "$T/err")"
 		mount -t securityfs security /sys/kernel/security
 		what="$*, bpf() refused"
 		load nobpf 1 netto 0.1 >"$T/csv" 2>"$T/err"
 		says "lockdown is confidentiality"
-		NETTO_WITHOUT=fentry row "$*, without fentry" "tp_btf perf_event perf_event" netto -c 2.5
+		case $next in # lockdown forbids kprobes, but not kprobe.multi
+		kprobe) operations=perf_event ;;
+		*) operations=$next ;;
+		esac
+		NETTO_WITHOUT=fentry row "$*, without fentry" "tp_btf $operations perf_event" netto -c 2.5
 		;;
 	*MB*) check "$* are less for all programs ($(grep MemTotal /proc/meminfo))" "$(awk '/MemTotal/ { print $2 }' /proc/meminfo) < 65536" ;;
 	esac
