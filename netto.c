@@ -2166,22 +2166,32 @@ static void explain_no_events(struct sampler *s, int err)
 		refuse_samples(s, "cannot open perf events: %s", error_text(err));
 }
 
+/* How often this process was preempted. */
+static long preemptions(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_nivcsw;
+}
+
 /*
- * Measures the shortest time that a sample takes here, ns; 0: not known. For this, samples are
- * taken of this process. While it reads a file, netto_sample notes the shortest time of its own
- * runs. While it reads the clock, a sample's interrupt is a gap between two readings, with the time
- * that a hypervisor takes for the timer. Other delays make a gap longer, so the shortest gap
+ * Measures the shortest time that a sample takes here, ns; 0: this cannot be told. For this,
+ * samples are taken of this process. While it reads a file, netto_sample notes the shortest time of
+ * its own runs. While it reads the clock, a sample's interrupt is a gap between two readings, with
+ * the time that a hypervisor takes for the timer. A gap in which another task ran does not count:
+ * on a busy CPU most samples lead to one. Other delays make a gap longer, so the shortest gap
  * counts. Returns the longer of the two times.
  */
 static uint64_t sample_cost(struct netto *skel, uint64_t cycles)
 {
-	enum { HZ = 5000, SAMPLES = 32, READS = 10000, LOOKS = 200 };
+	enum { HZ = 5000, GAPS = 16, FEWEST_GAPS = 4, LOOK_NS = 400000, MOST_NS = 100000000 };
 	struct perf_event_attr attr = event_attr(cycles);
 	const volatile __u32 *samples = &skel->bss->samples;
 	double interrupt_ns = INFINITY;
-	uint64_t last, now;
+	uint64_t began = now_ns(CLOCK_MONOTONIC), last, now = began;
 	char text[16];
-	int program = bpf_program__fd(skel->progs.netto_sample), event;
+	int program = bpf_program__fd(skel->progs.netto_sample), event, gaps = 0;
 
 	attr.sample_period = (cycles ? cycles : NSEC_PER_SEC) / HZ;
 	event = open_event(&attr, -1);
@@ -2190,25 +2200,28 @@ static uint64_t sample_cost(struct netto *skel, uint64_t cycles)
 		return 0;
 	}
 	skel->bss->interval_id = UINT32_MAX; /* an interval without a report */
-	for (int i = 0; i < READS && *samples < SAMPLES; i++) {
+	while (gaps < GAPS && now - began < MOST_NS) {
+		long preempted = preemptions();
+		uint64_t start, gap_ns = 0;
+
 		read_small_file("/proc/self/stat", text, sizeof(text));
-		last = now_ns(CLOCK_MONOTONIC);
-		for (int k = 0; k < LOOKS; k++, last = now) {
+		for (start = last = now_ns(CLOCK_MONOTONIC); !gap_ns; last = now) {
 			__u32 before = *samples;
-			uint64_t gap_ns;
 
 			now = now_ns(CLOCK_MONOTONIC);
-			gap_ns = now - last;
-			if (*samples == before)
-				continue;
-			last = now; /* the sample came in this gap or in the next one */
-			now = now_ns(CLOCK_MONOTONIC);
-			interrupt_ns = fmin(interrupt_ns, fmax(gap_ns, now - last));
+			if (*samples != before) /* the sample came in this gap or in the next one */
+				gap_ns = fmax(now - last, now_ns(CLOCK_MONOTONIC) - now);
+			else if (now - start > LOOK_NS)
+				break;
 		}
+		if (!gap_ns || preemptions() != preempted)
+			continue;
+		interrupt_ns = fmin(interrupt_ns, gap_ns);
+		gaps++;
 	}
 	skel->bss->interval_id = skel->bss->every = 0; /* these samples came too often on purpose */
 	close(event);
-	return fmax(isinf(interrupt_ns) ? 0 : interrupt_ns, skel->bss->sample_ns);
+	return gaps < FEWEST_GAPS ? 0 : fmax(interrupt_ns, skel->bss->sample_ns);
 }
 
 static void limit_samples(struct sampler *s, unsigned hz, const char *why)
@@ -2222,8 +2235,8 @@ static void limit_samples(struct sampler *s, unsigned hz, const char *why)
 /*
  * The highest frequency at which samples take at most a tenth of a CPU. netto_sample itself keeps
  * to 5 % (sample_part), and this frequency keeps the interrupts to 3 %. The other 2 % are for the
- * code after a sample, which finds its caches cold. Without eBPF the cost of a sample is not known:
- * MAX_RING_HZ is low enough for a slow CPU.
+ * code after a sample, which finds its caches cold. Without eBPF, or on a CPU that is too busy, the
+ * cost of a sample is not known: MAX_RING_HZ is low enough for a slow CPU.
  */
 static unsigned affordable_hz(struct netto *skel, uint64_t cycles)
 {
@@ -2236,7 +2249,7 @@ static unsigned affordable_hz(struct netto *skel, uint64_t cycles)
 	cost_ns = sample_cost(skel, cycles);
 	if (opt.verbose && cost_ns)
 		message("a sample takes %.1f us at least", cost_ns / 1e3);
-	return cost_ns ? fmax(0.03 * NSEC_PER_SEC / cost_ns, 1) : MAX_HZ;
+	return cost_ns ? fmax(0.03 * NSEC_PER_SEC / cost_ns, 1) : MAX_RING_HZ;
 }
 
 /* The nanoseconds by which this time namespace's CLOCK_MONOTONIC is ahead of the kernel's. */
