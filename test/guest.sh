@@ -780,6 +780,16 @@ one_after_the_other() {
 # However often samples are wanted: the machine goes on, and netto says how many it takes.
 group_limits() {
 	start_flood
+	for _ in $(seq "$(nproc)"); do
+		while :; do :; done &
+		spinners="${spinners-} $!"
+	done
+	rate=$(for _ in 1 2 3; do
+		"$NETTO" -v -c -m sample 0.1 2>&1 >/dev/null | sed -n 's/.*samples are taken at \([0-9]*\) Hz.*/\1/p'
+	done | sort -n | head -n 1)
+	# shellcheck disable=SC2086 # words
+	kill $spinners
+	check "busy CPUs are no slow ones: samples are taken at ${rate:-997} Hz at least" "${rate:-997} >= 20"
 	with_netto -c -m sample -F 100000 1
 	stop_flood
 	check "samples at 100,000 Hz: fewer are taken, which is said" \
