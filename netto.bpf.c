@@ -679,7 +679,7 @@ static __always_inline void note_longest(cpu_t *c, __u64 event, __u64 took)
 }
 
 /*
- * netto_settle() and netto_change() are not static: so the verifier follows them once for each
+ * netto_settle() and netto_change() are not static. So the verifier follows them once for each
  * program, and not once for each call.
  */
 
@@ -1473,7 +1473,7 @@ static __always_inline void find_idle_task(cpu_t *c)
 	(BYTE(a, 0) | BYTE(b, 1) | BYTE(c, 2) | BYTE(d, 3) | BYTE(e, 4) | BYTE(f, 5) |             \
 	 BYTE(g, 6) | BYTE(h, 7))
 
-/* As one load of 64 bits would have them, for which a name may not be aligned: see copy_name(). */
+/* Loads the first 8 bytes of a name, which may be aligned to 4 bytes only: see copy_name(). */
 static __always_inline __u64 first_8(const void *name)
 {
 	const __u32 *words = name;
@@ -1607,9 +1607,9 @@ static __always_inline __u32 depth_of(const __u64 *stack)
 /*
  * Counts the stack that lies behind the used words; its first word lacks the slot. Two stacks with
  * the same hash count as one. Among 100,000 different stacks this happens once in 4 billion runs.
- * All that this function needs to know of the stack is in memory: so the verifier, which follows a
- * function once for each value that it knows, has one way to follow (30 ms instead of 200, where
- * a machine is emulated).
+ * The verifier follows a function anew for each set of values that it knows. It knows nothing of
+ * values in this memory, so it follows the function once. On an emulated 6.12 the verifier then
+ * takes 30 ms for netto_sample instead of 200.
  */
 static __noinline int netto_count_stack(stack_buf_t *buf, __u64 *stack, __u32 now)
 {

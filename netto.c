@@ -1723,7 +1723,7 @@ static const struct probe *spare_of(const struct probe *p)
 	return p->only_if_previous_absent ? p - 1 : p[1].only_if_previous_absent ? p + 1 : NULL;
 }
 
-/* Whether netto_lookup could look for a function. `address` is 0 if there is no such function. */
+/* Returns false if netto_lookup failed. `address` is 0 if the kernel has no such function. */
 static bool look_up(struct netto *skel, const char *function, uint64_t *address)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, run);
@@ -1748,7 +1748,7 @@ static bool look_up_functions(struct session *s, struct netto *skel)
 	bpf_program__set_autoload(skel->progs.netto_lookup, true);
 	if (pretends_missing("lookup") || netto__load(skel))
 		return false;
-	/* the function by which 6.14, in which fprobes became users of fgraph, sees returns */
+	/* kprobe.multi uses this function for returns from 6.14 on, where fprobe uses fgraph */
 	s->sees_all_returns = look_up(skel, "fprobe_return", &address) && address;
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];

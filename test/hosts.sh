@@ -24,9 +24,9 @@ esac
 # traced. That is 4 points for blocking, and 4 for chance: as many standard deviations of 2,500 samples. EACH: of rx, recv, send.
 TRACED=4 SAMPLED=8 EACH=10
 
-# Of two nettos by fentry the later one's programs run first, at a function's entry and at its end: both see the same time. At
-# tracepoints the earlier one's run first: so its programs would be in the other one's operations, 4 to 5 points. Hence no ends at
-# tracepoints where operations are by fentry.
+# Of two nettos that use fentry the later one's programs run first, at a function's entry and at its end: both see the same time.
+# At a tracepoint the earlier one's program runs first. If operations ended at tracepoints, the earlier one's programs would be in
+# the later one's operations: 4 to 5 points. So where operations begin by fentry, they also end by it in this test.
 export NETTO_WITHOUT=ends
 
 start_reference() {
