@@ -6699,65 +6699,62 @@ static const struct stage stages[STAGES] = {
 	/* in the stack of a system call these are of a softirq that interrupted it */
 	STAGE(softirq, "the softirq core", .shared = true,
 		.symbols = "handle_softirqs __do_softirq __softirqentry_text_start do_softirq "
-			"do_softirq_own_stack __irq_exit_rcu irq_exit_rcu run_ksoftirqd "
-			"tasklet_action* run_timer_softirq __run_timers rcu_core*"),
+		"do_softirq_own_stack __irq_exit_rcu irq_exit_rcu run_ksoftirqd tasklet_action* "
+		"run_timer_softirq __run_timers rcu_core*"),
 	STAGE(napi, "NET_RX's polling loop", .receives = true, .kind = GENERIC,
 		.symbols = "net_rx_action __napi_poll napi_poll napi_threaded_poll_loop "
-			"napi_threaded_poll __napi_busy_loop napi_busy_loop busy_poll_stop "
-			"net_tx_action xfrm_dev_backlog sk_busy_loop_end ep_busy_loop_end "
-			"net_rps_action_and_irq_enable"),
+		"napi_threaded_poll __napi_busy_loop napi_busy_loop busy_poll_stop net_tx_action "
+		"xfrm_dev_backlog sk_busy_loop_end ep_busy_loop_end net_rps_action_and_irq_enable"),
 	STAGE(driver, "receiving in a card's driver", .receives = true, .kind = POINTER,
 		.callers = "__napi_poll napi_poll net_rx_action __napi_busy_loop busy_poll_stop"),
 	STAGE(virtual_poll, "receiving from veth, lo", .receives = true,
 		.symbols = "process_backlog gro_cell_poll veth_poll tun_napi_poll "
-			"wg_packet_rx_poll flush_backlog cpu_map_kthread_run "
-			"cpu_map_bpf_prog_run*"),
+		"wg_packet_rx_poll flush_backlog cpu_map_kthread_run cpu_map_bpf_prog_run*"),
 	STAGE(ifb, "ifb (ingress shaping)", .receives = true, .symbols = "ifb_*", .modules = "ifb"),
 	STAGE(tun, "tun and tap devices", .symbols = "tun_* tap_*", .modules = "tun tap"),
 	STAGE(vhost, "vhost-net (virtual machines)", .modules = "vhost_net"),
 	STAGE(wifi, "Wi-Fi (mac80211 and drivers)", .receives = true,
 		.symbols = "ieee80211_* cfg80211_*",
 		.modules = "mac80211 cfg80211 lib80211 mac80211_hwsim ath ath9k* ath10k* ath11k* "
-			"ath12k* iwlwifi iwlmvm iwlmld iwldvm mt76* mt7603* mt7615* mt79* rt2x00* "
-			"rt2800* rtw88* rtw89* rtlwifi rtl_pci rtl_usb rtl8xxxu brcmfmac brcmsmac "
-			"brcmutil mwlwifi mwifiex* b43* carl9170"),
+		"ath12k* iwlwifi iwlmvm iwlmld iwldvm mt76* mt7603* mt7615* mt79* rt2x00* rt2800* "
+		"rtw88* rtw89* rtlwifi rtl_pci rtl_usb rtl8xxxu brcmfmac brcmsmac brcmutil mwlwifi "
+		"mwifiex* b43* carl9170"),
 	STAGE(usbnet, "USB network cards", .receives = true,
-		.symbols = "usbnet_* lan78xx_* smsc95xx_* r8152_* rtl8152_* rx_complete tx_complete "
-			"read_bulk_callback write_bulk_callback",
+		.symbols = "usbnet_* lan78xx_* smsc95xx_* r8152_* rtl8152_* rx_complete "
+		"tx_complete read_bulk_callback write_bulk_callback",
 		.modules = "usbnet cdc_ether cdc_eem cdc_subset cdc_ncm cdc_mbim qmi_wwan "
-			"rndis_host r8152 asix ax88179_178a aqc111 smsc75xx smsc95xx lan78xx "
-			"dm9601 sr9700 mcs7830 pegasus rtl8150 hso ipheth u_ether usb_f_ecm "
-			"usb_f_ncm usb_f_rndis"),
+		"rndis_host r8152 asix ax88179_178a aqc111 smsc75xx smsc95xx lan78xx dm9601 sr9700 "
+		"mcs7830 pegasus rtl8150 hso ipheth u_ether usb_f_ecm usb_f_ncm usb_f_rndis"),
 	STAGE(no_napi, "drivers without NAPI", .receives = true,
 		.modules = "xen_netback mhi_net mhi_wwan_mbim enc28j60 encx24j600 ks8851* dm9051 "
-			"qcaspi w5100* adin1110 oa_tc6 mcp251x mcp251xfd firewire_net slip"),
+		"qcaspi w5100* adin1110 oa_tc6 mcp251x mcp251xfd firewire_net slip"),
 	STAGE(pktgen, "the packet generator", .symbols = "pktgen_*", .modules = "pktgen"),
 	STAGE(gro, "joining segments (GRO)", .receives = true,
 		.symbols = "napi_gro_receive gro_receive_skb napi_gro_frags dev_gro_receive "
-			"napi_gro_complete gro_complete napi_gro_flush __gro_flush gro_flush "
-			"napi_complete_done skb_gro_receive skb_gro_receive_list inet_gro_receive "
-			"ipv6_gro_receive tcp4_gro_receive tcp6_gro_receive tcp_gro_receive "
-			"udp4_gro_receive udp6_gro_receive udp_gro_receive vlan_gro_receive "
-			"eth_gro_receive gre_gro_receive vxlan_gro_receive inet_gro_complete "
-			"ipv6_gro_complete tcp4_gro_complete tcp6_gro_complete udp4_gro_complete "
-			"udp6_gro_complete gro_cells_receive gro_normal_list gro_normal_one "
-			"napi_skb_finish gro_pull_from_frag0 gro_try_pull_from_frag0"),
+		"napi_gro_complete gro_complete napi_gro_flush __gro_flush gro_flush "
+		"napi_complete_done skb_gro_receive skb_gro_receive_list inet_gro_receive "
+		"ipv6_gro_receive tcp4_gro_receive tcp6_gro_receive tcp_gro_receive "
+		"udp4_gro_receive udp6_gro_receive udp_gro_receive vlan_gro_receive "
+		"eth_gro_receive gre_gro_receive vxlan_gro_receive inet_gro_complete "
+		"ipv6_gro_complete tcp4_gro_complete tcp6_gro_complete udp4_gro_complete "
+		"udp6_gro_complete gro_cells_receive gro_normal_list gro_normal_one "
+		"napi_skb_finish gro_pull_from_frag0 gro_try_pull_from_frag0"),
 	STAGE(xdp, "XDP programs in the driver", .receives = true,
 		.symbols = "bpf_dispatcher_xdp_func bpf_dispatcher_xdp xdp_do_redirect "
-			"xdp_do_redirect_frame xdp_do_flush xdp_do_flush_map __dev_flush "
-			"bq_enqueue bq_xmit_all __cpu_map_flush cpu_map_enqueue dev_map_enqueue "
-			"__xsk_map_redirect __xsk_map_flush xsk_rcv veth_xdp_rcv_one "
-			"veth_xdp_rcv_skb bpf_test_run_xdp_live xdp_test_run_batch"),
+		"xdp_do_redirect_frame xdp_do_flush xdp_do_flush_map __dev_flush bq_enqueue "
+		"bq_xmit_all __cpu_map_flush cpu_map_enqueue dev_map_enqueue __xsk_map_redirect "
+		"__xsk_map_flush xsk_rcv veth_xdp_rcv_one veth_xdp_rcv_skb bpf_test_run_xdp_live "
+		"xdp_test_run_batch"),
 	STAGE(xdp_generic, "generic XDP programs", .receives = true,
 		.symbols = "do_xdp_generic netif_receive_generic_xdp bpf_prog_run_generic_xdp "
-			"generic_xdp_tx xdp_do_generic_redirect netif_skb_check_for_xdp"),
+		"generic_xdp_tx xdp_do_generic_redirect netif_skb_check_for_xdp"),
 	STAGE(xsk, "AF_XDP sockets", .symbols = "xsk_* __xsk_* xp_* xdp_umem_*"),
 	STAGE(core, "the core of reception",
 		.symbols = "__netif_receive_skb_core __netif_receive_skb_one_core "
-			"__netif_receive_skb __netif_receive_skb_list_core "
-			"__netif_receive_skb_list netif_receive_skb netif_receive_skb_core "
-			"netif_receive_skb_list netif_receive_skb_list_internal "
-			"netif_receive_skb_internal deliver_skb skb_vlan_untag"),
+		"__netif_receive_skb __netif_receive_skb_list_core __netif_receive_skb_list "
+		"netif_receive_skb netif_receive_skb_core netif_receive_skb_list "
+		"netif_receive_skb_list_internal netif_receive_skb_internal deliver_skb "
+		"skb_vlan_untag"),
 	STAGE(rps, "spreading packets (RPS)",
 		.symbols = "get_rps_cpu net_rps_send_ipi set_rps_cpu"),
 	/* within STAGE_core these belong to STAGE_rps: see stage_of_frame() */
@@ -6765,22 +6762,19 @@ static const struct stage stages[STAGES] = {
 		.symbols = "enqueue_to_backlog netif_rx __netif_rx netif_rx_internal netif_rx_ni"),
 	STAGE(tc, "traffic control on ingress",
 		.symbols = "__tcf_classify tc_run cls_bpf_classify fl_classify u32_classify "
-			"mall_classify skb_do_redirect sch_handle_ingress tcf_* tcx_run* "
-			"est_timer est_fetch_counters",
-		.modules = "cls_* act_* sch_ingress"),
+		"mall_classify skb_do_redirect sch_handle_ingress tcf_* tcx_run* est_timer "
+		"est_fetch_counters", .modules = "cls_* act_* sch_ingress"),
 	/* STAGE_tc's functions belong to this stage if they are called within STAGE_qdisc */
 	STAGE(tc_egress, "traffic control on egress"),
 	STAGE(nf_ingress, "netfilter's ingress hook", .kind = HOOK,
 		.callers = "__netif_receive_skb_core"),
 	STAGE(nf_egress, "netfilter's egress hook", .kind = HOOK, .callers = "__dev_queue_xmit"),
-	STAGE(flowtable, "netfilter's flow table",
-		.symbols = "flow_offload_lookup nf_flow_*", .modules = "nf_flow_table*"),
-	STAGE(vlan, "VLAN devices",
-		.symbols = "vlan_*", .modules = "8021q"),
-	STAGE(bond, "bonding",
-		.symbols = "bond_*", .modules = "bonding"),
-	STAGE(team, "team devices",
-		.symbols = "team_handle_frame team_xmit", .modules = "team team_mode_*"),
+	STAGE(flowtable, "netfilter's flow table", .symbols = "flow_offload_lookup nf_flow_*",
+		.modules = "nf_flow_table*"),
+	STAGE(vlan, "VLAN devices", .symbols = "vlan_*", .modules = "8021q"),
+	STAGE(bond, "bonding", .symbols = "bond_*", .modules = "bonding"),
+	STAGE(team, "team devices", .symbols = "team_handle_frame team_xmit",
+		.modules = "team team_mode_*"),
 	STAGE(macvlan, "macvlan devices", .symbols = "macvlan_*", .modules = "macvlan macvtap"),
 	STAGE(ipvlan, "ipvlan devices", .symbols = "ipvlan_*", .modules = "ipvlan ipvtap"),
 	STAGE(netkit, "netkit devices", .symbols = "netkit_*", .modules = "netkit"),
@@ -6788,54 +6782,49 @@ static const struct stage stages[STAGES] = {
 	STAGE(hsr, "HSR and PRP devices", .symbols = "hsr_*", .modules = "hsr"),
 	STAGE(batadv, "B.A.T.M.A.N. mesh", .symbols = "batadv_*", .modules = "batman_adv"),
 	STAGE(macsec, "MACsec encryption", .symbols = "macsec_*", .modules = "macsec"),
-	STAGE(bridge, "bridging",
-		.symbols = "__br_forward br_* fdb_rcu_free",
-		.modules = "bridge"),
+	STAGE(bridge, "bridging", .symbols = "__br_forward br_* fdb_rcu_free", .modules = "bridge"),
 	STAGE(nf_bridge, "a bridge's netfilter hooks", .kind = HOOK,
 		.callers = "br_pass_frame_up __br_forward br_forward_finish br_handle_frame "
-			"br_handle_frame_finish br_netif_receive_skb"),
+		"br_handle_frame_finish br_netif_receive_skb"),
 	STAGE(bridge_nf, "br_netfilter", .symbols = "br_nf_*", .modules = "br_netfilter"),
 	STAGE(ovs, "Open vSwitch", .symbols = "netdev_frame_hook ovs_*", .modules = "openvswitch"),
 	STAGE(tunnel_rx, "tunnels, receiving",
 		.symbols = "vxlan_rcv geneve_udp_encap_recv gre_rcv __ipgre_rcv ipgre_rcv "
-			"ip_tunnel_rcv ipip_rcv ipip_tunnel_rcv ipip6_rcv ip6_tnl_rcv "
-			"__ip6_tnl_rcv l2tp_udp_encap_recv pppoe_rcv ppp_input tunnel4_rcv "
-			"udp_tunnel_* gue_* fou_* vxlan_* geneve_* l2tp_*",
+		"ip_tunnel_rcv ipip_rcv ipip_tunnel_rcv ipip6_rcv ip6_tnl_rcv __ip6_tnl_rcv "
+		"l2tp_udp_encap_recv pppoe_rcv ppp_input tunnel4_rcv udp_tunnel_* gue_* fou_* "
+		"vxlan_* geneve_* l2tp_*",
 		.modules = "vxlan geneve ip_gre ip6_gre gre ipip sit ip_tunnel ip6_tunnel tunnel4 "
-			"tunnel6 ip_vti ip6_vti gre6 bareudp amt l2tp_* pppoe ppp_* udp_tunnel"),
+		"tunnel6 ip_vti ip6_vti gre6 bareudp amt l2tp_* pppoe ppp_* udp_tunnel"),
 	STAGE(tunnel_tx, "tunnels, sending",
 		.symbols = "vxlan_xmit vxlan_xmit_one geneve_xmit ipgre_xmit gre_tap_xmit "
-			"__gre_xmit ip_tunnel_xmit iptunnel_xmit ip_md_tunnel_xmit "
-			"ipip_tunnel_xmit sit_tunnel_xmit ip6_tnl_start_xmit ip6_tnl_xmit "
-			"udp_tunnel_xmit_skb udp_tunnel6_xmit_skb ppp_start_xmit pppoe_xmit "
-			"l2tp_xmit_skb"),
+		"__gre_xmit ip_tunnel_xmit iptunnel_xmit ip_md_tunnel_xmit ipip_tunnel_xmit "
+		"sit_tunnel_xmit ip6_tnl_start_xmit ip6_tnl_xmit udp_tunnel_xmit_skb "
+		"udp_tunnel6_xmit_skb ppp_start_xmit pppoe_xmit l2tp_xmit_skb"),
 	STAGE(gtp, "GTP tunnels", .symbols = "gtp_*", .modules = "gtp"),
-	STAGE(mpls, "MPLS forwarding",
-		.symbols = "mpls_*", .modules = "mpls_router mpls_iptunnel mpls_gso"),
+	STAGE(mpls, "MPLS forwarding", .symbols = "mpls_*",
+		.modules = "mpls_router mpls_iptunnel mpls_gso"),
 	STAGE(vrf, "VRF devices", .symbols = "vrf_* l3mdev_*", .modules = "vrf"),
 	STAGE(ovpn, "OpenVPN's module", .symbols = "ovpn_*", .modules = "ovpn ovpn_dco*"),
 	STAGE(wireguard, "WireGuard", .symbols = "wg_*", .modules = "wireguard"),
 	STAGE(xfrm, "IPsec",
 		.symbols = "esp_input* esp_output* esp_xmit* esp4_* esp6_* ah_input* ah_output* "
-			"ah6_* xfrm* espintcp_*",
-		.modules = "esp4 esp6 ah4 ah6 xfrm_*"),
+		"ah6_* xfrm* espintcp_*", .modules = "esp4 esp6 ah4 ah6 xfrm_*"),
 	/* some of these are in assembly, and old kernels cannot unwind through them */
 	STAGE(crypto, "encryption", .shared = true,
 		.symbols = "chacha_* poly1305_* chacha20poly1305_* curve25519_* blake2s_* "
-			"crypto_aead_encrypt crypto_aead_decrypt"),
+		"crypto_aead_encrypt crypto_aead_decrypt"),
 	STAGE(ip_rx_v4, "IPv4 reception",
 		.symbols = "ip_rcv ip_list_rcv ip_sublist_rcv ip_rcv_core ip_rcv_finish "
-			"ip_rcv_finish_core ip_sublist_rcv_finish ip_list_rcv_finish "
-			"ip_rcv_options"),
+		"ip_rcv_finish_core ip_sublist_rcv_finish ip_list_rcv_finish ip_rcv_options"),
 	STAGE(ip_rx_v6, "IPv6 reception",
 		.symbols = "ipv6_rcv ipv6_list_rcv ip6_sublist_rcv ip6_rcv_core ip6_rcv_finish "
-			"ip6_rcv_finish_core ip6_sublist_rcv_finish ip6_list_rcv_finish"),
+		"ip6_rcv_finish_core ip6_sublist_rcv_finish ip6_list_rcv_finish"),
 	STAGE(nf_prerouting_v4, "netfilter: prerouting, IPv4", .kind = HOOK,
 		.callers = "ip_rcv ip_sublist_rcv vrf_l3_rcv vrf_ip_rcv vrf_rcv_nfhook "
-			"xfrm4_transport_finish br_nf_pre_routing"),
+		"xfrm4_transport_finish br_nf_pre_routing"),
 	STAGE(nf_prerouting_v6, "netfilter: prerouting, IPv6", .kind = HOOK,
 		.callers = "ipv6_rcv ip6_sublist_rcv vrf_ip6_rcv xfrm6_transport_finish "
-			"br_nf_pre_routing_ipv6"),
+		"br_nf_pre_routing_ipv6"),
 	STAGE(nf_input_v4, "netfilter: input, IPv4", .kind = HOOK, .callers = "ip_local_deliver"),
 	STAGE(nf_input_v6, "netfilter: input, IPv6", .kind = HOOK,
 		.callers = "ip6_input ip6_mc_input"),
@@ -6845,72 +6834,66 @@ static const struct stage stages[STAGES] = {
 		.callers = "ip6_forward ip6mr_forward2 ip6mr_prepare_xmit"),
 	STAGE(nf_output_v4, "netfilter: output, IPv4", .kind = HOOK,
 		.callers = "__ip_local_out raw_sendmsg vrf_ip_local_out ip_vs_nat_xmit "
-			"ip_vs_dr_xmit ip_vs_tunnel_xmit ip_vs_bypass_xmit ip_vs_icmp_xmit"),
+		"ip_vs_dr_xmit ip_vs_tunnel_xmit ip_vs_bypass_xmit ip_vs_icmp_xmit"),
 	STAGE(nf_output_v6, "netfilter: output, IPv6", .kind = HOOK,
 		.callers = "__ip6_local_out ip6_xmit rawv6_sendmsg mld_sendpack igmp6_send "
-			"ndisc_send_skb vrf_ip6_local_out ip_vs_nat_xmit_v6 ip_vs_dr_xmit_v6 "
-			"ip_vs_tunnel_xmit_v6 ip_vs_bypass_xmit_v6 ip_vs_icmp_xmit_v6"),
+		"ndisc_send_skb vrf_ip6_local_out ip_vs_nat_xmit_v6 ip_vs_dr_xmit_v6 "
+		"ip_vs_tunnel_xmit_v6 ip_vs_bypass_xmit_v6 ip_vs_icmp_xmit_v6"),
 	STAGE(nf_postrouting_v4, "netfilter: postrouting, IPv4", .kind = HOOK,
 		.callers = "ip_output ip_mc_output xfrm4_output vrf_output vrf_ip_out_direct "
-			"vrf_output_direct br_nf_post_routing"),
+		"vrf_output_direct br_nf_post_routing"),
 	STAGE(nf_postrouting_v6, "netfilter: postrouting, IPv6", .kind = HOOK,
 		.callers = "ip6_output ip6_finish_output2 xfrm6_output vrf_output6 "
-			"vrf_ip6_out_direct vrf_output6_direct"),
+		"vrf_ip6_out_direct vrf_output6_direct"),
 	/* no rule knows the hook's caller, or netfilter calls these on the way to a hook */
 	STAGE(netfilter, "netfilter's core",
-		.symbols = "nf_hook_slow nf_hook_slow_list nf_hook NF_HOOK NF_HOOK_LIST nf_log_* nfulnl_*",
-		.modules = "nfnetlink_log nf_log_syslog"),
+		.symbols = "nf_hook_slow nf_hook_slow_list nf_hook NF_HOOK NF_HOOK_LIST nf_log_* "
+		"nfulnl_*", .modules = "nfnetlink_log nf_log_syslog"),
 	STAGE(nfqueue, "to user space (NFQUEUE)",
 		.symbols = "nf_queue __nf_queue nf_reinject nfqnl_*", .modules = "nfnetlink_queue"),
 	STAGE(conntrack, "connection tracking",
 		.symbols = "ipv4_conntrack_in ipv6_conntrack_in ipv4_conntrack_local "
-			"ipv6_conntrack_local nf_confirm ipv4_confirm ipv6_confirm nf_ct_* "
-			"nf_conntrack_* __nf_conntrack_* __nf_ct_* gc_worker "
-			"tree_gc_worker ecache_work",
+		"ipv6_conntrack_local nf_confirm ipv4_confirm ipv6_confirm nf_ct_* nf_conntrack_* "
+		"__nf_conntrack_* __nf_ct_* gc_worker tree_gc_worker ecache_work",
 		.modules = "nf_conntrack* nf_conncount"),
-	STAGE(nat, "address translation (NAT)",
-		.symbols = "nft_nat_do_chain nf_nat_*",
+	STAGE(nat, "address translation (NAT)", .symbols = "nft_nat_do_chain nf_nat_*",
 		.modules = "nf_nat* nft_chain_nat iptable_nat ip6table_nat"),
-	STAGE(nft, "nftables rules",
-		.symbols = "nft_* nf_tables_*", .modules = "nf_tables nft_*"),
+	STAGE(nft, "nftables rules", .symbols = "nft_* nf_tables_*", .modules = "nf_tables nft_*"),
 	STAGE(iptables, "iptables rules", .kind = POINTER,
 		.symbols = "ipt_do_table ip6t_do_table ebt_do_table arpt_do_table ip_set_test "
-			"iptable_* ip6table_* xt_* htable_gc dsthash_free_rcu",
+		"iptable_* ip6table_* xt_* htable_gc dsthash_free_rcu",
 		.modules = "x_tables ip_tables ip6_tables iptable_* ip6table_* arp_tables "
-			"arptable_* ebtables ebtable_* xt_* ipt_* ip6t_* ip_set ip_set_*",
+		"arptable_* ebtables ebtable_* xt_* ipt_* ip6t_* ip_set ip_set_*",
 		.callers = "nft_match_eval nft_match_large_eval nft_target_eval_xt "
-			"nft_target_eval_bridge"),
+		"nft_target_eval_bridge"),
 	STAGE(ipvs, "load balancing (IPVS)", .symbols = "ip_vs_*", .modules = "ip_vs*"),
 	STAGE(defrag, "reassembly of fragments",
-		.symbols = "ip_defrag ipv6_frag_rcv nf_ct_frag6_* inet_frag* "
-			"ipv4_conntrack_defrag ipv6_defrag ip_check_defrag ip_expire "
-			"ip6_frag_expire ip6frag_expire_frag_queue fqdir_*",
-		.modules = "nf_defrag_ipv4 nf_defrag_ipv6"),
+		.symbols = "ip_defrag ipv6_frag_rcv nf_ct_frag6_* inet_frag* ipv4_conntrack_defrag "
+		"ipv6_defrag ip_check_defrag ip_expire ip6_frag_expire ip6frag_expire_frag_queue "
+		"fqdir_*", .modules = "nf_defrag_ipv4 nf_defrag_ipv6"),
 	STAGE(early_demux, "early socket lookup",
 		.symbols = "tcp_v4_early_demux tcp_v6_early_demux udp_v4_early_demux "
-			"udp_v6_early_demux ip4_early_demux"),
+		"udp_v6_early_demux ip4_early_demux"),
 	STAGE(route_v4, "IPv4 routing",
 		.symbols = "ip_route_input_noref ip_route_input_rcu ip_route_input_slow "
-			"ip_route_use_hint __fib_lookup fib4_rule_action "
-			"fib_validate_source __fib_validate_source ip_mkroute_input "
-			"ip_route_output_* __mkroute_output fib_select_path fib_lookup_good_nhc "
-			"rt_dst_alloc find_exception ipv4_dst_check rt_cache_route ipv4_mtu "
-			"ip_dst_mtu_maybe_forward fib_multipath_hash fib_table_* fib_flush fib_sync_* "
-			"fib_netdev_event fib_inetaddr_event fib_create_info fib_release_info "
-			"fib_newrule fib_nl_newrule fib_delrule fib_nl_delrule"),
+		"ip_route_use_hint __fib_lookup fib4_rule_action fib_validate_source "
+		"__fib_validate_source ip_mkroute_input ip_route_output_* __mkroute_output "
+		"fib_select_path fib_lookup_good_nhc rt_dst_alloc find_exception ipv4_dst_check "
+		"rt_cache_route ipv4_mtu ip_dst_mtu_maybe_forward fib_multipath_hash fib_table_* "
+		"fib_flush fib_sync_* fib_netdev_event fib_inetaddr_event fib_create_info "
+		"fib_release_info fib_newrule fib_nl_newrule fib_delrule fib_nl_delrule"),
 	STAGE(route_v6, "IPv6 routing",
 		.symbols = "ip6_pol_route ip6_pol_route_input ip6_pol_route_output "
-			"fib6_table_lookup fib6_lookup fib6_rule_lookup fib6_rule_action "
-			"ip6_dst_check ip6_dst_lookup_tail ip6_dst_lookup_flow "
-			"ip6_sk_dst_lookup_flow ip6_dst_lookup fib6_select_path fib6_node_lookup "
-			"rt6_* ip6_rt_* ip6_mtu ip6_dst_mtu_maybe_forward ip6_route_* "
-			"fib6_gc_timer_cb fib6_run_gc"),
+		"fib6_table_lookup fib6_lookup fib6_rule_lookup fib6_rule_action ip6_dst_check "
+		"ip6_dst_lookup_tail ip6_dst_lookup_flow ip6_sk_dst_lookup_flow ip6_dst_lookup "
+		"fib6_select_path fib6_node_lookup rt6_* ip6_rt_* ip6_mtu "
+		"ip6_dst_mtu_maybe_forward ip6_route_* fib6_gc_timer_cb fib6_run_gc"),
 	STAGE(multicast, "multicast routing",
 		.symbols = "ip_mr_input ip_mr_forward ip6_mr_input ip6_mr_forward ipmr_* ip6mr_*"),
 	/* mostly by RCU, after the packet: tunnels and IPsec make a route for each packet */
 	STAGE(dst, "freeing routes",
 		.symbols = "dst_destroy dst_destroy_rcu metadata_dst_free free_fib_info_rcu "
-			"fib6_info_destroy_rcu"),
+		"fib6_info_destroy_rcu"),
 	/* walk_stages() adds these stages where a tail call has deleted their functions */
 	STAGE(forward_v4, "IPv4 forwarding", .kind = NO_FORWARD,
 		.symbols = "ip_forward ip_forward_finish ip_forward_options"),
@@ -6922,175 +6905,165 @@ static const struct stage stages[STAGES] = {
 		.symbols = "ip6_input ip6_input_finish ip6_mc_input ip6_protocol_deliver_rcu"),
 	STAGE(tcp_rx, "TCP, receiving", .kind = NO_FORWARD,
 		.symbols = "tcp_v4_rcv tcp_v6_rcv tcp_v4_do_rcv tcp_v6_do_rcv tcp_rcv_established "
-			"tcp_rcv_state_process tcp_data_queue tcp_ack tcp_add_backlog "
-			"tcp_check_req tcp_conn_request tcp_child_process tcp_v4_syn_recv_sock "
-			"tcp_v6_syn_recv_sock tcp_v4_conn_request tcp_v6_conn_request "
-			"tcp_clean_rtx_queue tcp_data_ready tcp_try_coalesce tcp_queue_rcv "
-			"tcp_validate_incoming tcp_fin tcp_time_wait tcp_timewait_state_process "
-			"__release_sock tcp_ack_update_rtt tcp_filter tcp_inbound_*"),
+		"tcp_rcv_state_process tcp_data_queue tcp_ack tcp_add_backlog tcp_check_req "
+		"tcp_conn_request tcp_child_process tcp_v4_syn_recv_sock tcp_v6_syn_recv_sock "
+		"tcp_v4_conn_request tcp_v6_conn_request tcp_clean_rtx_queue tcp_data_ready "
+		"tcp_try_coalesce tcp_queue_rcv tcp_validate_incoming tcp_fin tcp_time_wait "
+		"tcp_timewait_state_process __release_sock tcp_ack_update_rtt tcp_filter "
+		"tcp_inbound_*"),
 	STAGE(udp_rx, "UDP, receiving", .kind = NO_FORWARD,
 		.symbols = "udp_rcv __udp4_lib_rcv udpv6_rcv __udp6_lib_rcv udp_queue_rcv_skb "
-			"udp_queue_rcv_one_skb udp_unicast_rcv_skb __udp_enqueue_schedule_skb "
-			"udpv6_queue_rcv_skb udpv6_queue_rcv_one_skb udp6_unicast_rcv_skb "
-			"__udp4_lib_mcast_deliver udp4_csum_init udp6_csum_init udp4_rcv udp6_rcv"),
+		"udp_queue_rcv_one_skb udp_unicast_rcv_skb __udp_enqueue_schedule_skb "
+		"udpv6_queue_rcv_skb udpv6_queue_rcv_one_skb udp6_unicast_rcv_skb "
+		"__udp4_lib_mcast_deliver udp4_csum_init udp6_csum_init udp4_rcv udp6_rcv"),
 	STAGE(socket_lookup, "finding the socket",
 		.symbols = "__inet_lookup_established __inet6_lookup_established "
-			"__inet_lookup_listener inet6_lookup_listener __udp4_lib_lookup "
-			"__udp6_lib_lookup udp4_lib_lookup2 udp6_lib_lookup2 udp4_lib_lookup "
-			"udp6_lib_lookup inet_lhash2_lookup inet6_lhash2_lookup "
-			"inet_lookup_reuseport inet6_lookup_reuseport reuseport_select_sock "
-			"udp_ehashfn inet_ehashfn inet6_ehashfn compute_score __inet6_lookup "
-			"__inet_lookup"),
+		"__inet_lookup_listener inet6_lookup_listener __udp4_lib_lookup __udp6_lib_lookup "
+		"udp4_lib_lookup2 udp6_lib_lookup2 udp4_lib_lookup udp6_lib_lookup "
+		"inet_lhash2_lookup inet6_lhash2_lookup inet_lookup_reuseport "
+		"inet6_lookup_reuseport reuseport_select_sock udp_ehashfn inet_ehashfn "
+		"inet6_ehashfn compute_score __inet6_lookup __inet_lookup"),
 	STAGE(icmp, "ICMP", .kind = NO_FORWARD,
 		.symbols = "icmp_rcv icmpv6_rcv __icmp_send icmp_reply icmp_echo icmp_push_reply "
-			"icmp_unreach icmpv6_echo_reply icmp6_send ndisc_rcv igmp6_event_query "
-			"ping_rcv ping_v4_sendmsg ping_v6_sendmsg ping_common_sendmsg ping_recvmsg "
-			"ping_get_port ping_queue_rcv_skb nf_send_reset nf_send_reset6 "
-			"nf_send_unreach nf_send_unreach6 nf_reject_* ndisc_recv_* ndisc_send_* "
-			"ndisc_router_discovery ndisc_redirect_rcv igmp_* igmpv3_* mld_* "
-			"ip_mc_join_group __ip_mc_join_group ip_mc_leave_group ip_mc_drop_socket "
-			"ipv6_sock_mc_* __ipv6_sock_mc_* __ipv6_dev_mc_* ipv6_dev_mc_* "
-			"ipv6_sock_ac_* igmp6_* ip6_mc_source ip6_mc_msfilter ip6_mc_add_src "
-			"ip6_mc_del_src ip_mc_source ip_mc_msfilter ip_mc_join_group_ssm "
-			"____ip_mc_inc_group"),
+		"icmp_unreach icmpv6_echo_reply icmp6_send ndisc_rcv igmp6_event_query ping_rcv "
+		"ping_v4_sendmsg ping_v6_sendmsg ping_common_sendmsg ping_recvmsg ping_get_port "
+		"ping_queue_rcv_skb nf_send_reset nf_send_reset6 nf_send_unreach nf_send_unreach6 "
+		"nf_reject_* ndisc_recv_* ndisc_send_* ndisc_router_discovery ndisc_redirect_rcv "
+		"igmp_* igmpv3_* mld_* ip_mc_join_group __ip_mc_join_group ip_mc_leave_group "
+		"ip_mc_drop_socket ipv6_sock_mc_* __ipv6_sock_mc_* __ipv6_dev_mc_* ipv6_dev_mc_* "
+		"ipv6_sock_ac_* igmp6_* ip6_mc_source ip6_mc_msfilter ip6_mc_add_src "
+		"ip6_mc_del_src ip_mc_source ip_mc_msfilter ip_mc_join_group_ssm "
+		"____ip_mc_inc_group"),
 	STAGE(arp, "ARP", .kind = NO_FORWARD,
 		.symbols = "arp_rcv arp_process arp_xmit arp_send arp_send_dst arp_create "
-			"arp_fwd_proxy arp_ignore"),
+		"arp_fwd_proxy arp_ignore"),
 	STAGE(raw, "raw sockets", .kind = NO_FORWARD,
 		.symbols = "raw_local_deliver raw_rcv raw_sendmsg raw_recvmsg rawv6_rcv "
-			"rawv6_sendmsg rawv6_recvmsg raw6_local_deliver raw_v4_input"),
+		"rawv6_sendmsg rawv6_recvmsg raw6_local_deliver raw_v4_input"),
 	STAGE(tap, "packet sockets (tcpdump)",
 		.symbols = "packet_rcv tpacket_rcv dev_queue_xmit_nit packet_rcv_spkt "
-			"packet_rcv_fanout packet_sendmsg packet_recvmsg packet_snd tpacket_snd "
-			"packet_poll packet_release run_filter prb_retire_rx_blk_timer_expired",
+		"packet_rcv_fanout packet_sendmsg packet_recvmsg packet_snd tpacket_snd "
+		"packet_poll packet_release run_filter prb_retire_rx_blk_timer_expired",
 		.modules = "af_packet"),
 	STAGE(socket, "the socket layer", .shared = true, .kind = GENERIC,
 		.symbols = "inet_sendmsg inet6_sendmsg inet_recvmsg inet6_recvmsg inet_sendpage "
-			"sock_common_recvmsg inet_stream_connect inet_dgram_connect inet_accept "
-			"inet_shutdown inet_release inet6_release __inet_stream_connect "
-			"__inet_accept sock_sendmsg __sock_sendmsg sock_recvmsg __sys_sendto "
-			"__sys_recvfrom ____sys_sendmsg ____sys_recvmsg sock_write_iter "
-			"sock_read_iter sock_close __sock_release splice_to_socket inet_autobind "
-			"inet_send_prepare"),
+		"sock_common_recvmsg inet_stream_connect inet_dgram_connect inet_accept "
+		"inet_shutdown inet_release inet6_release __inet_stream_connect __inet_accept "
+		"sock_sendmsg __sock_sendmsg sock_recvmsg __sys_sendto __sys_recvfrom "
+		"____sys_sendmsg ____sys_recvmsg sock_write_iter sock_read_iter sock_close "
+		"__sock_release splice_to_socket inet_autobind inet_send_prepare"),
 	STAGE(socket_free, "freeing sockets", .shared = true,
 		.symbols = "__sk_destruct sk_destruct __sk_free"),
 	STAGE(mptcp, "Multipath TCP", .symbols = "mptcp_* __mptcp_* subflow_*"),
 	STAGE(sctp, "SCTP", .kind = NO_FORWARD, .symbols = "sctp_*", .modules = "sctp"),
 	STAGE(family, "CAN, TIPC, RDS, SMC, ...", .kind = NO_FORWARD,
-		.modules = "can can_raw can_bcm can_gw can_isotp can_j1939 tipc rds rds_tcp smc kcm "
-			"rxrpc qrtr qrtr_* dccp dccp_* mac802154 ieee802154* 6lowpan llc llc2 x25 "
-			"phonet caif* mctp"),
+		.modules = "can can_raw can_bcm can_gw can_isotp can_j1939 tipc rds rds_tcp smc "
+		"kcm rxrpc qrtr qrtr_* dccp dccp_* mac802154 ieee802154* 6lowpan llc llc2 x25 "
+		"phonet caif* mctp"),
 	STAGE(tls, "TLS in the kernel", .symbols = "tls_*", .modules = "tls"),
 	STAGE(sockmap, "sockets joined by eBPF",
 		.symbols = "tcp_bpf_* udp_bpf_* sk_psock_* sock_map_* sock_hash_*"),
 	STAGE(tcp_recv, "TCP reads by programs",
-		.symbols = "tcp_poll tcp_recvmsg tcp_recvmsg_locked tcp_cleanup_rbuf __tcp_cleanup_rbuf "
-			"tcp_splice_read tcp_read_sock sk_wait_data tcp_eat_recv_skb "
-			"tcp_rcv_space_adjust tcp_zerocopy_receive tcp_update_recv_tstamps"),
+		.symbols = "tcp_poll tcp_recvmsg tcp_recvmsg_locked tcp_cleanup_rbuf "
+		"__tcp_cleanup_rbuf tcp_splice_read tcp_read_sock sk_wait_data tcp_eat_recv_skb "
+		"tcp_rcv_space_adjust tcp_zerocopy_receive tcp_update_recv_tstamps"),
 	STAGE(udp_recv, "UDP reads by programs",
 		.symbols = "udp_recvmsg udpv6_recvmsg __skb_recv_udp skb_consume_udp "
-			"udp_skb_destructor __udp_recv_* udp_poll first_packet_length "
-			"__first_packet_length"),
+		"udp_skb_destructor __udp_recv_* udp_poll first_packet_length "
+		"__first_packet_length"),
 	STAGE(connection, "connecting, binding, closing",
 		.symbols = "raw_close raw_destroy udp_disconnect __udp_disconnect udp_lib_get_port "
-			"udp_lib_unhash inet_csk_get_port tcp_v4_connect tcp_v6_connect "
-			"tcp_connect tcp_close __tcp_close tcp_shutdown tcp_disconnect "
-			"inet_csk_accept inet_hash_connect __inet_hash_connect "
-			"inet_csk_destroy_sock inet_csk_listen_stop tcp_send_fin "
-			"tcp_v4_destroy_sock udp_destroy_sock udpv6_destroy_sock udp_lib_close "
-			"sk_common_release inet_sock_destruct inet6_sock_destruct "
-			"ip4_datagram_connect __ip4_datagram_connect "
-			"ip6_datagram_connect __ip6_datagram_connect udp_connect udpv6_connect "
-			"inet_csk_complete_hashdance inet_csk_wait_for_connect inet_csk_clone_lock "
-			"reqsk_timer_handler tw_timer_handler inet_twsk_kill inet_create inet6_create "
-			"tcp_v4_init_sock tcp_v6_init_sock tcp_init_sock inet_bind inet_bind_sk "
-			"__inet_bind inet6_bind inet6_bind_sk __inet6_bind inet_listen "
-			"__inet_listen_sk inet_csk_listen_start inet_hash inet6_hash __inet_hash "
-			"reuseport_alloc reuseport_add_sock udp_destruct_common udp_destruct_sock "
-			"udpv6_destruct_sock tcp6_destruct_sock"),
+		"udp_lib_unhash inet_csk_get_port tcp_v4_connect tcp_v6_connect tcp_connect "
+		"tcp_close __tcp_close tcp_shutdown tcp_disconnect inet_csk_accept "
+		"inet_hash_connect __inet_hash_connect inet_csk_destroy_sock inet_csk_listen_stop "
+		"tcp_send_fin tcp_v4_destroy_sock udp_destroy_sock udpv6_destroy_sock "
+		"udp_lib_close sk_common_release inet_sock_destruct inet6_sock_destruct "
+		"ip4_datagram_connect __ip4_datagram_connect ip6_datagram_connect "
+		"__ip6_datagram_connect udp_connect udpv6_connect inet_csk_complete_hashdance "
+		"inet_csk_wait_for_connect inet_csk_clone_lock reqsk_timer_handler "
+		"tw_timer_handler inet_twsk_kill inet_create inet6_create tcp_v4_init_sock "
+		"tcp_v6_init_sock tcp_init_sock inet_bind inet_bind_sk __inet_bind inet6_bind "
+		"inet6_bind_sk __inet6_bind inet_listen __inet_listen_sk inet_csk_listen_start "
+		"inet_hash inet6_hash __inet_hash reuseport_alloc reuseport_add_sock "
+		"udp_destruct_common udp_destruct_sock udpv6_destruct_sock tcp6_destruct_sock"),
 	STAGE(sockopt, "socket options",
 		.symbols = "do_tcp_setsockopt tcp_setsockopt tcp_sock_set_* do_tcp_getsockopt "
-			"tcp_getsockopt tcp_get_info do_ip_setsockopt ip_setsockopt "
-			"do_ip_getsockopt ip_getsockopt do_ipv6_setsockopt ipv6_setsockopt "
-			"do_ipv6_getsockopt ipv6_getsockopt udp_setsockopt udpv6_setsockopt "
-			"udp_lib_setsockopt"),
+		"tcp_getsockopt tcp_get_info do_ip_setsockopt ip_setsockopt do_ip_getsockopt "
+		"ip_getsockopt do_ipv6_setsockopt ipv6_setsockopt do_ipv6_getsockopt "
+		"ipv6_getsockopt udp_setsockopt udpv6_setsockopt udp_lib_setsockopt"),
 	STAGE(tcp_tx, "TCP, sending",
 		.symbols = "tcp_sendmsg tcp_sendmsg_locked tcp_push tcp_write_xmit "
-			"__tcp_push_pending_frames __tcp_transmit_skb __tcp_send_ack tcp_send_ack "
-			"tcp_tsq_handler tcp_tasklet_func tcp_tsq_workfn tcp_stream_alloc_skb "
-			"sk_stream_alloc_skb tcp_wmem_schedule sk_stream_wait_memory tcp_sendpage "
-			"tcp_sendpage_locked do_tcp_sendpages tcp_push_one tcp_release_cb "
-			"tcp_retransmit_skb __tcp_retransmit_skb tcp_xmit_retransmit_queue "
-			"tcp_send_mss tcp_current_mss tcp_established_options tcp_options_write "
-			"tcp_v4_send_check tcp_write_timer tcp_delack_timer tcp_keepalive_timer "
-			"tcp_v4_send_synack tcp_v6_send_synack tcp_v6_send_response "
-			"tcp_make_synack tcp_event_new_data_sent tcp_schedule_loss_probe "
-			"tcp_mtu_probe tcp_send_active_reset tcp_v4_send_reset tcp_v4_send_ack"),
+		"__tcp_push_pending_frames __tcp_transmit_skb __tcp_send_ack tcp_send_ack "
+		"tcp_tsq_handler tcp_tasklet_func tcp_tsq_workfn tcp_stream_alloc_skb "
+		"sk_stream_alloc_skb tcp_wmem_schedule sk_stream_wait_memory tcp_sendpage "
+		"tcp_sendpage_locked do_tcp_sendpages tcp_push_one tcp_release_cb "
+		"tcp_retransmit_skb __tcp_retransmit_skb tcp_xmit_retransmit_queue tcp_send_mss "
+		"tcp_current_mss tcp_established_options tcp_options_write tcp_v4_send_check "
+		"tcp_write_timer tcp_delack_timer tcp_keepalive_timer tcp_v4_send_synack "
+		"tcp_v6_send_synack tcp_v6_send_response tcp_make_synack tcp_event_new_data_sent "
+		"tcp_schedule_loss_probe tcp_mtu_probe tcp_send_active_reset tcp_v4_send_reset "
+		"tcp_v4_send_ack"),
 	STAGE(udp_tx, "UDP, sending",
 		.symbols = "udp_sendmsg udpv6_sendmsg udp_send_skb udp_v6_send_skb udp_sendpage "
-			"udp_push_pending_frames"),
+		"udp_push_pending_frames"),
 	STAGE(output_v4, "IPv4 output",
 		.symbols = "ip_local_out __ip_local_out ip_queue_xmit __ip_queue_xmit ip_output "
-			"ip_finish_output __ip_finish_output ip_finish_output2 ip_do_fragment "
-			"ip_fragment ip_send_skb ip_mc_output ip_send_unicast_reply "
-			"ip_build_and_send_pkt ip_push_pending_frames"),
+		"ip_finish_output __ip_finish_output ip_finish_output2 ip_do_fragment ip_fragment "
+		"ip_send_skb ip_mc_output ip_send_unicast_reply ip_build_and_send_pkt "
+		"ip_push_pending_frames"),
 	STAGE(output_v6, "IPv6 output",
 		.symbols = "ip6_xmit ip6_output ip6_finish_output __ip6_finish_output "
-			"ip6_finish_output2 ip6_fragment ip6_local_out __ip6_local_out "
-			"ip6_send_skb inet6_csk_xmit ip6_push_pending_frames"),
+		"ip6_finish_output2 ip6_fragment ip6_local_out __ip6_local_out ip6_send_skb "
+		"inet6_csk_xmit ip6_push_pending_frames"),
 	STAGE(neighbour, "neighbours (ARP, NDP tables)",
 		.symbols = "__neigh_event_send __neigh_create arp_solicit ndisc_solicit "
-			"__neigh_update ___neigh_create ip_neigh_* neigh_*"),
+		"__neigh_update ___neigh_create ip_neigh_* neigh_*"),
 	STAGE(qdisc, "queueing disciplines", .kind = NO_FORWARD,
 		.symbols = "__dev_queue_xmit dev_queue_xmit dev_qdisc_enqueue __qdisc_run "
-			"qdisc_run_end sch_direct_xmit pfifo_fast_enqueue pfifo_fast_dequeue "
-			"fq_codel_enqueue fq_codel_dequeue fq_enqueue fq_dequeue "
-			"qdisc_dequeue_head netdev_core_pick_tx netdev_pick_tx dequeue_skb "
-			"qdisc_restart noqueue_enqueue qdisc_watchdog* dev_watchdog htb_*",
-		.modules = "sch_*"),
+		"qdisc_run_end sch_direct_xmit pfifo_fast_enqueue pfifo_fast_dequeue "
+		"fq_codel_enqueue fq_codel_dequeue fq_enqueue fq_dequeue qdisc_dequeue_head "
+		"netdev_core_pick_tx netdev_pick_tx dequeue_skb qdisc_restart noqueue_enqueue "
+		"qdisc_watchdog* dev_watchdog htb_*", .modules = "sch_*"),
 	STAGE(gso, "segmentation (GSO)",
 		.symbols = "validate_xmit_skb validate_xmit_skb_list __skb_gso_segment "
-			"skb_gso_segment skb_segment tcp_gso_segment skb_mac_gso_segment "
-			"inet_gso_segment ipv6_gso_segment tcp4_gso_segment tcp6_gso_segment "
-			"udp4_ufo_fragment __udp_gso_segment netif_skb_features skb_checksum_help "
-			"skb_csum_hwoffload_help tcp_gso_tstamp"),
+		"skb_gso_segment skb_segment tcp_gso_segment skb_mac_gso_segment inet_gso_segment "
+		"ipv6_gso_segment tcp4_gso_segment tcp6_gso_segment udp4_ufo_fragment "
+		"__udp_gso_segment netif_skb_features skb_checksum_help skb_csum_hwoffload_help "
+		"tcp_gso_tstamp"),
 	STAGE(driver_tx, "sending in a card's driver", .kind = POINTER,
 		.symbols = "dev_hard_start_xmit xmit_one __dev_direct_xmit packet_direct_xmit "
-			"packet_xmit loopback_xmit veth_xmit netpoll_*",
-		.callers = "bq_xmit_all"),
+		"packet_xmit loopback_xmit veth_xmit netpoll_*", .callers = "bq_xmit_all"),
 	/* these run others' programs at hooks that no other stage has */
 	STAGE(bpf, "others' eBPF programs", .kind = POINTER,
 		.symbols = "__cgroup_bpf_run_filter_skb __cgroup_bpf_run_filter_sk "
-			"__cgroup_bpf_run_filter_sock_addr __cgroup_bpf_run_filter_sock_ops "
-			"__bpf_prog_run_save_cb bpf_prog_run_save_cb bpf_run_sk_reuseport "
-			"run_lwt_bpf bpf_lwt_xmit bpf_input bpf_output bpf_xmit",
+		"__cgroup_bpf_run_filter_sock_addr __cgroup_bpf_run_filter_sock_ops "
+		"__bpf_prog_run_save_cb bpf_prog_run_save_cb bpf_run_sk_reuseport run_lwt_bpf "
+		"bpf_lwt_xmit bpf_input bpf_output bpf_xmit",
 		.callers = "sk_filter_trim_cap reuseport_select_sock netkit_xmit "
-			"sk_psock_msg_verdict sk_psock_verdict_recv sk_psock_strp_read "
-			"sk_psock_strp_parse"),
+		"sk_psock_msg_verdict sk_psock_verdict_recv sk_psock_strp_read "
+		"sk_psock_strp_parse"),
 	/* also network namespaces that begin or end, and devices whose link changes */
 	STAGE(device, "devices and addresses change",
 		.symbols = "cleanup_net linkwatch_* netdev_run_todo unregister_netdevice_* "
-			"register_netdevice __dev_open __dev_close_many dev_deactivate_many "
-			"copy_net_ns setup_net dev_change_net_namespace __dev_change_net_namespace "
-			"addrconf_* ipv6_add_addr ipv6_del_addr inet6_addr_* inet_rtm_newaddr "
-			"inet_rtm_deladdr __inet_insert_ifa __inet_del_ifa"),
+		"register_netdevice __dev_open __dev_close_many dev_deactivate_many copy_net_ns "
+		"setup_net dev_change_net_namespace __dev_change_net_namespace addrconf_* "
+		"ipv6_add_addr ipv6_del_addr inet6_addr_* inet_rtm_newaddr inet_rtm_deladdr "
+		"__inet_insert_ifa __inet_del_ifa"),
 	STAGE(lsm, "security modules", .shared = true,
 		.symbols = "security_* selinux_* apparmor_* aa_* smack_* bpf_lsm_* tomoyo_*"),
 	STAGE(interrupt, "interrupt handlers", .shared = true,
 		.symbols = "asm_common_interrupt common_interrupt __common_interrupt asm_sysvec_* "
-			"sysvec_* handle_irq_event handle_edge_irq handle_fasteoi_irq "
-			"el1_interrupt el1h_64_irq* el1t_64_irq* el0_interrupt gic_handle_irq "
-			"do_IRQ"),
+		"sysvec_* handle_irq_event handle_edge_irq handle_fasteoi_irq el1_interrupt "
+		"el1h_64_irq* el1t_64_irq* el0_interrupt gic_handle_irq do_IRQ"),
 	/* the kernel runs programs that trace by these; classify() adds netto's programs */
 	STAGE(tracing, "tracing, netto's and others'", .shared = true,
 		.symbols = "[tracing] __bpf_prog_enter* __bpf_prog_exit* bpf_trace_run* "
-			"__bpf_trace_* __traceiter_* ___bpf_prog_run __bpf_prog_run* "
-			"trace_call_bpf kprobe_* kretprobe_* __kretprobe_* rethook_* "
-			"arch_rethook_* trampoline_handler trampoline_probe_handler __bpf_tramp_* "
-			"ftrace_trampoline ftrace_call* ftrace_regs_* ftrace_ops_* "
-			"arch_ftrace_ops_list_func fprobe_* function_graph_enter* "
-			"ftrace_graph_func aggr_pre_handler opt_pre_handler brk_handler "
-			"call_break_hook do_debug_exception el1_dbg bpf_probe_read_kernel*",
+		"__bpf_trace_* __traceiter_* ___bpf_prog_run __bpf_prog_run* trace_call_bpf "
+		"kprobe_* kretprobe_* __kretprobe_* rethook_* arch_rethook_* trampoline_handler "
+		"trampoline_probe_handler __bpf_tramp_* ftrace_trampoline ftrace_call* "
+		"ftrace_regs_* ftrace_ops_* arch_ftrace_ops_list_func fprobe_* "
+		"function_graph_enter* ftrace_graph_func aggr_pre_handler opt_pre_handler "
+		"brk_handler call_break_hook do_debug_exception el1_dbg bpf_probe_read_kernel*",
 		.callers = "ktime_get_mono_fast_ns"),
 	STAGE(unknown, "no known function", .shared = true),
 };
