@@ -5045,17 +5045,10 @@ static const char *cpu_name(int cpu)
 	return name;
 }
 
-static void print_table_header(FILE *f)
-{
-	fputs("\n CPU    net", f);
-	for (int i = 0; i < TABLE_COLUMNS; i++)
-		fprintf(f, " %6s", column_names[i]);
-	fputc('\n', f);
-}
-
-static void print_table_row(FILE *f, const struct result *r, int cpu, int decimals)
+static void print_table_row(FILE *f, const struct result *r, int cpu)
 {
 	const struct times *t = times_of(r, cpu);
+	const int decimals = opt.full ? 2 : 1;
 
 	fprintf(f, "%4s", cpu_name(cpu));
 	print_cell(f, 6, true, "%s%.*f", net_mark(r, t), decimals, net_percent(r, t));
@@ -5078,6 +5071,34 @@ static void print_table_row(FILE *f, const struct result *r, int cpu, int decima
 			   percent(ns, t->wall_ns));
 	}
 	fputc('\n', f);
+}
+
+/*
+ * Prints the row of all CPUs, and a row of each. The short report has the TOP_CPUS with the most
+ * `net`, and one line for the others. If there is only one CPU, the row of all is enough for it.
+ */
+static void print_table(FILE *f, const struct result *r)
+{
+	struct ranked cpus[MAX_CPUS];
+	int count = 0;
+
+	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
+		if (is_measured(r, cpu))
+			cpus[count++] = (struct ranked) { cpu, net_percent(r, &r->cpu[cpu]) };
+	if (!opt.full)
+		qsort(cpus, count, sizeof(*cpus), compare_ranked);
+	fputs("\n CPU    net", f);
+	for (int i = 0; i < TABLE_COLUMNS; i++)
+		fprintf(f, " %6s", column_names[i]);
+	fputc('\n', f);
+	print_table_row(f, r, ALL_CPUS);
+	for (int i = 0; i < count; i++)
+		if (opt.full || (i < TOP_CPUS && count > 1))
+			print_table_row(f, r, cpus[i].id);
+	if (!opt.full && count > TOP_CPUS)
+		fprintf(f, "%7d other%s: %.1f to %.1f %% net\n", count - TOP_CPUS,
+			count == TOP_CPUS + 1 ? "" : "s", cpus[count - 1].value,
+			cpus[TOP_CPUS].value);
 }
 
 /* Writes a stack as flamegraph.pl reads it, the root first. The next call overwrites the text. */
@@ -5505,10 +5526,7 @@ static void print_long(FILE *f, const struct result *r)
 	if (r->accounted)
 		fprintf(f, "\nnet: all softirqs and network threads, at most; %s\n",
 			r->exact ? "exact times" : "by ticks of the timer");
-	print_table_header(f);
-	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++)
-		if (is_measured(r, cpu))
-			print_table_row(f, r, cpu, 2);
+	print_table(f, r);
 	print_busiest(f, r);
 	print_packets(f, r);
 	print_devices(f, r, MAX_DEVICES);
@@ -5590,26 +5608,6 @@ static void print_summary(FILE *f, const struct result *r)
 	fprintf(f, "\npackets    %-27sdropped    %-10s squeezed   %s\n", cell,
 		r->counted[DROPPED] ? group_digits(r->all.counts[DROPPED], numbers[0]) : "-",
 		r->counted[SQUEEZED] ? group_digits(r->all.counts[SQUEEZED], numbers[1]) : "-");
-}
-
-/* Prints the row of all CPUs, the TOP_CPUS with the most `net`, and one line for the other CPUs. */
-static void print_short_table(FILE *f, const struct result *r)
-{
-	struct ranked cpus[MAX_CPUS];
-	int count = 0, others;
-
-	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
-		if (is_measured(r, cpu))
-			cpus[count++] = (struct ranked) { cpu, net_percent(r, &r->cpu[cpu]) };
-	qsort(cpus, count, sizeof(*cpus), compare_ranked);
-	print_table_header(f);
-	print_table_row(f, r, ALL_CPUS, 1);
-	for (int i = 0; i < count && i < TOP_CPUS && count > 1; i++)
-		print_table_row(f, r, cpus[i].id, 1);
-	others = count - TOP_CPUS;
-	if (others > 0)
-		fprintf(f, "%7d other%s: %.1f to %.1f %% net\n", others, others == 1 ? "" : "s",
-			cpus[count - 1].value, cpus[TOP_CPUS].value);
 }
 
 /* Lists the stages that have self time, the largest first. Returns their number. */
@@ -5875,7 +5873,7 @@ static void render_short(FILE *f, const struct result *r, int rows, int events)
 	FILE *m = open_memstream(&notes, &size);
 
 	print_summary(f, r);
-	print_short_table(f, r);
+	print_table(f, r);
 	print_all_short_stages(f, r, rows, events);
 	print_devices(f, r, rows);
 	print_threads(f, r, 3);
