@@ -5543,11 +5543,17 @@ static void print_long(FILE *f, const struct result *r)
 
 /* ==== 17. Printing the short report: it answers before it lists ==== */
 
-/* Prints a text in lines of WIDTH columns, all but the first indented. Overwrites the text. */
-static void print_wrapped(FILE *f, int indent, char *text)
+/* Prints a text in lines of WIDTH columns, all but the first indented. */
+static __attribute__((format(printf, 3, 4))) void print_wrapped(FILE *f, int indent,
+								const char *format, ...)
 {
+	char text[1024];
 	int column = 0;
+	va_list args;
 
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
 	for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
 		if (column && column + 1 + (int)strlen(word) > WIDTH)
 			column = fprintf(f, "\n%*s%s", indent, "", word) - 1;
@@ -5575,7 +5581,7 @@ static void print_summary(FILE *f, const struct result *r)
 	const struct busiest b = find_busiest(r);
 	const uint64_t packets = r->all.counts[PROCESSED];
 	const time_t seconds = r->time;
-	char title[1024], when[80] = "", cell[64], number[32], numbers[2][32];
+	char when[80] = "", cell[64], number[32], numbers[2][32];
 	uint64_t sampled_ns;
 	struct estimate e = estimate_receiving(r, ALL_CPUS, &sampled_ns);
 	struct tm tm;
@@ -5583,11 +5589,10 @@ static void print_summary(FILE *f, const struct result *r)
 	if (gmtime_r(&seconds, &tm))
 		FORMAT(when, "%d-%02d-%02d %02d:%02d:%02d UTC", tm.tm_year + 1900, tm.tm_mon + 1,
 		       tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
-	FORMAT(title, "netto: %s, %s %s, %d CPU%s, %s, %.1f s, %s%s", r->host.nodename,
-	       r->host.sysname, r->host.release, r->cpus, r->cpus == 1 ? "" : "s", when,
-	       r->elapsed_ns / 1e9, describe_mode(r, "from the kernel's accounts"),
-	       r->no_bpf && !r->accounted ? " without eBPF" : "");
-	print_wrapped(f, 7, title);
+	print_wrapped(f, 7, "netto: %s, %s %s, %d CPU%s, %s, %.1f s, %s%s", r->host.nodename,
+		      r->host.sysname, r->host.release, r->cpus, r->cpus == 1 ? "" : "s", when,
+		      r->elapsed_ns / 1e9, describe_mode(r, "from the kernel's accounts"),
+		      r->no_bpf && !r->accounted ? " without eBPF" : "");
 	FORMAT(cell, "%s%.1f %% of all CPUs", net_mark(r, &r->all), net_percent(r, &r->all));
 	fprintf(f, "\nnetwork    %-27sbusiest    ", cell);
 	FORMAT(cell, idle_percent(r, b.cpu) < 1 ? "nothing left" : "%.1f %% idle",
@@ -5652,7 +5657,7 @@ static void print_busiest_parts(FILE *f, const struct result *r, int event)
 			break;
 	}
 	if (strlen(line) > WIDTH)
-		print_wrapped(f, 4, line);
+		print_wrapped(f, 4, "%s", line);
 	else
 		fprintf(f, "%s\n", line);
 }
@@ -5723,13 +5728,13 @@ static void print_all_short_stages(FILE *f, const struct result *r, int rows, in
 	}
 	if (names[0][0] || names[1][0])
 		fputc('\n', f);
-	for (unsigned i = 0; i < ARRAY_SIZE(why_not); i++) {
-		if (!names[i][0])
-			continue;
-		APPEND(names[i], ": %s", why_not[i]);
-		print_wrapped(f, 2, names[i]);
-	}
+	for (unsigned i = 0; i < ARRAY_SIZE(why_not); i++)
+		if (names[i][0])
+			print_wrapped(f, 2, "%s: %s", names[i], why_not[i]);
 }
+
+/* Prints a note. Its lines are indented by the length of "note: ". */
+#define NOTE(f, ...) print_wrapped(f, 6, "note: " __VA_ARGS__)
 
 /* The queue on which a CPU spends most time, or NULL if there is none. */
 static const struct queue *fullest_queue(const struct result *r, int cpu)
@@ -5748,22 +5753,20 @@ static void note_full_cpu(FILE *f, const struct result *r)
 	const struct busiest b = find_busiest(r);
 	const struct queue *q = fullest_queue(r, b.cpu);
 	int idle = 0, sharing = 0;
+	char polls[160] = "", queues[40] = "";
 
 	for (int cpu = 0; cpu < MAX_CPUS; cpu++)
 		idle += is_measured(r, cpu) && idle_percent(r, cpu) >= 50;
 	if (!idle || b.cpu < 0 || b.net < 50 || idle_percent(r, b.cpu) >= 2)
 		return;
-	fprintf(f, "note: CPU %d is full while %d CPU%s half idle or more.", b.cpu, idle,
-		idle == 1 ? " is" : "s are");
-	if (q && q->id) {
-		fprintf(f, " It polls queue %u of %s", q->id, q->name);
-		if (r->rx_queues)
-			fprintf(f, ", %s; RPS is %s",
-				r->rx_queues == 1 ? "its only one" : "one of several",
-				r->rps ? "on" : "off");
-		fputc('.', f);
-	}
-	fputs(" Spread the flows (RSS, RPS).\n", f);
+	if (r->rx_queues)
+		FORMAT(queues, ", %s; RPS is %s",
+		       r->rx_queues == 1 ? "its only one" : "one of several",
+		       r->rps ? "on" : "off");
+	if (q && q->id)
+		FORMAT(polls, " It polls queue %u of %s%s.", q->id, q->name, queues);
+	NOTE(f, "CPU %d is full while %d CPU%s half idle or more.%s Spread the flows (RSS, RPS).",
+	     b.cpu, idle, idle == 1 ? " is" : "s are", polls);
 	for (size_t i = 0; i < r->thread_count; i++) {
 		const struct thread *t = &r->threads[i];
 
@@ -5771,14 +5774,14 @@ static void note_full_cpu(FILE *f, const struct result *r)
 			continue;
 		sharing++;
 		if (strtol(t->cpus, NULL, 10) == b.cpu && !strpbrk(t->cpus, ",-"))
-			fprintf(f,
-				"note: %s may run on CPU %d alone, which is full: move it (taskset -p %u).\n",
-				thread_name(t), b.cpu, t->pid);
+			NOTE(f,
+			     "%s may run on CPU %d alone, which is full: move it (taskset -p %u).",
+			     thread_name(t), b.cpu, t->pid);
 	}
 	if (sharing > 1)
-		fprintf(f,
-			"note: %d busy network threads ran last on CPU %d, which is full: spread them (taskset -p).\n",
-			sharing, b.cpu);
+		NOTE(f,
+		     "%d busy network threads ran last on CPU %d, which is full: spread them (taskset -p).",
+		     sharing, b.cpu);
 }
 
 /* Writes a sysctl and its value, or only the name where this network namespace hides the value. */
@@ -5788,87 +5791,77 @@ static const char *describe_limit(const char *name, long value, char text[64])
 	return text;
 }
 
-/* Notes each loss above 1 %, and the figures that it makes wrong. */
-static void note_losses(FILE *f, const struct result *r)
+/* Notes each part of a whole, above 1 %, that the reader should know of. */
+static void note_parts(FILE *f, const struct result *r)
 {
 	const struct profile *p = &r->profile;
 	const struct times *t = &r->all;
 	const uint64_t not_seen = p->lost + (p->knows_not_taken ? p->not_taken : 0);
 	const uint64_t calls = t->count[EV_RECV] + t->count[EV_SEND] + t->count[EV_CONN];
+	const uint64_t rx_ns = t->ns[EV_RX_SOFTIRQ], ksoftirqd_ns = t->parts_ns[PART_KSOFTIRQD];
 	/* clang-format off */
 	const struct {
-		bool known;
+		bool applies; /* if the part is more than 1 %, too */
 		uint64_t part, whole;
 		const char *format;
-	} losses[] = {
+	} notes[] = {
+		{ r->has_parts && find_busiest(r).net >= 10 && ksoftirqd_ns > rx_ns / 2,
+		  ksoftirqd_ns, rx_ns,
+		  "note: %.0f %% of rx_softirq runs in ksoftirqd: packets come faster than softirqs get them done, and wait for their turn behind other tasks." },
+		{ percent(r->stolen_ns, t->wall_ns) >= NOTED_STEAL, r->stolen_ns, t->wall_ns,
+		  "note: other virtual machines had the CPUs for %.1f %% of the time (steal). It is in what it interrupted." },
+		/* losses, and the figures that they make wrong */
 		{ p->hz, not_seen, p->samples - p->all.samples[EV_IDLE] + not_seen,
-		  "%.0f %% of the samples were lost or not taken: stages and stacks are of the others." },
-		{ p->hz, p->unknown, p->net_samples, "%.0f %% of the samples are of no known stage." },
+		  "note: %.0f %% of the samples were lost or not taken: stages and stacks are of the others." },
+		{ p->hz, p->unknown, p->net_samples, "note: %.0f %% of the samples are of no known stage." },
 		{ calls, t->lost, calls,
-		  "%.0f %% of the socket operations were lost while their task slept: recv, send and conn are too low, and other too high." },
+		  "note: %.0f %% of the socket operations were lost while their task slept: recv, send and conn are too low, and other too high." },
 		{ t->unreturned, t->unreturned_ns, sum_net(r, t->ns),
-		  "%.1f %% of net, at most, is of operations whose end was missed: recv, send and conn are too high by it." },
+		  "note: %.1f %% of net, at most, is of operations whose end was missed: recv, send and conn are too high by it." },
 		{ true, t->unseen_ns, t->wall_ns + t->unseen_ns,
-		  "for %.1f %% of the time it is not known what CPUs did: percentages are of the rest." },
+		  "note: for %.1f %% of the time it is not known what CPUs did: percentages are of the rest." },
 		{ true, r->residual_ns, t->wall_ns,
-		  "the events miss %.1f %% of the time: this is a fault of netto." },
+		  "note: the events miss %.1f %% of the time: this is a fault of netto." },
 	};
 	/* clang-format on */
 
-	for (unsigned i = 0; i < ARRAY_SIZE(losses); i++) {
-		if (!losses[i].known || losses[i].part * 100 <= losses[i].whole)
-			continue;
-		fputs("note: ", f);
-		fprintf(f, losses[i].format, percent(losses[i].part, losses[i].whole));
-		fputc('\n', f);
-	}
+	for (unsigned i = 0; i < ARRAY_SIZE(notes); i++)
+		if (notes[i].applies && notes[i].part * 100 > notes[i].whole)
+			print_wrapped(f, 6, notes[i].format,
+				      percent(notes[i].part, notes[i].whole));
 }
 
-/* Prints each note on a line. A note is printed only where its rule is certain. */
+/* Prints all notes. A note is printed only where its rule is certain. */
 static void print_notes(FILE *f, const struct result *r)
 {
-	const double stolen = percent(r->stolen_ns, r->all.wall_ns);
 	const struct estimate net = event_time(r, &r->all, EV_NONE);
-	const uint64_t dropped = r->all.counts[DROPPED], squeezed = r->all.counts[SQUEEZED],
-		       rx_ns = r->all.ns[EV_RX_SOFTIRQ],
-		       ksoftirqd_ns = r->all.parts_ns[PART_KSOFTIRQD];
+	const uint64_t dropped = r->all.counts[DROPPED], squeezed = r->all.counts[SQUEEZED];
 	char number[32], limits[2][64];
 
 	note_full_cpu(f, r);
 	if (dropped)
-		fprintf(f,
-			"note: %s packets found no room in a CPU's backlog, and were dropped (%s).\n",
-			group_digits(dropped, number),
-			describe_limit("net.core.netdev_max_backlog", r->max_backlog, limits[0]));
+		NOTE(f, "%s packets found no room in a CPU's backlog, and were dropped (%s).",
+		     group_digits(dropped, number),
+		     describe_limit("net.core.netdev_max_backlog", r->max_backlog, limits[0]));
 	if (squeezed)
-		fprintf(f,
-			"note: NET_RX used up its budget %s time%s (%s, %s) and left packets for later.\n",
-			group_digits(squeezed, number), squeezed == 1 ? "" : "s",
-			describe_limit("net.core.netdev_budget", r->budget, limits[0]),
-			describe_limit("netdev_budget_usecs", r->budget_usecs, limits[1]));
-	if (r->has_parts && find_busiest(r).net >= 10 && ksoftirqd_ns > rx_ns / 2)
-		fprintf(f,
-			"note: %.0f %% of rx_softirq runs in ksoftirqd: packets come faster than softirqs get them done, and wait for their turn behind other tasks.\n",
-			percent(ksoftirqd_ns, rx_ns));
-	if (stolen >= NOTED_STEAL)
-		fprintf(f,
-			"note: other virtual machines had the CPUs for %.1f %% of the time (steal). It is in what it interrupted.\n",
-			stolen);
-	note_losses(f, r);
+		NOTE(f, "NET_RX used up its budget %s time%s (%s, %s) and left packets for later.",
+		     group_digits(squeezed, number), squeezed == 1 ? "" : "s",
+		     describe_limit("net.core.netdev_budget", r->budget, limits[0]),
+		     describe_limit("netdev_budget_usecs", r->budget_usecs, limits[1]));
+	note_parts(f, r);
 	if (r->events[EV_RX_SOFTIRQ].source == SAMPLED && net.ns &&
 	    net.high_ns - net.low_ns > net.ns)
-		fputs("note: net is +/- more than half of itself: measure longer, or -F higher.\n",
-		      f);
+		NOTE(f, "net is +/- more than half of itself: measure longer, or -F higher.");
 	if (r->accounted)
-		fprintf(f,
-			"note: net is all softirqs and network threads: an upper bound%s. Packets, drops and threads are exact.\n",
-			r->exact ? "" : ", by ticks of the timer (CSV has the interval)");
+		NOTE(f,
+		     "net is all softirqs and network threads: an upper bound%s. Packets, drops and threads are exact.",
+		     r->exact ? "" : ", by ticks of the timer (CSV has the interval)");
 }
 
 /* Prints the short report: at most `rows` rows in a list, and the stages of `events` events. */
 static void render_short(FILE *f, const struct result *r, int rows, int events)
 {
-	char *notes = NULL, *rest;
+	char *notes = NULL;
 	size_t size;
 	FILE *m = open_memstream(&notes, &size);
 
@@ -5879,16 +5872,29 @@ static void render_short(FILE *f, const struct result *r, int rows, int events)
 	print_threads(f, r, 3);
 	print_tasks(f, r);
 	print_stacks(f, r, rows < 3 ? rows : 3);
-	if (!m)
-		return;
-	print_notes(m, r);
-	fclose(m);
-	for (char *line = strtok_r(notes, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-		if (line == notes)
-			fputc('\n', f);
-		print_wrapped(f, 6, line);
-	}
+	if (m)
+		print_notes(m, r);
+	if (m && !fclose(m) && size)
+		fprintf(f, "\n%s", notes);
 	free(notes);
+}
+
+/* Counts the lines of such a report. Without memory it returns 0. */
+static unsigned count_short_lines(const struct result *r, int rows, int events)
+{
+	char *text = NULL;
+	size_t size;
+	unsigned lines = 0;
+	FILE *m = open_memstream(&text, &size);
+
+	if (!m)
+		return 0;
+	render_short(m, r, rows, events);
+	if (!fclose(m))
+		for (const char *c = text; *c; c++)
+			lines += *c == '\n';
+	free(text);
+	return lines;
 }
 
 /* Prints the largest short report that fits into HEIGHT lines. The tasks of -t come on top. */
@@ -5898,30 +5904,14 @@ static void print_short(FILE *f, const struct result *r)
 		int rows, events;
 	} sizes[] = { { 5, 6 }, { 5, 3 }, { 5, 2 }, { 4, 2 }, { 3, 2 }, { 4, 1 },
 		      { 3, 1 }, { 2, 1 }, { 1, 1 }, { 1, 0 }, { 0, 0 } };
-	unsigned tasks = r->has_tasks && opt.tasks
-				 ? 2 + (opt.tasks < r->process_count ? opt.tasks : r->process_count)
-				 : 0;
-	unsigned lines = UINT_MAX;
+	const unsigned tasks = opt.tasks < r->process_count ? opt.tasks : r->process_count;
+	const unsigned lines = HEIGHT + (r->has_tasks && opt.tasks ? 2 + tasks : 0);
+	unsigned i = 0;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(sizes) && lines > HEIGHT + tasks; i++) {
-		char *text = NULL;
-		size_t size;
-		FILE *m = open_memstream(&text, &size);
-
-		if (m)
-			render_short(m, r, sizes[i].rows, sizes[i].events);
-		if (!m || fclose(m)) { /* without memory, the report's lines cannot be counted */
-			render_short(f, r, sizes[i].rows, sizes[i].events);
-			free(text);
-			return;
-		}
-		lines = 0;
-		for (size_t j = 0; j < size; j++)
-			lines += text[j] == '\n';
-		if (lines <= HEIGHT + tasks || i + 1 == ARRAY_SIZE(sizes))
-			fputs(text, f);
-		free(text);
-	}
+	while (i + 1 < ARRAY_SIZE(sizes) &&
+	       count_short_lines(r, sizes[i].rows, sizes[i].events) > lines)
+		i++;
+	render_short(f, r, sizes[i].rows, sizes[i].events);
 }
 
 /* ==== 18. Printing CSV ==== */
