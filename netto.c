@@ -5921,6 +5921,7 @@ struct csv_row {
 	const char *record;
 	int cpu;		      /* or ALL_CPUS */
 	const char *name[3];	      /* parts of the name, joined by / */
+	const char *value;	      /* follows the name and = */
 	const uint64_t *ns;	      /* NULL: range->ns is printed, if there is a range */
 	const struct estimate *range; /* the 95 % interval of `ns` */
 	bool tenths;		      /* all times but max_ns are in tenths of nanoseconds */
@@ -5964,6 +5965,8 @@ static void print_csv_row(FILE *f, const struct result *r, const struct csv_row 
 	FORMAT(name, "%s", row->name[0]);
 	for (unsigned i = 1; i < ARRAY_SIZE(row->name) && row->name[i]; i++)
 		APPEND(name, "/%s", row->name[i]);
+	if (row->value)
+		APPEND(name, "=%s", row->value);
 	fprintf(f, "%.3f,", r->time);
 	print_csv_field(f, r->host.nodename);
 	fprintf(f, ",%s,%s,", row->record, cpu_name(row->cpu));
@@ -6108,16 +6111,14 @@ static void print_csv_shares(FILE *f, const struct result *r, int cpu)
 		for (int i = 0; i < CONTEXTS && event_is(e, HAS_CONTEXTS); i++) {
 			const struct estimate part = estimate_context(r, cpu, e, i);
 			const uint64_t *traced = traced_context(r, cpu, e, i),
-				       *samples = &s->contexts[e][i];
+				       *samples = traced ? NULL : &s->contexts[e][i];
 
-			if (traced ? !*traced : !*samples && !part.ns)
-				continue;
-			CSV_ROW(f, r, "context", cpu,
-				.name = { r->events[e].name, contexts[i].name }, .ns = &part.ns,
-				.range = traced ? NULL : &part,
-				.wall_ns = times_of(r, cpu)->wall_ns,
-				.count = traced ? NULL : samples,
-				.source = traced ? TRACED : SAMPLED);
+			if (part.ns || (samples && *samples))
+				CSV_ROW(f, r, "context", cpu,
+					.name = { r->events[e].name, contexts[i].name },
+					.ns = traced, .range = traced ? NULL : &part,
+					.wall_ns = times_of(r, cpu)->wall_ns, .count = samples,
+					.source = traced ? TRACED : SAMPLED);
 		}
 	}
 }
@@ -6200,6 +6201,8 @@ static void print_csv_run(FILE *f, const struct result *r)
 		       full = b.full + 0.5, energy = r->energy_uj + 0.5,
 		       milliwatts = 1000 * net_power(r) + 0.5, wall_ns = r->all.wall_ns;
 	const double ratio = 100 * b.ratio;
+	const char *devices = r->device_hook ?: r->has_pollers ? "samples:" : "none:";
+	char samples[64] = "none:";
 	/* clang-format off */
 	const struct {
 		bool known;
@@ -6229,10 +6232,13 @@ static void print_csv_run(FILE *f, const struct result *r)
 		{ b.rate > 0, { .name = { "busiest_rate_full" }, .count = &full } },
 		{ r->has_energy, { .name = { "package_energy_uj" }, .count = &energy } },
 		{ r->has_energy, { .name = { "net_power_mw" }, .count = &milliwatts } },
+		{ true, { .name = { "hook", "devices" }, .value = devices } },
+		{ true, { .name = { "hook", "samples" }, .value = samples } },
 	};
 	/* clang-format on */
-	char name[sizeof(r->events[0].hook) + 32];
 
+	if (p->hz)
+		FORMAT(samples, "%s:%s", r->no_bpf ? "perf_ring" : "perf_event", p->clock);
 	for (unsigned i = 0; i < ARRAY_SIZE(run); i++) {
 		struct csv_row row = run[i].row;
 
@@ -6241,21 +6247,10 @@ static void print_csv_run(FILE *f, const struct result *r)
 		if (run[i].known)
 			print_csv_row(f, r, &row);
 	}
-	FORMAT(name, "devices=%s", r->device_hook ?: r->has_pollers ? "samples:" : "none:");
-	CSV_ROW(f, r, "run", ALL_CPUS, .name = { "hook", name });
-	FORMAT(name, "samples=%s:%s",
-	       !p->hz	   ? "none"
-	       : r->no_bpf ? "perf_ring"
-			   : "perf_event",
-	       p->hz ? p->clock : "");
-	CSV_ROW(f, r, "run", ALL_CPUS, .name = { "hook", name });
-	for (int e = EV_NONE + 1; e < EV_MAX; e++) {
-		FORMAT(name, "%s=%s", r->events[e].name, r->events[e].hook);
-		CSV_ROW(f, r, "run", ALL_CPUS, .name = { "hook", name });
-		if (!r->events[e].why[0])
-			continue;
-		FORMAT(name, "%s=%s", r->events[e].name, r->events[e].why);
-		CSV_ROW(f, r, "run", ALL_CPUS, .name = { "why", name });
+	for (const struct event *e = &r->events[EV_NONE + 1]; e < &r->events[EV_MAX]; e++) {
+		CSV_ROW(f, r, "run", ALL_CPUS, .name = { "hook", e->name }, .value = e->hook);
+		if (e->why[0])
+			CSV_ROW(f, r, "run", ALL_CPUS, .name = { "why", e->name }, .value = e->why);
 	}
 }
 
