@@ -5010,15 +5010,11 @@ static double per_second(const struct result *r, uint64_t count)
 /* Writes a number as 1,402,331. */
 static const char *group_digits(double number, char text[32])
 {
-	char plain[32];
-	int length = FORMAT(plain, "%.0f", number), to = 0;
-
-	for (int i = 0; i < length && to < 30; i++) {
-		if (i && (length - i) % 3 == 0)
-			text[to++] = ',';
-		text[to++] = plain[i];
+	snprintf(text, 32, "%.0f", number);
+	for (int i = (int)strlen(text) - 3; i > 0 && strlen(text) < 31; i -= 3) {
+		memmove(text + i + 1, text + i, strlen(text + i) + 1);
+		text[i] = ',';
 	}
-	text[to] = 0;
 	return text;
 }
 
@@ -5135,15 +5131,12 @@ static void find_parents(const struct profile *p, int event, int parents[STAGES]
 		if (p->all.stages[event][i].total)
 			depth[i] = (double)p->depth[event][i] / p->all.stages[event][i].total;
 	for (int i = 0; i < STAGES; i++) {
-		uint64_t most = p->within[event][i][STAGE_NONE];
+		const uint64_t *within = p->within[event][i];
 
 		parents[i] = STAGE_NONE;
-		for (int j = STAGE_NONE + 1; j < STAGES; j++) {
-			if (depth[j] < depth[i] && p->within[event][i][j] > most) {
-				most = p->within[event][i][j];
+		for (int j = STAGE_NONE + 1; j < STAGES; j++)
+			if (depth[j] < depth[i] && within[j] > within[parents[i]])
 				parents[i] = j;
-			}
-		}
 	}
 }
 
@@ -5222,17 +5215,6 @@ static void print_stages(FILE *f, const struct result *r)
 	}
 }
 
-/* Lists the CPUs on which a stack was sampled. */
-static void format_cpus_of(const struct profile *p, const struct stack *stack, char *text,
-			   size_t size)
-{
-	bool seen[MAX_CPUS + 1] = {};
-
-	for (uint32_t i = stack->first; i; i = p->raws[i].next)
-		seen[p->raws[i].cpu] = true;
-	format_cpus(seen, text, size);
-}
-
 /* Prints all functions of a stack, the leaf first, on as many lines as they need. */
 static void print_stack(FILE *f, const struct profile *p, const struct classified *s)
 {
@@ -5255,18 +5237,19 @@ static void print_stack(FILE *f, const struct profile *p, const struct classifie
 static void print_stacks(FILE *f, const struct result *r, size_t rows)
 {
 	const struct profile *p = &r->profile;
-	char cpus[256];
 
 	for (size_t i = 0; i < p->stack_count && i < rows && i < stacks_wanted(); i++) {
 		const struct stack *stack = &p->stacks[i];
-		const struct raw *raw = &p->raws[stack->first];
-		const char *event = r->events[raw->event].name;
+		const char *event = r->events[p->raws[stack->first].event].name;
 		const double part = 100.0 * stack->count / p->net_samples;
-		char line[MAX_DEPTH * 64];
+		char cpus[256], line[MAX_DEPTH * 64];
+		bool seen[MAX_CPUS + 1] = {}; /* the CPUs on which the stack was sampled */
 		struct classified s;
 
-		classify_raw(p, raw, &s);
-		format_cpus_of(p, stack, cpus, opt.full ? sizeof(cpus) : 13);
+		classify_raw(p, &p->raws[stack->first], &s);
+		for (uint32_t j = stack->first; j; j = p->raws[j].next)
+			seen[p->raws[j].cpu] = true;
+		format_cpus(seen, cpus, opt.full ? sizeof(cpus) : 13);
 		if (opt.full || !i)
 			fputc('\n', f);
 		if (opt.full) {
@@ -5307,9 +5290,8 @@ static void print_packets(FILE *f, const struct result *r)
 	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++) {
 		const uint64_t *counts = times_of(r, cpu)->counts;
 
-		if (!is_measured(r, cpu) ||
-		    (cpu != ALL_CPUS &&
-		     !(counts[PROCESSED] | counts[DROPPED] | counts[SQUEEZED] | counts[RPS])))
+		if (cpu != ALL_CPUS &&
+		    !(counts[PROCESSED] | counts[DROPPED] | counts[SQUEEZED] | counts[RPS]))
 			continue;
 		fprintf(f, "%7s", cpu_name(cpu));
 		for (int i = PROCESSED; i < COUNTS; i++)
@@ -5380,19 +5362,19 @@ static void print_devices(FILE *f, const struct result *r, size_t rows)
 {
 	size_t devices = 0;
 
-	if (r->queue_count && rows)
-		fputs(opt.full ? "\n  % CPU       polls     packets per poll  CPU  device\n"
-			       : "\n  % CPU  packets/s  per poll  busiest on        device\n",
-		      f);
+	if (!r->queue_count || !rows)
+		return;
+	fputs(opt.full ? "\n  % CPU       polls     packets per poll  CPU  device\n"
+		       : "\n  % CPU  packets/s  per poll  busiest on        device\n",
+	      f);
 	for (size_t i = 0, n; i < r->queue_count; i += n) {
 		n = queues_of_device(r, i);
 		if (devices++ < rows)
 			(opt.full ? print_queues : print_device)(f, r, i, n);
 	}
-	if (devices > rows && opt.full)
-		fprintf(f, "%46s and %zu more devices\n", "", devices - rows);
-	else if (devices > rows && rows)
-		fprintf(f, "%7zu others\n", devices - rows);
+	if (devices > rows)
+		fprintf(f, opt.full ? "%46s and %zu more devices\n" : "%s%7zu others\n", "",
+			devices - rows);
 }
 
 /* Escapes the name. The next call overwrites the text. */
@@ -5466,14 +5448,11 @@ static void print_threads(FILE *f, const struct result *r, size_t rows)
 		if (part < NOTED_THREAD)
 			break;
 		if (!i)
-			fputs(opt.full ? "\n  % CPU last on CPU  may run on  thread\n"
-				       : "\n  % CPU  last on  may run on  thread\n",
-			      f);
-		if (opt.full)
-			fprintf(f, "%7.2f %11d %11s  %s\n", part, t->cpu, t->cpus, thread_name(t));
-		else
-			fprintf(f, "%7.1f  CPU %-4d %-10.10s  %.*s\n", part, t->cpu, t->cpus,
-				WIDTH - 31, thread_name(t));
+			fprintf(f, "\n  %% CPU %s  may run on  thread\n",
+				opt.full ? "last on CPU" : " last on");
+		fprintf(f,
+			opt.full ? "%7.2f %11d %11s  %.*s\n" : "%7.1f  CPU %-4d %-10.10s  %.*s\n",
+			part, t->cpu, t->cpus, opt.full ? INT_MAX : WIDTH - 31, thread_name(t));
 	}
 }
 
