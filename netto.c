@@ -6397,8 +6397,6 @@ static int parse_arguments(int argc, char **argv)
 	if (argc > 1)
 		status = parse_value("COUNT", argv[1], MAX_COUNT, &count);
 	opt.count = count;
-	if (opt.command)
-		opt.seconds = MAX_SECONDS;
 	return status;
 }
 
@@ -6409,6 +6407,7 @@ static int find_command(int argc, char **argv)
 		if (strcmp(argv[i], "--"))
 			continue;
 		opt.command = argv + i + 1;
+		opt.seconds = MAX_SECONDS;
 		argv[i] = NULL; /* where musl's getopt_long() looks for a value, it ignores argc */
 		return i;
 	}
