@@ -3128,12 +3128,10 @@ struct marks {
 	struct times cpu[MAX_CPUS]; /* the unwritten part above the last CPU takes no memory */
 	bool online[MAX_CPUS];
 	/* make_mark() clears all from here up to `threads` */
-	bool counted[COUNTS];  /* times.counts[] are known */
-	uint64_t card_packets; /* received by all network cards */
-	unsigned cards;	       /* the number of network cards */
-	double energy_uj;      /* used by the CPU packages since the start, microjoules */
-	uint64_t stolen_ns;    /* time of all CPUs that the hypervisor gave to others */
-	uint64_t irq_ns;       /* top halves of all CPUs; 0 where the kernel accounts by ticks */
+	bool counted[COUNTS]; /* times.counts[] are known */
+	double energy_uj;     /* used by the CPU packages since the start, microjoules */
+	uint64_t stolen_ns;   /* time of all CPUs that the hypervisor gave to others */
+	uint64_t irq_ns;      /* top halves of all CPUs; 0 where the kernel accounts by ticks */
 	size_t thread_count, process_count;
 	uint64_t tasks_lost, tasks_lost_ns; /* as in netto.bpf.c */
 	uint64_t user_ns, kernel_ns;	    /* CPU time of this process */
@@ -3359,40 +3357,25 @@ static void read_softnet(struct softnet *s, const bool online[MAX_CPUS])
 }
 
 /*
- * The next network card in /sys/class/net, or NULL. A card has a `device`: hardware, maybe virtual.
- * Ports of a switch chip (iflink is not ifindex) and devices whose master is a card (virtual
- * functions on Hyper-V) are left out: the device below or the master counts the same packets.
+ * Whether a thread, irq/NUMBER-NAME, serves a network card's interrupt, by its NUMBER or its NAME.
+ * A card has a `device`: hardware, maybe virtual.
  */
-static const char *next_card(DIR *d)
-{
-	char device[PATH_MAX], master[PATH_MAX];
-	struct dirent *entry;
-
-	while (d && (entry = readdir(d))) {
-		const char *name = entry->d_name;
-
-		FORMAT(device, "/sys/class/net/%s/device", name);
-		FORMAT(master, "/sys/class/net/%s/master/device", name);
-		if (name[0] != '.' && !access(device, F_OK) && access(master, F_OK) &&
-		    read_number("/sys/class/net/%s/ifindex", name) ==
-			    read_number("/sys/class/net/%s/iflink", name))
-			return name;
-	}
-	return NULL;
-}
-
-/* Whether a thread, irq/NUMBER-NAME, serves a card's interrupt, by its NUMBER or its NAME. */
 static bool is_card_irq(const char *thread)
 {
-	const char *number = thread + strlen("irq/"), *dash = strchr(thread, '-'), *card;
+	const char *number = thread + strlen("irq/"), *dash = strchr(thread, '-');
 	DIR *d = opendir("/sys/class/net");
 	char path[PATH_MAX];
+	struct dirent *card;
 	bool found = false;
 
-	while (dash && !found && (card = next_card(d))) {
-		FORMAT(path, "/sys/class/net/%s/device/msi_irqs/%.*s", card, (int)(dash - number),
+	while (d && dash && !found && (card = readdir(d))) {
+		const char *name = card->d_name;
+
+		FORMAT(path, "/sys/class/net/%s/device/msi_irqs/%.*s", name, (int)(dash - number),
 		       number);
-		found = !access(path, F_OK) || !strncmp(dash + 1, card, strlen(card));
+		found = !access(path, F_OK);
+		FORMAT(path, "/sys/class/net/%s/device", name);
+		found |= !access(path, F_OK) && !strncmp(dash + 1, name, strlen(name));
 	}
 	if (d)
 		closedir(d);
@@ -3476,20 +3459,6 @@ static void read_threads(struct marks *m)
 			read_task(m, pid);
 	if (f)
 		fclose(f);
-	if (d)
-		closedir(d);
-}
-
-/* Sums up the packets that all cards of this network namespace have received. */
-static void read_cards(struct marks *m)
-{
-	DIR *d = opendir("/sys/class/net");
-	const char *card;
-
-	while ((card = next_card(d))) {
-		m->card_packets += read_number("/sys/class/net/%s/statistics/rx_packets", card);
-		m->cards++;
-	}
 	if (d)
 		closedir(d);
 }
@@ -3589,7 +3558,6 @@ static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 	for (int i = PROCESSED; i < COUNTS; i++)
 		m->counted[i] = s->softnet.known;
 	m->energy_uj = s->energy.used_uj;
-	read_cards(m);
 	read_stat(m);
 	read_threads(m);
 	if (s->accounted)
@@ -4145,12 +4113,10 @@ struct result {
 	bool exact;		    /* the times in /proc/stat are exact; else they count ticks */
 	uint64_t unaccounted_ns;    /* |wall time - columns of /proc/stat|, summed over CPUs */
 	long max_backlog, budget, budget_usecs; /* net.core.netdev_...; -1: not known */
-	unsigned rx_queues;    /* of the device that fills the busiest CPU; 0: not known */
-	bool rps;	       /* RPS is on for one of these rx_queues */
-	bool counted[COUNTS];  /* which counts are known; the others are 0 */
-	uint64_t card_packets; /* that the network cards received */
-	bool has_cards;	       /* card_packets is known */
-	struct queue *queues;  /* sorted by order_queues() */
+	unsigned rx_queues;   /* of the device that fills the busiest CPU; 0: not known */
+	bool rps;	      /* RPS is on for one of these rx_queues */
+	bool counted[COUNTS]; /* which counts are known; the others are 0 */
+	struct queue *queues; /* sorted by order_queues() */
 	size_t queue_count, queue_room;
 	const char *device_hook; /* traces the polls of devices; NULL: the queues are no devices */
 	bool has_pollers;	 /* the queues are functions, and sampled */
@@ -4520,9 +4486,6 @@ static void subtract_marks(const struct marks *b, const struct marks *a, struct 
 		r->cpus++;
 		add_times(&r->all, t);
 	}
-	/* cards may come and go: then the difference means nothing */
-	r->has_cards = a->cards && a->cards == b->cards && b->card_packets >= a->card_packets;
-	r->card_packets = r->has_cards ? b->card_packets - a->card_packets : 0;
 	r->energy_uj = b->energy_uj - a->energy_uj;
 	r->stolen_ns = subtract(b->stolen_ns, a->stolen_ns);
 	r->tasks_lost = subtract(b->tasks_lost, a->tasks_lost);
@@ -5278,7 +5241,7 @@ static void print_ns_per_packet(FILE *f, const struct result *r, int cpu, uint64
 	fputc('\n', f);
 }
 
-/* Prints the counts of each CPU that had packets, and the packets that network cards counted. */
+/* Prints the counts of each CPU that had packets. */
 static void print_packets(FILE *f, const struct result *r)
 {
 	if (!r->counted[PROCESSED])
@@ -5298,10 +5261,6 @@ static void print_packets(FILE *f, const struct result *r)
 			print_cell(f, 11, r->counted[i], "%" PRIu64, counts[i]);
 		print_ns_per_packet(f, r, cpu, counts[PROCESSED]);
 	}
-	if (!r->card_packets)
-		return;
-	fprintf(f, "%7s %11" PRIu64 "%36s", "cards", r->card_packets, "");
-	print_ns_per_packet(f, r, ALL_CPUS, r->card_packets);
 }
 
 static void print_busiest(FILE *f, const struct result *r)
@@ -6021,7 +5980,7 @@ static void print_csv_per_packet(FILE *f, const struct result *r, int cpu, const
 								   : TRACED);
 }
 
-/* Prints the packets of each CPU and of network cards, and the time per packet of each stage. */
+/* Prints the packets of each CPU, and the time per packet of each stage. */
 static void print_csv_packets(FILE *f, const struct result *r)
 {
 	const uint64_t packets = r->all.counts[PROCESSED];
@@ -6041,9 +6000,6 @@ static void print_csv_packets(FILE *f, const struct result *r)
 		}
 		print_csv_per_packet(f, r, cpu, "ns_per_packet", counts[PROCESSED]);
 	}
-	if (r->has_cards)
-		CSV_ROW(f, r, "packet", ALL_CPUS, .name = { "cards" }, .count = &r->card_packets);
-	print_csv_per_packet(f, r, ALL_CPUS, "ns_per_card_packet", r->card_packets);
 	for (int e = EV_NONE + 1; e < EV_MAX && packets; e++) {
 		for (int i = 0; i < STAGES && event_is(e, RECEIVES); i++) {
 			const struct share *share = &r->profile.all.stages[e][i];

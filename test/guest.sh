@@ -135,7 +135,7 @@ group_counts() {
 		$3 == "task" && $5 ~ "/(send|recv|conn)$" { sum += $6; m += $8 }
 		END { print (n == m && sum <= ns && sum > 0) }' "$T/csv")" "$(grep event,all "$T/csv")"
 	check "operations: they take packets, each processed once, and polled on no card" \
-		"$(packet processed) == $(packet 'polled/(backlog)') && $(packet processed) > $least && $(packet cards) == 0" \
+		"$(packet processed) == $(packet 'polled/(backlog)') && $(packet processed) > $least" \
 		"$(grep packet,all "$T/csv")"
 }
 
@@ -445,7 +445,6 @@ group_hardirq() {
 	none_but "virtio-net" hardirq
 	# The two are read one after the other: a packet that comes between is in one of them.
 	check_counted 1 "virtio-net: eth0 polled the packets that it counts" "$(packet polled/eth0)" "$(counted 1) >= 60"
-	check_counted 1 "virtio-net: the card's packets are those that it counts" "$(packet cards)"
 	check "virtio-net: its queues on each CPU sum to it" "$(awk -F, '
 		$3 == "device" && $4 == "all" && $5 == "eth0" { ns += $6; polls += $8 }
 		$3 == "device" && $4 != "all" && $5 == "eth0" { ns -= $6; polls -= $8 }

@@ -511,9 +511,6 @@ static void make_up_operations(void)
 	}
 	for (int cpu = 0; cpu < 4; cpu++)
 		set_online(cpu);
-	a.cards = b.cards = 2;
-	a.card_packets = 77;
-	b.card_packets = 2000077;
 	a.energy_uj = 5e6;
 	b.energy_uj = 455000000.4;
 	r.has_energy = r.has_tasks = r.has_parts = b.has_recursion_misses = true;
