@@ -125,6 +125,7 @@ enum { EXIT_NOT_RUN = 126, EXIT_NOT_FOUND = 127 };
 typedef typeof(((struct netto__bss *)0)->cpus[0]) cpu_t;
 typedef typeof(((struct netto__bss *)0)->stack_buf_layout) stack_buf_t;
 typedef typeof(((struct netto__bss *)0)->polled_layout) polled_t;
+typedef typeof(((polled_t *)0)->places[0]) place_t;
 typedef typeof(((struct netto__bss *)0)->task_layout) task_t;
 
 enum {
@@ -3480,7 +3481,7 @@ static void read_polled(const struct session *s, struct marks *m)
 			continue;
 		for (int i = 0; i < READ_TRIES; i++) {
 			const uint64_t changes = c->polled.changes;
-			typeof(m->polled->places[0]) *last;
+			place_t *last;
 
 			m->polled[cpu] = s->devices.polled[cpu];
 			last = &m->polled[cpu].places[c->polled.last ? c->polled.last - 1 : 0];
@@ -4293,8 +4294,7 @@ static uint32_t own_network(void)
 }
 
 /* Names a queue by the device of a place. The last place is for instances that found no place. */
-static void name_queue(struct queue *q, const typeof(((polled_t *)0)->places[0]) *place,
-		       bool is_last, uint32_t network)
+static void name_queue(struct queue *q, const place_t *place, bool is_last, uint32_t network)
 {
 	escape_name((const char *)place->name, sizeof(place->name), q->name, sizeof(q->name));
 	if (!q->name[0])
@@ -4366,8 +4366,8 @@ static void diff_queues(const struct marks *b, const struct marks *a, struct res
 	r->queue_count = 0;
 	for (int cpu = 0; cpu < MAX_CPUS && a->polled && b->polled; cpu++) {
 		for (int i = 0; r->cpu[cpu].wall_ns && i < POLLED_ROOM; i++) {
-			const typeof(b->polled->places[0]) *now = &b->polled[cpu].places[i],
-							   *before = &a->polled[cpu].places[i];
+			const place_t *now = &b->polled[cpu].places[i];
+			const place_t *before = &a->polled[cpu].places[i];
 			struct queue q = { .id = now->id,
 					   .cpu = cpu,
 					   .ns = subtract(now->ns, before->ns),
@@ -4716,14 +4716,15 @@ static void find_pollers(struct result *r)
 		return;
 	r->has_pollers = true;
 	r->queue_count = 0;
-	for (size_t i = 0; i < p->stack_count; i++) {
-		const struct raw *raw = &p->raws[p->stacks[i].first];
+	for (size_t i = 1; i < p->raw_count; i++) {
+		const struct raw *raw = &p->raws[i];
+		const int event = raw->event, cpu = raw->cpu;
 		char name[sizeof(r->queues->name)];
 		const struct symbol *called;
 		struct classified s;
 		int k = 1;
 
-		if (raw->event != EV_RX_SOFTIRQ && raw->event != EV_NAPI_THREAD)
+		if (event != EV_RX_SOFTIRQ && event != EV_NAPI_THREAD)
 			continue;
 		classify_raw(p, raw, &s);
 		while (k < s.depth && s.frames[k]->calls != STAGE_driver)
@@ -4733,15 +4734,8 @@ static void find_pollers(struct result *r)
 		    called->stage == STAGE_core || called->stage == STAGE_tracing)
 			continue;
 		FORMAT(name, "%.71s()", name_of(p->symbols, called));
-		for (uint32_t j = p->stacks[i].first; j; j = p->raws[j].next) {
-			const struct raw *one = &p->raws[j];
-			uint64_t samples = p->cpu[one->cpu].samples[one->event];
-
-			if (samples)
-				add_poller(r, name, one->cpu,
-					   (double)r->cpu[one->cpu].ns[one->event] * one->count /
-						   samples);
-		}
+		add_poller(r, name, cpu,
+			   (double)r->cpu[cpu].ns[event] * raw->count / p->cpu[cpu].samples[event]);
 	}
 	order_queues(r);
 }
@@ -4855,16 +4849,11 @@ static struct estimate estimate_receiving(const struct result *r, int cpu, uint6
 	return sum;
 }
 
-/* The time of a softirq in a context, or NULL if hooks do not tell it. */
-static const uint64_t *traced_context(const struct result *r, int cpu, int event, int context)
+/* Whether hooks tell the time of a softirq in a context. */
+static bool is_context_traced(const struct result *r, int event, int context)
 {
-	static const int parts[CONTEXTS] = {
-		[CONTEXT_IDLE] = PART_IDLE, [CONTEXT_KSOFTIRQD] = PART_KSOFTIRQD
-	};
-
-	return r->has_parts && event == EV_RX_SOFTIRQ && parts[context]
-		       ? &times_of(r, cpu)->parts_ns[parts[context]]
-		       : NULL;
+	return r->has_parts && event == EV_RX_SOFTIRQ &&
+	       (context == CONTEXT_IDLE || context == CONTEXT_KSOFTIRQD);
 }
 
 /*
@@ -4873,18 +4862,18 @@ static const uint64_t *traced_context(const struct result *r, int cpu, int event
  */
 static struct estimate estimate_context(const struct result *r, int cpu, int event, int context)
 {
-	const struct times *t = times_of(r, cpu);
-	const struct shares *s = shares_of(r, cpu);
-	const uint64_t *traced = traced_context(r, cpu, event, context);
-	const uint64_t *counts = s->contexts[event];
+	const uint64_t *counts = shares_of(r, cpu)->contexts[event],
+		       *parts_ns = times_of(r, cpu)->parts_ns;
 	uint64_t ns, samples;
 
-	if (traced)
-		return (struct estimate) { .ns = *traced };
+	if (is_context_traced(r, event, context))
+		return (struct estimate) {
+			.ns = parts_ns[context == CONTEXT_IDLE ? PART_IDLE : PART_KSOFTIRQD],
+		};
 	if (!r->has_parts || event != EV_RX_SOFTIRQ)
 		return estimate_part(r, cpu, event, counts[context]);
-	ns = subtract(t->ns[event], t->parts_ns[PART_IDLE] + t->parts_ns[PART_KSOFTIRQD]);
-	samples = s->samples[event] - counts[CONTEXT_IDLE] - counts[CONTEXT_KSOFTIRQD];
+	ns = subtract(times_of(r, cpu)->ns[event], parts_ns[PART_IDLE] + parts_ns[PART_KSOFTIRQD]);
+	samples = counts[CONTEXT_UNKNOWN] + counts[CONTEXT_IRQ_EXIT] + counts[CONTEXT_BH_ENABLE];
 	if (!samples && context == CONTEXT_UNKNOWN)
 		return (struct estimate) { .ns = ns, .high_ns = ns };
 	return estimate(ns, counts[context], samples);
@@ -6045,13 +6034,13 @@ static void print_csv_shares(FILE *f, const struct result *r, int cpu)
 					       s->activities[e][i], 0);
 		for (int i = 0; i < CONTEXTS && event_is(e, HAS_CONTEXTS); i++) {
 			const struct estimate part = estimate_context(r, cpu, e, i);
-			const uint64_t *traced = traced_context(r, cpu, e, i),
-				       *samples = traced ? NULL : &s->contexts[e][i];
+			const bool traced = is_context_traced(r, e, i);
+			const uint64_t *samples = traced ? NULL : &s->contexts[e][i];
 
 			if (part.ns || (samples && *samples))
 				CSV_ROW(f, r, "context", cpu,
 					.name = { r->events[e].name, contexts[i].name },
-					.ns = traced, .range = traced ? NULL : &part,
+					.ns = &part.ns, .range = traced ? NULL : &part,
 					.wall_ns = times_of(r, cpu)->wall_ns, .count = samples,
 					.source = traced ? TRACED : SAMPLED);
 		}
