@@ -4549,29 +4549,34 @@ static void add_interval(struct times *t, int event, struct estimate e)
 	t->above[event] += pow((double)e.high_ns - e.ns, 2);
 }
 
+/* Moves time from one event to another, as far as there is any. */
+static void move_time(struct times *t, int from, int to, uint64_t ns)
+{
+	if (ns > t->ns[from])
+		ns = t->ns[from];
+	t->ns[from] -= ns;
+	t->ns[to] += ns;
+}
+
 /* Divides the time of a pool among the events that its samples tell. The pool keeps the rest. */
 static void share_out_pool(const struct result *r, struct times *t, const struct shares *s,
 			   int pool)
 {
-	uint64_t *left_ns = &t->ns[pools[pool]], whole_ns = *left_ns, net = 0;
-	uint64_t samples = pool_samples(r, s, pool);
+	const int owner = pools[pool];
+	uint64_t whole_ns = t->ns[owner], net = 0, samples = pool_samples(r, s, pool);
 
 	for (int i = EV_NONE + 1; i < EV_MAX; i++) {
 		struct estimate e = estimate(whole_ns, s->claimed[pool][i], samples);
 
 		if (r->events[i].source == COUNTED)
 			continue;
-		if (!samples && i == pools[pool])
+		if (!samples && i == owner)
 			e.ns = whole_ns; /* the pool keeps all, and its interval begins at 0 */
-		if (r->events[i].source == SAMPLED || i == pools[pool])
+		if (r->events[i].source == SAMPLED || i == owner)
 			add_interval(t, i, e);
 		net += r->events[i].net ? s->claimed[pool][i] : 0;
-		if (i == pools[pool])
-			continue;
-		if (e.ns > *left_ns)
-			e.ns = *left_ns;
-		t->ns[i] += e.ns;
-		*left_ns -= e.ns;
+		if (i != owner)
+			move_time(t, owner, i, e.ns);
 	}
 	add_interval(t, EV_NONE, estimate(whole_ns, net, samples));
 }
@@ -4583,15 +4588,12 @@ static void share_out_pool(const struct result *r, struct times *t, const struct
  */
 static void share_out_cpu(const struct result *r, struct times *t, const struct shares *s)
 {
-	uint64_t idle = s->samples[EV_IDLE];
+	uint64_t idle = s->samples[EV_IDLE], idle_ns = t->proc_idle_ns;
 
-	if (r->events[EV_IDLE].source == COUNTED) {
-		t->ns[EV_IDLE] =
-			t->proc_idle_ns != UINT64_MAX
-				? fmin(t->proc_idle_ns, t->ns[EV_OTHER])
-				: estimate(t->ns[EV_OTHER], idle, idle + pool_samples(r, s, 0)).ns;
-		t->ns[EV_OTHER] = subtract(t->ns[EV_OTHER], t->ns[EV_IDLE]); /* fmin() rounds */
-	}
+	if (idle_ns == UINT64_MAX)
+		idle_ns = estimate(t->ns[EV_OTHER], idle, idle + pool_samples(r, s, 0)).ns;
+	if (r->events[EV_IDLE].source == COUNTED)
+		move_time(t, EV_OTHER, EV_IDLE, idle_ns);
 	for (int i = 0; i < POOLS; i++)
 		if (r->events[pools[i]].source == TRACED || pools[i] == EV_OTHER)
 			share_out_pool(r, t, s, i);
@@ -4630,23 +4632,12 @@ static uint64_t thread_ns(const struct result *r, int cpu)
 static void account_cpu(struct result *r, int cpu)
 {
 	struct times *t = &r->cpu[cpu];
-	const struct {
-		int event;
-		uint64_t ns;
-	} parts[] = {
-		{ EV_RX_SOFTIRQ, t->soft_ns },
-		{ EV_IDLE, t->proc_idle_ns == UINT64_MAX ? 0 : t->proc_idle_ns },
-		{ EV_NAPI_THREAD, thread_ns(r, cpu) },
-	};
-	uint64_t left_ns = t->wall_ns;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(parts); i++) {
-		uint64_t *ns = &t->ns[parts[i].event];
-
-		*ns = parts[i].ns < left_ns ? parts[i].ns : left_ns;
-		left_ns -= *ns;
-	}
-	t->ns[EV_OTHER] = left_ns;
+	memset(t->ns, 0, sizeof(t->ns));
+	t->ns[EV_OTHER] = t->wall_ns;
+	move_time(t, EV_OTHER, EV_RX_SOFTIRQ, t->soft_ns);
+	move_time(t, EV_OTHER, EV_IDLE, t->proc_idle_ns == UINT64_MAX ? 0 : t->proc_idle_ns);
+	move_time(t, EV_OTHER, EV_NAPI_THREAD, thread_ns(r, cpu));
 	estimate_by_ticks(r, t);
 	r->unaccounted_ns += llabs((int64_t)(t->accounted_ns - t->wall_ns));
 }
@@ -4654,8 +4645,6 @@ static void account_cpu(struct result *r, int cpu)
 /* Divides time that hooks do not tell, by samples or by /proc. Then sums up all CPUs again. */
 static void share_out(struct result *r)
 {
-	uint64_t moved_ns;
-
 	if (!r->accounted && r->events[EV_NET_OTHER].source != SAMPLED)
 		return;
 	memset(r->all.ns, 0, sizeof(r->all.ns));
@@ -4678,11 +4667,8 @@ static void share_out(struct result *r)
 	if (!r->accounted)
 		return;
 	/* what a thread ran on other CPUs than its last one is in `other` there */
-	moved_ns = subtract(thread_ns(r, ALL_CPUS), r->all.ns[EV_NAPI_THREAD]);
-	if (moved_ns > r->all.ns[EV_OTHER])
-		moved_ns = r->all.ns[EV_OTHER];
-	r->all.ns[EV_NAPI_THREAD] += moved_ns;
-	r->all.ns[EV_OTHER] -= moved_ns;
+	move_time(&r->all, EV_OTHER, EV_NAPI_THREAD,
+		  subtract(thread_ns(r, ALL_CPUS), r->all.ns[EV_NAPI_THREAD]));
 	estimate_by_ticks(r, &r->all);
 }
 
