@@ -3397,52 +3397,45 @@ static const struct thread_kind {
 	{},
 };
 
-/* Adds a task to `threads`; `stat` is "PID (NAME) S PARENT ...". False: it is no network thread. */
-static bool note_thread(struct marks *m, char *stat)
+/* Adds a task to `threads` if it is a network thread. Any other task is read only once. */
+static void read_task(struct marks *m, unsigned long pid)
 {
+	static bool others[1 << 22]; /* by pid, which is below PID_MAX_LIMIT */
+	bool *other = &others[pid % ARRAY_SIZE(others)], cpus[MAX_CPUS + 1] = {};
 	const struct thread_kind *kind = thread_kinds;
-	char *name = strchr(stat, '('), *end = strrchr(stat, ')');
+	char path[32], stat[512], *name, *end; /* "PID (NAME) S PARENT ..." */
 	unsigned long long parent, user, kernel;
-	struct thread t = { .pid = strtoul(stat, NULL, 10) };
-	bool cpus[MAX_CPUS + 1] = {};
+	struct thread t = { .pid = pid };
 	cpu_set_t set = {};
 
+	FORMAT(path, "/proc/%lu/stat", pid);
+	if (*other || read_small_file(path, stat, sizeof(stat)))
+		return;
+	*other = true;
+	name = strchr(stat, '(');
+	end = strrchr(stat, ')');
 	if (!name || !end ||
 	    sscanf(end + 1,
 		   " %*c %llu %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d"
 		   " %*u %*u %*d %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*d %d",
 		   &parent, &user, &kernel, &t.cpu) != 4 ||
 	    parent != 2) /* kthreadd */
-		return false;
+		return;
 	*end = 0;
 	FORMAT(t.name, "%s", name + 1);
 	while (kind->name && strncmp(t.name, kind->name, strlen(kind->name)))
 		kind++;
 	if (!kind->name || (!strcmp(kind->name, "irq/") && !is_card_irq(t.name)))
-		return false;
+		return;
+	*other = false;
 	t.accounted = kind->accounted;
 	t.ns = (user + kernel) * (NSEC_PER_SEC / sysconf(_SC_CLK_TCK));
-	sched_getaffinity(t.pid, sizeof(set), &set);
+	sched_getaffinity(pid, sizeof(set), &set);
 	for (int cpu = 0; cpu < MAX_CPUS && cpu < CPU_SETSIZE; cpu++)
 		cpus[cpu] = CPU_ISSET(cpu, &set);
 	format_cpus(cpus, t.cpus, sizeof(t.cpus));
 	if (grow((void **)&m->threads, &m->thread_room, m->thread_count, sizeof(t)))
 		m->threads[m->thread_count++] = t;
-	return true;
-}
-
-/* Reads a task. Network threads are read at each mark, other tasks only once. */
-static void read_task(struct marks *m, unsigned long pid)
-{
-	static uint64_t others[(1 << 22) / 64]; /* a bit for each pid below PID_MAX_LIMIT */
-	uint64_t *word = &others[pid / 64 % ARRAY_SIZE(others)], bit = 1ull << pid % 64;
-	char path[32], stat[512];
-
-	if (*word & bit)
-		return;
-	FORMAT(path, "/proc/%lu/stat", pid);
-	if (!read_small_file(path, stat, sizeof(stat)) && !note_thread(m, stat))
-		*word |= bit;
 }
 
 /* Reads kernel threads: children of kthreadd (pid 2); all tasks without CONFIG_PROC_CHILDREN. */
@@ -3556,8 +3549,7 @@ static int make_mark(struct session *s, struct marks *m, uint32_t interval_id)
 	for (int cpu = 0; cpu < s->cpus; cpu++)
 		memcpy(&m->cpu[cpu].counts[PROCESSED], s->softnet.sums[cpu],
 		       sizeof(s->softnet.sums[cpu]));
-	for (int i = PROCESSED; i < COUNTS; i++)
-		m->counted[i] = s->softnet.known;
+	memset(&m->counted[PROCESSED], s->softnet.known, PACKETS);
 	m->energy_uj = s->energy.used_uj;
 	read_stat(m);
 	read_threads(m);
@@ -3818,7 +3810,6 @@ struct profile {
 	uint64_t not_taken;   /* see count_missed() */
 	uint64_t unknown;     /* of net_samples, those whose innermost stage no rule knows */
 	uint64_t cut;	      /* of samples, those whose stacks were cut off before the root */
-	double fullest;	      /* used part of a CPU's table, on the CPU where it is largest */
 	uint64_t within[EV_MAX][STAGES][STAGES]; /* samples, by stage and the next outer stage */
 	uint64_t depth[EV_MAX][STAGES]; /* outer stages of a stage, summed over its samples */
 	struct shares all, cpu[MAX_CPUS];
@@ -3880,7 +3871,6 @@ static bool read_tables(struct profile *p, const struct sampler *s, uint32_t int
 	for (int cpu = 0; cpu < s->cpus; cpu++) {
 		const stack_buf_t *buf = buf_at(s, cpu, interval_id);
 		const uint64_t *words = (const uint64_t *)&buf->slots[s->hash_slots];
-		size_t before = p->raw_count;
 
 		if (buf->interval_id != interval_id)
 			continue;
@@ -3894,9 +3884,6 @@ static bool read_tables(struct profile *p, const struct sampler *s, uint32_t int
 			p->raws[p->raw_count++] = raw;
 			i += 1 + raw_depth(&raw);
 		}
-		p->fullest =
-			fmax(p->fullest, fmax((double)buf->used / s->stack_words,
-					      (double)(p->raw_count - before) / s->hash_slots));
 	}
 	return true;
 }
@@ -4053,9 +4040,8 @@ static int make_profile(struct profile *p, struct sampler *s, uint32_t interval_
 			p->max_depth, p->cut, MAX_DEPTH);
 	p->knows_not_taken = !strcmp(p->clock, "cpu-clock");
 	if (opt.verbose)
-		message("%zu different stacks, %zu by address, sorted in %.3f s; %.0f %% of the room for them is used on a CPU",
-			p->stack_count, p->raw_count - 1,
-			(now_ns(CLOCK_MONOTONIC) - began_ns) / 1e9, 100 * p->fullest);
+		message("%zu different stacks, %zu by address, sorted in %.3f s", p->stack_count,
+			p->raw_count - 1, (now_ns(CLOCK_MONOTONIC) - began_ns) / 1e9);
 	return 0;
 }
 
