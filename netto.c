@@ -3764,14 +3764,13 @@ static bool wait_until(struct session *s, uint64_t deadline_ns, uint32_t interva
  * Pools: events that the kernel side also charges with the time of events that it cannot trace.
  * Samples divide a pool's time, and the pool keeps the rest. Without hooks EV_OTHER has all time.
  */
-enum { POOLS = 3 };
-static const int pools[POOLS] = { EV_OTHER, EV_SOFTIRQ, EV_IO_WORKER };
+static const int pools[] = { EV_OTHER, EV_SOFTIRQ, EV_IO_WORKER };
 
 /* How many samples of a CPU, or of all CPUs, count for each event, stage and so on. */
 struct shares {
 	uint64_t samples[EV_MAX];
-	uint64_t claimed[POOLS][EV_MAX]; /* taken in a pool; by the event that told_event() finds */
-	uint64_t receiving[EV_MAX];	 /* whose stacks receive packets: see is_receiving() */
+	uint64_t claimed[EV_MAX][EV_MAX]; /* by owner, and the event that told_event() finds */
+	uint64_t receiving[EV_MAX];	  /* whose stacks receive packets: see is_receiving() */
 	struct share {
 		uint64_t self;	/* whose innermost stage is this one */
 		uint64_t total; /* that have this stage anywhere in the stack */
@@ -3894,12 +3893,10 @@ static bool read_tables(struct profile *p, const struct sampler *s, uint32_t int
  */
 static void count_shares(struct shares *to, const struct raw *raw, const struct classified *s)
 {
-	int event = raw->event;
+	int event = raw->event, owner = raw_owner(raw) == EV_IDLE ? EV_OTHER : raw_owner(raw);
 
 	to->samples[event] += raw->count;
-	for (int i = 0; i < POOLS; i++)
-		if (pools[i] == (raw_owner(raw) == EV_IDLE ? EV_OTHER : raw_owner(raw)))
-			to->claimed[i][event] += raw->count;
+	to->claimed[owner][event] += raw->count;
 	if (event >= EV_IO_WORKER) /* not the network's: its stages are not reported */
 		return;
 	to->receiving[event] += is_receiving(s) ? raw->count : 0;
@@ -4548,21 +4545,20 @@ static void move_time(struct times *t, int from, int to, uint64_t ns)
 static void share_out_pool(const struct result *r, struct times *t, const struct shares *s,
 			   int pool)
 {
-	const int owner = pools[pool];
-	uint64_t whole_ns = t->ns[owner], net = 0, samples = pool_samples(r, s, pool);
+	uint64_t whole_ns = t->ns[pool], net = 0, samples = pool_samples(r, s, pool);
 
 	for (int i = EV_NONE + 1; i < EV_MAX; i++) {
 		struct estimate e = estimate(whole_ns, s->claimed[pool][i], samples);
 
 		if (r->events[i].source == COUNTED)
 			continue;
-		if (!samples && i == owner)
+		if (!samples && i == pool)
 			e.ns = whole_ns; /* the pool keeps all, and its interval begins at 0 */
-		if (r->events[i].source == SAMPLED || i == owner)
+		if (r->events[i].source == SAMPLED || i == pool)
 			add_interval(t, i, e);
 		net += r->events[i].net ? s->claimed[pool][i] : 0;
-		if (i != owner)
-			move_time(t, owner, i, e.ns);
+		if (i != pool)
+			move_time(t, pool, i, e.ns);
 	}
 	add_interval(t, EV_NONE, estimate(whole_ns, net, samples));
 }
@@ -4577,12 +4573,12 @@ static void share_out_cpu(const struct result *r, struct times *t, const struct 
 	uint64_t idle = s->samples[EV_IDLE], idle_ns = t->proc_idle_ns;
 
 	if (idle_ns == UINT64_MAX)
-		idle_ns = estimate(t->ns[EV_OTHER], idle, idle + pool_samples(r, s, 0)).ns;
+		idle_ns = estimate(t->ns[EV_OTHER], idle, idle + pool_samples(r, s, EV_OTHER)).ns;
 	if (r->events[EV_IDLE].source == COUNTED)
 		move_time(t, EV_OTHER, EV_IDLE, idle_ns);
-	for (int i = 0; i < POOLS; i++)
+	for (unsigned i = 0; i < ARRAY_SIZE(pools); i++)
 		if (r->events[pools[i]].source == TRACED || pools[i] == EV_OTHER)
-			share_out_pool(r, t, s, i);
+			share_out_pool(r, t, s, pools[i]);
 }
 
 /* Adds the errors of times that the kernel counts in ticks: each tick is a sample. */
@@ -4782,8 +4778,8 @@ static struct estimate estimate_part(const struct result *r, int cpu, int event,
 	const struct shares *s = shares_of(r, cpu);
 	uint64_t samples = s->samples[event];
 	/* all samples that could be of the event: of the pools, and those that its hooks told */
-	uint64_t whole = pool_samples(r, s, 0) + pool_samples(r, s, 1) + samples -
-			 s->claimed[0][event] - s->claimed[1][event];
+	uint64_t whole = pool_samples(r, s, EV_OTHER) + pool_samples(r, s, EV_SOFTIRQ) + samples -
+			 s->claimed[EV_OTHER][event] - s->claimed[EV_SOFTIRQ][event];
 	struct estimate e;
 
 	if (r->events[event].source != SAMPLED || !samples)

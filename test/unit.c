@@ -849,7 +849,7 @@ static void test_unsampled_pool(void)
 	made_up_result(true);
 	r.cpu[1].ns[EV_SOFTIRQ] = 300000;
 	r.cpu[1].below[EV_SOFTIRQ] = r.cpu[1].above[EV_SOFTIRQ] = 0;
-	share_out_pool(&r, &r.cpu[1], &none, 1);
+	share_out_pool(&r, &r.cpu[1], &none, EV_SOFTIRQ);
 	e = event_time(&r, &r.cpu[1], EV_SOFTIRQ);
 	SAME(e.ns, 300000);
 	SAME(e.low_ns, 0);
