@@ -4386,11 +4386,8 @@ static int compare_process_times(const void *a, const void *b)
 static const struct process *find_process(const struct marks *a, const struct process *p)
 {
 	static const struct process none;
-	const struct process *found = NULL;
 
-	if (a->process_count)
-		found = bsearch(p, a->processes, a->process_count, sizeof(*p), compare_processes);
-	return found ? found : &none;
+	return bsearch(p, a->processes, a->process_count, sizeof(*p), compare_processes) ?: &none;
 }
 
 /* Finds the processes that did something from mark `a` to mark `b`. */
