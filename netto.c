@@ -5184,18 +5184,7 @@ static void print_stacks(FILE *f, const struct result *r, size_t rows)
 	}
 }
 
-/* Prints the last cell of a row: the time of reception, divided by `packets`. */
-static void print_ns_per_packet(FILE *f, const struct result *r, int cpu, uint64_t packets)
-{
-	uint64_t sampled_ns;
-	struct estimate e = estimate_receiving(r, cpu, &sampled_ns);
-
-	print_cell(f, 0, packets, "%s%.1f", packet_mark(r, sampled_ns, 0.05 * packets),
-		   (double)e.ns / packets);
-	fputc('\n', f);
-}
-
-/* Prints the counts of each CPU that had packets. */
+/* Prints the counts of each CPU that had packets, and its time of reception divided by them. */
 static void print_packets(FILE *f, const struct result *r)
 {
 	if (!r->counted[PROCESSED])
@@ -5205,7 +5194,9 @@ static void print_packets(FILE *f, const struct result *r)
 		fprintf(f, " %11s", proc_counters[i].name);
 	fputs(" ns/packet\n", f);
 	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++) {
-		const uint64_t *counts = times_of(r, cpu)->counts;
+		const uint64_t *counts = times_of(r, cpu)->counts, packets = counts[PROCESSED];
+		uint64_t sampled_ns;
+		struct estimate e = estimate_receiving(r, cpu, &sampled_ns);
 
 		if (cpu != ALL_CPUS &&
 		    !(counts[PROCESSED] | counts[DROPPED] | counts[SQUEEZED] | counts[RPS]))
@@ -5213,7 +5204,9 @@ static void print_packets(FILE *f, const struct result *r)
 		fprintf(f, "%7s", cpu_name(cpu));
 		for (int i = PROCESSED; i < COUNTS; i++)
 			print_cell(f, 11, r->counted[i], "%" PRIu64, counts[i]);
-		print_ns_per_packet(f, r, cpu, counts[PROCESSED]);
+		print_cell(f, 0, packets, "%s%.1f", packet_mark(r, sampled_ns, 0.05 * packets),
+			   (double)e.ns / packets);
+		fputc('\n', f);
 	}
 }
 
@@ -5435,22 +5428,25 @@ static void print_long(FILE *f, const struct result *r)
 
 /* ==== 17. Printing the short report: it answers before it lists ==== */
 
-/* Prints a text in lines of WIDTH columns, all but the first indented. */
+/* Prints a text in lines of WIDTH columns, all but the first indented by `indent`. */
 static __attribute__((format(printf, 3, 4))) void print_wrapped(FILE *f, int indent,
 								const char *format, ...)
 {
+	const char *before = "";
 	char text[1024];
-	int column = 0;
+	int column;
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	column = fprintf(f, "%*s", (int)strspn(text, " "), "");
 	for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
-		if (column && column + 1 + (int)strlen(word) > WIDTH)
+		if (*before && column + 1 + (int)strlen(word) > WIDTH)
 			column = fprintf(f, "\n%*s%s", indent, "", word) - 1;
 		else
-			column += fprintf(f, column ? " %s" : "%s", word);
+			column += fprintf(f, "%s%s", before, word);
+		before = " ";
 	}
 	fputc('\n', f);
 }
@@ -5548,10 +5544,7 @@ static void print_busiest_parts(FILE *f, const struct result *r, int event)
 			    100.0 * list[i].value / s->samples[event]))
 			break;
 	}
-	if (strlen(line) > WIDTH)
-		print_wrapped(f, 4, "%s", line);
-	else
-		fprintf(f, "%s\n", line);
+	print_wrapped(f, 4, "%s", line);
 }
 
 /* Prints the `rows` stages of an event with the most self time, and one line for the others. */
@@ -5910,37 +5903,24 @@ static void print_csv_events(FILE *f, const struct result *r, int cpu)
 							       : TRACED);
 }
 
-/* Divides a time among packets. The result is in tenths of nanoseconds. */
+/* Divides a time among packets, if there are any. The result is in tenths of nanoseconds. */
 static struct estimate per_packet(struct estimate e, uint64_t packets)
 {
+	packets = packets ?: 1;
 	return (struct estimate) { 10.0 * e.ns / packets + 0.5, 10.0 * e.low_ns / packets + 0.5,
 				   10.0 * e.high_ns / packets + 0.5 };
 }
 
-/* Prints the time of reception divided by `packets`, if there were any packets. */
-static void print_csv_per_packet(FILE *f, const struct result *r, int cpu, const char *name,
-				 uint64_t packets)
-{
-	uint64_t sampled_ns;
-	const struct estimate e = estimate_receiving(r, cpu, &sampled_ns);
-	const struct estimate each = packets ? per_packet(e, packets) : e;
-
-	if (packets)
-		CSV_ROW(f, r, "packet", cpu, .name = { name }, .ns = &each.ns,
-			.range = e.low_ns != e.high_ns ? &each : NULL, .tenths = true,
-			.count = &packets,
-			.source = r->accounted			   ? COUNTED
-				  : *packet_mark(r, sampled_ns, 1) ? SAMPLED
-								   : TRACED);
-}
-
-/* Prints the packets of each CPU, and the time per packet of each stage. */
+/* Prints the packets of each CPU, the time of reception per packet, and that of each stage. */
 static void print_csv_packets(FILE *f, const struct result *r)
 {
 	const uint64_t packets = r->all.counts[PROCESSED];
 
 	for (int cpu = ALL_CPUS; cpu < MAX_CPUS; cpu++) {
 		const uint64_t *counts = times_of(r, cpu)->counts;
+		uint64_t sampled_ns;
+		const struct estimate receiving = estimate_receiving(r, cpu, &sampled_ns),
+				      each = per_packet(receiving, counts[PROCESSED]);
 
 		if (!is_measured(r, cpu))
 			continue;
@@ -5952,7 +5932,13 @@ static void print_csv_packets(FILE *f, const struct result *r)
 					.name = { e ? r->events[e].name : proc_counters[i].name },
 					.count = &counts[i]);
 		}
-		print_csv_per_packet(f, r, cpu, "ns_per_packet", counts[PROCESSED]);
+		if (counts[PROCESSED])
+			CSV_ROW(f, r, "packet", cpu, .name = { "ns_per_packet" }, .ns = &each.ns,
+				.range = receiving.low_ns != receiving.high_ns ? &each : NULL,
+				.tenths = true, .count = &counts[PROCESSED],
+				.source = r->accounted			   ? COUNTED
+					  : *packet_mark(r, sampled_ns, 1) ? SAMPLED
+									   : TRACED);
 	}
 	for (int e = EV_NONE + 1; e < EV_MAX && packets; e++) {
 		for (int i = 0; i < STAGES && event_is(e, RECEIVES); i++) {
