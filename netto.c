@@ -1426,6 +1426,7 @@ struct probe {
 	bool exists;		      /* kallsyms has the function */
 	bool absent;		    /* the kernel does not have the function, so nobody calls it */
 	const char *refused[KINDS]; /* why a hook of this kind was refused; or NULL */
+	const char *why_not[KINDS]; /* why it has not this better kind than its own; or NULL */
 	int kind;		    /* the best kind that this host allows */
 	struct bpf_program *entry, *exit; /* programs of this kind; NULL: none to be loaded */
 };
@@ -1471,7 +1472,7 @@ struct session {
 	const char *lacks[KINDS]; /* why this host has no hook of a kind; NULL: it may have some */
 	bool has_ends;		  /* netto_sent and netto_received end operations at tracepoints */
 	bool sees_all_returns;	  /* kprobe.multi does, however many tasks sleep: from 6.14 on */
-	struct bpf_link *links[2 * MAX_PROBES + 4]; /* all but the two of kprobe.multi */
+	struct bpf_link *links[2 * MAX_PROBES + 4];
 	int nr_links;
 	int empty_btf;		    /* descriptor: see make_empty_btf() */
 	bool rt;		    /* PREEMPT_RT */
@@ -1516,15 +1517,6 @@ static int try_program(enum bpf_prog_type type, enum bpf_attach_type attach)
 	return bpf_prog_load(type, "netto_try", "GPL", code, ARRAY_SIZE(code), &opts);
 }
 
-/* Some hosts forbid fentry, but permit tp_btf, whose programs have the same type. */
-static const char *why_no_fentry(void)
-{
-	int fd = try_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY);
-
-	close(fd);
-	return fd == -EPERM ? error_text(fd) : NULL;
-}
-
 /* A kernel with kprobe.multi tries to read the array of addresses, and fails with -EFAULT. */
 static const char *why_no_multi(void)
 {
@@ -1538,9 +1530,6 @@ static const char *why_no_multi(void)
 	close(fd);
 	return err == -EFAULT ? NULL : "this kernel has none: it needs 5.18 and CONFIG_FPROBE";
 }
-
-static const char no_bpf_events[] =
-	"this kernel has no eBPF for tracing: it needs CONFIG_BPF_EVENTS (OpenWrt: CONFIG_KERNEL_BPF_EVENTS=y)";
 
 static bool has_bpf_events(void)
 {
@@ -1559,8 +1548,9 @@ static const char *why_host_lacks(int kind, bool bpf_events)
 		return "this kernel has no eBPF for tracing";
 	if ((kind == TP_BTF || kind == FENTRY) && !has_btf())
 		return "this kernel gives no BTF: it needs CONFIG_DEBUG_INFO_BTF";
-	if (kind == FENTRY)
-		return why_no_fentry();
+	/* some hosts forbid fentry, but permit tp_btf, whose programs have the same type */
+	if (kind == FENTRY && try_program(BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY) == -EPERM)
+		return error_text(-EPERM);
 	if (kind == MULTI)
 		return why_no_multi();
 #ifdef __mips__
@@ -1598,34 +1588,31 @@ static const char *why_probe_lacks(const struct session *s, const struct probe *
 						       : NULL;
 }
 
-static const int *ladder_of(const struct session *s, const struct probe *p)
-{
-	return ladders[p->how == HOW_waiting && s->sees_all_returns ? HOW_operation : p->how];
-}
-
-/* Gives a probe the best kind that it can have. */
+/* Gives a probe the best kind that it can have, and notes why it has no better one. */
 static void choose_kind(const struct session *s, struct probe *p)
 {
-	const int *rung = ladder_of(s, p);
+	bool no_sleeper_counts = p->how == HOW_waiting && s->sees_all_returns;
+	const int *rung = ladders[no_sleeper_counts ? HOW_operation : p->how];
 
-	while (*rung && (p->absent || why_probe_lacks(s, p, *rung)))
+	memset(p->why_not, 0, sizeof(p->why_not));
+	if (p->absent) { /* the one reason for all kinds is given for the best one */
+		p->why_not[*rung] = p->module[0] ? "not in this kernel, or its module is not loaded"
+						 : "not in this kernel";
+		p->kind = NO_HOOK;
+		return;
+	}
+	while (*rung && (p->why_not[*rung] = why_probe_lacks(s, p, *rung)))
 		rung++;
 	p->kind = *rung;
 }
 
-/* Returns why a probe does not have a better kind than its own; NULL: `kind` is not better. */
-static const char *why_not(const struct session *s, const struct probe *p, int kind)
+/* Gives each probe its kind, and no programs yet. sched_switch comes first: see base_kind(). */
+static void choose_kinds(struct session *s)
 {
-	const int *rung = ladder_of(s, p);
-
-	if (p->absent) /* the one reason for all kinds is given for the best one */
-		return kind != *rung  ? NULL
-		       : p->module[0] ? "not in this kernel, or its module is not loaded"
-				      : "not in this kernel";
-	for (; *rung && *rung != p->kind; rung++)
-		if (*rung == kind)
-			return why_probe_lacks(s, p, kind);
-	return NULL;
+	for (struct probe *p = s->probes + MAX_PROBES; p-- > s->probes;) {
+		choose_kind(s, p);
+		p->entry = p->exit = NULL;
+	}
 }
 
 /*
@@ -1753,16 +1740,13 @@ static bool look_up_functions(struct session *s, struct netto *skel)
 	s->sees_all_returns = look_up(skel, "fprobe_return", &address) && address;
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
-		const char *name =
-			p->function ? (const char *)skel->rodata->probes[i].target : NULL;
+		const char *full = (const char *)skel->rodata->probes[i].target;
 
 		/* first MODULE:FUNCTION, then FUNCTION, since a module may be built in */
-		for (; name && !p->exists;
-		     name = p->module[0] && name != p->target ? p->target : NULL) {
-			if (!look_up(skel, name, &p->address))
-				return false;
-			p->exists = p->address;
-		}
+		if (p->function && !(look_up(skel, full, &p->address) &&
+				     (p->address || look_up(skel, p->target, &p->address))))
+			return false;
+		p->exists = p->address;
 	}
 	for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
 		char path[40];
@@ -1828,8 +1812,7 @@ static int open_probes(struct session *s, int only)
 	skel = s->skel = open_object(s, has_btf());
 	if (!skel)
 		return -errno;
-	for (int i = MAX_PROBES - 1; i >= 0; i--) /* sched_switch first: see base_kind() */
-		choose_kind(s, &s->probes[i]);
+	choose_kinds(s);
 	s->has_ends =
 		base_kind(s) == TP_BTF && !pretends_missing("ends") &&
 		!bpf_program__set_attach_target(skel->progs.netto_sent, 0, "sock_send_length") &&
@@ -1837,7 +1820,6 @@ static int open_probes(struct session *s, int only)
 	for (int i = 0; i < MAX_PROBES; i++) {
 		struct probe *p = &s->probes[i];
 
-		p->entry = p->exit = NULL;
 		if (!p->function || only == KINDS || p->kind == only)
 			take_programs(s, p, (const char *)skel->rodata->probes[i].program);
 		functions += p->function && p->entry;
@@ -2602,7 +2584,7 @@ static int keep_link(struct session *s, struct bpf_link *link)
 }
 
 /* Attaches a program, by one link, to the functions of all its probes. Returns 0 or -errno. */
-static int attach_multi(struct session *s, struct bpf_program *program, struct bpf_link **link)
+static int attach_multi(struct session *s, struct bpf_program *program)
 {
 	unsigned long addresses[MAX_PROBES];
 	__u64 cookies[MAX_PROBES];
@@ -2615,9 +2597,9 @@ static int attach_multi(struct session *s, struct bpf_program *program, struct b
 		addresses[opts.cnt] = p->address;
 		cookies[opts.cnt++] = p->event | p->how << 8;
 	}
-	if (opts.cnt)
-		*link = bpf_program__attach_kprobe_multi_opts(program, NULL, &opts);
-	return opts.cnt && !*link ? -errno : 0;
+	if (!opts.cnt)
+		return 0;
+	return keep_link(s, bpf_program__attach_kprobe_multi_opts(program, NULL, &opts));
 }
 
 /* Attaches the programs of a probe, of any kind but kprobe.multi. Returns 0 or -errno. */
@@ -2647,8 +2629,8 @@ static int attach_probes(struct session *s)
 	int refused = MULTI, err;
 	bool complete = true;
 
-	err = attach_multi(s, skel->progs.netto_multi, &skel->links.netto_multi)
-		      ?: attach_multi(s, skel->progs.netto_multi_x, &skel->links.netto_multi_x);
+	err = attach_multi(s, skel->progs.netto_multi)
+		      ?: attach_multi(s, skel->progs.netto_multi_x);
 	for (unsigned i = 0; i < ARRAY_SIZE(others) && !err; i++) {
 		refused = base_kind(s);
 		if (bpf_program__autoload(others[i]))
@@ -2770,7 +2752,8 @@ static int explain_load(struct session *s, int err)
 		       "this kernel refuses eBPF: %sa security module or a seccomp filter forbids it%s%s",
 		       lockdown, limit[0] ? "; or " : "", limit);
 	} else if (!is_exhausted(err) && !has_bpf_events()) {
-		FORMAT(s->no_bpf, "%s", no_bpf_events);
+		FORMAT(s->no_bpf,
+		       "this kernel has no eBPF for tracing: it needs CONFIG_BPF_EVENTS (OpenWrt: CONFIG_KERNEL_BPF_EVENTS=y)");
 	} else {
 		FORMAT(s->no_bpf, "cannot load and attach the eBPF programs: %s", error_text(err));
 		return EXIT_FAILED;
@@ -2829,7 +2812,7 @@ static bool is_kprobe_used(const struct session *s)
  */
 static const char *verdict(const struct session *s, const struct probe *p, int event, int kind)
 {
-	const char *why = why_not(s, p, kind);
+	const char *why = p->why_not[kind];
 
 	if (p->event != event)
 		return NULL;
@@ -2917,7 +2900,7 @@ static bool is_all_traced(const struct session *s)
 {
 	for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
 		const char *name = (const char *)s->skel->rodata->events[p->event].name;
-		const char *why = why_not(s, p, p->function ? FENTRY : TP_BTF);
+		const char *why = p->why_not[p->function ? FENTRY : TP_BTF];
 		bool traced = is_traced(s, p->event);
 
 		if (p->kind || p->absent || (traced && !is_left_out(s, p)))
@@ -2940,8 +2923,7 @@ static bool is_all_traced(const struct session *s)
  */
 static int use_accounts(struct session *s)
 {
-	const char *no_bpf =
-		s->no_bpf[0] ? s->no_bpf : why_not(s, &s->probes[MAX_PROBES - 1], RAW_TP);
+	const char *no_bpf = s->no_bpf[0] ? s->no_bpf : s->probes[MAX_PROBES - 1].why_not[RAW_TP];
 	const char *no_samples = opt.freq ? s->sampler.why_not : "-F is 0";
 	bool enough = opt.mode == AUTO && !opt.folded && !access("/proc/stat", R_OK);
 
@@ -2961,10 +2943,6 @@ static int use_accounts(struct session *s)
  */
 static int start_without_bpf(struct session *s, int status)
 {
-	for (struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
-		p->kind = NO_HOOK;
-		p->entry = NULL;
-	}
 	for (int kind = NO_HOOK + 1; kind < KINDS; kind++)
 		if (!s->lacks[kind])
 			s->lacks[kind] = s->no_bpf;
@@ -2978,6 +2956,7 @@ static int start_without_bpf(struct session *s, int status)
 		return EXIT_FAILED;
 	}
 	read_probe_table(s, s->skel); /* without permission, start_bpf() did not come that far */
+	choose_kinds(s);
 	close(s->sampler.kallsyms);
 	plan_samples(&s->sampler); /* refuse_part() may have given samples up */
 	start_samples(&s->sampler, NULL);
@@ -4135,11 +4114,9 @@ static void describe_events(const struct session *s, struct event events[EV_MAX]
 		bool changes = p->kind != kinds[p->event], has_why = e->why[0];
 
 		for (int kind = NO_HOOK + 1; kind < KINDS && !has_why && !p->absent; kind++) {
-			const char *why = why_not(s, p, kind);
-
-			if (why)
+			if (p->why_not[kind])
 				APPEND(e->why, "%snot %s: %s", e->why[0] ? "; " : "",
-				       hook_names[kind], why);
+				       hook_names[kind], p->why_not[kind]);
 		}
 		if (!p->entry)
 			continue;
