@@ -1426,7 +1426,7 @@ struct probe {
 	bool exists;		      /* kallsyms has the function */
 	bool absent;		    /* the kernel does not have the function, so nobody calls it */
 	const char *refused[KINDS]; /* why a hook of this kind was refused; or NULL */
-	const char *why_not[KINDS]; /* why it has not this better kind than its own; or NULL */
+	const char *why_not[KINDS]; /* why its kind is not this better one; or NULL */
 	int kind;		    /* the best kind that this host allows */
 	struct bpf_program *entry, *exit; /* programs of this kind; NULL: none to be loaded */
 };
@@ -1591,8 +1591,8 @@ static const char *why_probe_lacks(const struct session *s, const struct probe *
 /* Gives a probe the best kind that it can have, and notes why it has no better one. */
 static void choose_kind(const struct session *s, struct probe *p)
 {
-	bool no_sleeper_counts = p->how == HOW_waiting && s->sees_all_returns;
-	const int *rung = ladders[no_sleeper_counts ? HOW_operation : p->how];
+	const int *rung =
+		ladders[p->how == HOW_waiting && s->sees_all_returns ? HOW_operation : p->how];
 
 	memset(p->why_not, 0, sizeof(p->why_not));
 	if (p->absent) { /* the one reason for all kinds is given for the best one */
@@ -1672,30 +1672,27 @@ static bool is_variant(const struct line *l, const char *function, size_t length
 
 /*
  * Notes the functions to be hooked that a line of kallsyms has. Most lines are skipped for their
- * first letters, before they are parsed. A function is preferred to its renamed copies.
+ * first letters. A function is preferred to its renamed copies.
  */
 static int note_function(void *session, const char *start, const char *end)
 {
 	enum { LETTERS = 4 }; /* no function has fewer */
-	const char *space = memchr(start, ' ', end - start);
 	struct session *s = session;
 	struct line l;
 
-	if (!space || end - space < 3 + LETTERS)
+	if (!parse_line(start, end, &l) || l.length < LETTERS)
 		return 0;
 	for (struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
 		size_t length;
 
-		if (memcmp(space + 3, p->target, LETTERS) || !p->function)
-			continue;
-		if (!parse_line(start, end, &l))
-			return 0;
-		if (l.module_length && (l.module_length != strlen(p->module) ||
-					memcmp(l.module, p->module, l.module_length)))
+		if (memcmp(l.name, p->target, LETTERS) || !p->function)
 			continue;
 		length = strcspn(p->target, ".");
 		if (!is_variant(&l, p->target, length) || l.length >= sizeof(p->target) ||
 		    (p->exists && l.length > length))
+			continue;
+		if (l.module_length && (l.module_length != strlen(p->module) ||
+					memcmp(l.module, p->module, l.module_length)))
 			continue;
 		memcpy(p->target, l.name, l.length);
 		p->target[l.length] = 0;
@@ -1766,14 +1763,14 @@ static bool look_up_functions(struct session *s, struct netto *skel)
 static void take_programs(struct session *s, struct probe *p, const char *name)
 {
 	struct netto *skel = s->skel;
-	struct bpf_program *program = find_program(skel, name, "");
 	char own[32], common[32], word[80];
 
 	if (p->only_if_previous_absent && p[-1].kind)
 		return;
 	FORMAT(word, "%s@btf", p->target);
 	if (p->kind == FENTRY &&
-	    (pretends_missing(word) || bpf_program__set_attach_target(program, 0, p->target))) {
+	    (pretends_missing(word) ||
+	     bpf_program__set_attach_target(find_program(skel, name, ""), 0, p->target))) {
 		p->refused[FENTRY] = "not in BTF";
 		choose_kind(s, p);
 	}
@@ -1988,9 +1985,8 @@ static void plan_samples(struct sampler *s)
 	}
 	open_kallsyms(s);
 	size_table(s, opt.seconds);
-	s->max_depth = fmin(read_number("/proc/sys/kernel/perf_event_max_stack"), MAX_DEPTH);
-	if (!s->max_depth)
-		s->max_depth = MAX_DEPTH;
+	s->max_depth =
+		fmin(read_number("/proc/sys/kernel/perf_event_max_stack") ?: MAX_DEPTH, MAX_DEPTH);
 }
 
 /* Sets the sizes of the table in the object. Without samples, table and program are left out. */
@@ -2253,7 +2249,7 @@ static int64_t clock_offset(void)
 static void start_samples(struct sampler *s, struct netto *skel)
 {
 	const struct bpf_program *program = skel ? skel->progs.netto_sample : NULL;
-	uint64_t cycles, allowed_hz;
+	uint64_t cycles;
 	int err;
 
 	if (!s->hz)
@@ -2267,9 +2263,8 @@ static void start_samples(struct sampler *s, struct netto *skel)
 		return;
 	}
 	cycles = cycles_per_second();
-	allowed_hz = read_number("/proc/sys/kernel/perf_event_max_sample_rate");
-	if (allowed_hz)
-		limit_samples(s, allowed_hz, "is not allowed by kernel.perf_event_max_sample_rate");
+	limit_samples(s, read_number("/proc/sys/kernel/perf_event_max_sample_rate") ?: MAX_HZ,
+		      "is not allowed by kernel.perf_event_max_sample_rate");
 	limit_samples(s, affordable_hz(skel, cycles), "could take over 10 % of a CPU");
 	err = sample_all(s, program, cycles);
 	if (err && cycles)
@@ -2325,8 +2320,7 @@ static bool has_new_code(void)
 	int fd = try_program(BPF_PROG_TYPE_SOCKET_FILTER, 0);
 	bool changed;
 
-	if (fd >= 0)
-		bpf_obj_get_info_by_fd(fd, &info, &size);
+	bpf_obj_get_info_by_fd(fd, &info, &size);
 	close(fd);
 	read_small_file("/proc/modules", module, sizeof(module));
 	module[strcspn(module, " ")] = 0;
@@ -2444,17 +2438,17 @@ static void read_rings(struct sampler *s, uint32_t interval_id, uint64_t end_ns)
 /* Whether a hook measures an event. An event without any function in this kernel is traced as 0. */
 static bool is_traced(const struct session *s, int event)
 {
-	bool absent = false, refused = false;
+	int functions = 0, absent = 0;
 
 	for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
 		if (p->event != event)
 			continue;
 		if (p->kind)
 			return true;
-		absent |= p->absent;
-		refused |= !p->absent;
+		functions++;
+		absent += p->absent;
 	}
-	return absent && !refused && !s->no_bpf[0];
+	return functions && absent == functions && !s->no_bpf[0];
 }
 
 /* The program that counts polls by device; NULL: there is none. */
@@ -2489,8 +2483,8 @@ static int run_mark(const struct session *s, int cpu)
 static int try_load(struct session *s, int only)
 {
 	int functions = open_probes(s, only), base = base_kind(s), err;
-	bool parking = s->rt ? base != NO_HOOK : functions > 0;
 	bool storage = s->storage && base == TP_BTF && functions > 0;
+	bool hash = !storage && (s->rt ? base != NO_HOOK : functions > 0);
 	struct netto *skel = s->skel;
 
 	if (functions < 0)
@@ -2499,13 +2493,13 @@ static int try_load(struct session *s, int only)
 	skel->rodata->addresses = s->is_32_bit ? UINT32_MAX : UINT64_MAX;
 	skel->rodata->hooks_switch = base != NO_HOOK;
 	skel->rodata->reads_task_fields = base == TP_BTF;
-	skel->rodata->parking = storage ? PARK_STORAGE : parking ? PARK_HASH : PARK_NOWHERE;
+	skel->rodata->parking = storage ? PARK_STORAGE : hash ? PARK_HASH : PARK_NOWHERE;
 	skel->rodata->tasks = opt.tasks && base != NO_HOOK;
-	bpf_program__set_autoload(skel->progs.netto_free, parking && !storage);
+	bpf_program__set_autoload(skel->progs.netto_free, hash);
 	if (device_program(s))
 		bpf_program__set_autoload(device_program(s), true);
 	bpf_map__set_autocreate(skel->maps.netto_storage, storage);
-	bpf_map__set_autocreate(skel->maps.netto_saved, parking && !storage);
+	bpf_map__set_autocreate(skel->maps.netto_saved, hash);
 	bpf_map__set_autocreate(skel->maps.netto_tasks, skel->rodata->tasks);
 	bpf_map__set_autocreate(skel->maps.netto_polled, device_program(s));
 	bpf_map__set_max_entries(skel->maps.netto_polled, s->cpus);
@@ -2527,14 +2521,6 @@ static int try_load(struct session *s, int only)
 	return err;
 }
 
-/* Prints a line if the verifier refused a program. */
-static void tell_refusal(int err)
-{
-	if ((err == -EINVAL || err == -EACCES || err == -E2BIG) && has_bpf_events())
-		message("the kernel refuses a program (%s): ./build.sh debug makes a netto that shows the verifier's log",
-			strerror(-err));
-}
-
 /*
  * Gives up a part of the object after loading failed with `load_err`. One refused program makes the
  * whole object fail. So each part is loaded alone until one fails: the base, then the functions of
@@ -2543,17 +2529,13 @@ static void tell_refusal(int err)
 static bool refuse_part(struct session *s, int load_err)
 {
 	int err = try_load(s, NO_HOOK), refused = base_kind(s);
+	bool by_devices = err && device_program(s);
 
-	if (err && device_program(s)) {
-		tell_refusal(load_err);
-		s->devices.refused = error_text(err);
-		return true;
-	}
 	for (int kind = FENTRY; kind < KINDS && !err; kind++) {
 		refused = kind;
 		err = try_load(s, kind);
 	}
-	if (err && s->storage) {
+	if (err && s->storage && !by_devices) {
 		s->storage = false;
 		if (!try_load(s, refused))
 			return true;
@@ -2564,8 +2546,12 @@ static bool refuse_part(struct session *s, int load_err)
 		s->sampler.scan = false;
 		return true;
 	}
-	tell_refusal(load_err);
-	if (err)
+	if ((load_err == -EINVAL || load_err == -EACCES || load_err == -E2BIG) && has_bpf_events())
+		message("the kernel refuses a program (%s): ./build.sh debug makes a netto that shows the verifier's log",
+			strerror(-load_err));
+	if (by_devices)
+		s->devices.refused = error_text(err);
+	else if (err)
 		s->lacks[refused] = error_text(err);
 	else if (s->sampler.hz)
 		refuse_samples(&s->sampler, "cannot load their program: %s", strerror(-load_err));
@@ -2828,25 +2814,24 @@ static const char *verdict(const struct session *s, const struct probe *p, int e
  */
 static void explain_kind(const struct session *s, int event, int kind, bool taken)
 {
-	for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
-		const char *why = verdict(s, p, event, kind), *other;
-		char list[1024] = "";
-		bool told = false;
+	bool told[MAX_PROBES] = {};
 
-		if (!why || taken == !!*why)
+	for (int i = 0; i < MAX_PROBES; i++) {
+		const char *why = verdict(s, &s->probes[i], event, kind);
+		char list[1024] = "";
+
+		if (told[i] || !why || taken == !!*why)
 			continue;
-		for (const struct probe *q = s->probes; q < s->probes + MAX_PROBES; q++) {
-			other = verdict(s, q, event, kind);
+		for (int same = i; same < MAX_PROBES; same++) {
+			const char *other = verdict(s, &s->probes[same], event, kind);
+
 			if (!other || strcmp(other, why))
 				continue;
-			told |= q < p;
-			APPEND(list, " %s", q->target);
+			told[same] = true;
+			APPEND(list, " %s", s->probes[same].target);
 		}
-		if (!told)
-			message("%s: %s%s%s%s:%s",
-				(const char *)s->skel->rodata->events[event].name,
-				taken ? "" : "not ", hook_names[kind], taken ? "" : ", ", why,
-				list);
+		message("%s: %s%s%s%s:%s", (const char *)s->skel->rodata->events[event].name,
+			taken ? "" : "not ", hook_names[kind], taken ? "" : ", ", why, list);
 	}
 }
 
