@@ -2792,46 +2792,37 @@ static bool is_kprobe_used(const struct session *s)
 }
 
 /*
- * Why a probe of an event is not of a kind. "": the probe is of this kind, or, for NO_HOOK, samples
- * measure its function. NULL: -v prints nothing. Reasons in s->lacks[] hold for all probes, and are
- * NULL here, since explain_probes() prints each of these reasons once.
- */
-static const char *verdict(const struct session *s, const struct probe *p, int event, int kind)
-{
-	const char *why = p->why_not[kind];
-
-	if (p->event != event)
-		return NULL;
-	if (kind == NO_HOOK ? is_left_out(s, p) && is_sampled(s, event)
-			    : p->entry && p->kind == kind)
-		return "";
-	return why == s->lacks[kind] ? NULL : why;
-}
-
-/*
  * Prints the probes of an event that are of a kind, if `taken`; else why the other probes are not
- * of this kind. Probes with the same reason share a line.
+ * of this kind. Probes with the same reason share a line. Of NO_HOOK are functions that samples
+ * measure. Reasons in s->lacks[] hold for all probes: explain_probes() prints each of them once.
  */
 static void explain_kind(const struct session *s, int event, int kind, bool taken)
 {
-	bool told[MAX_PROBES] = {};
+	const char *reasons[MAX_PROBES] = {}; /* of probes that are still to be printed */
 
 	for (int i = 0; i < MAX_PROBES; i++) {
-		const char *why = verdict(s, &s->probes[i], event, kind);
+		const struct probe *p = &s->probes[i];
+		const char *reason = taken ? "" : p->why_not[kind];
+		bool of_kind = kind == NO_HOOK ? is_left_out(s, p) && is_sampled(s, event)
+					       : p->entry && p->kind == kind;
+
+		if (p->event == event && of_kind == taken && reason != s->lacks[kind])
+			reasons[i] = reason;
+	}
+	for (int i = 0; i < MAX_PROBES; i++) {
+		const char *reason = reasons[i];
 		char list[1024] = "";
 
-		if (told[i] || !why || taken == !!*why)
+		if (!reason)
 			continue;
 		for (int same = i; same < MAX_PROBES; same++) {
-			const char *other = verdict(s, &s->probes[same], event, kind);
-
-			if (!other || strcmp(other, why))
+			if (!reasons[same] || strcmp(reasons[same], reason))
 				continue;
-			told[same] = true;
 			APPEND(list, " %s", s->probes[same].target);
+			reasons[same] = NULL;
 		}
 		message("%s: %s%s%s%s:%s", (const char *)s->skel->rodata->events[event].name,
-			taken ? "" : "not ", hook_names[kind], taken ? "" : ", ", why, list);
+			taken ? "" : "not ", hook_names[kind], taken ? "" : ", ", reason, list);
 	}
 }
 
