@@ -1694,8 +1694,7 @@ static int note_function(void *session, const char *start, const char *end)
 		if (l.module_length && (l.module_length != strlen(p->module) ||
 					memcmp(l.module, p->module, l.module_length)))
 			continue;
-		memcpy(p->target, l.name, l.length);
-		p->target[l.length] = 0;
+		FORMAT(p->target, "%.*s", (int)l.length, l.name);
 		p->address = l.address;
 		p->exists = true;
 	}
@@ -1943,25 +1942,19 @@ struct record {
 static void open_kallsyms(struct sampler *s)
 {
 	char start[4096];
-	ssize_t length;
+	int err = read_small_file("/proc/kallsyms", start, sizeof(start));
 	uint64_t seen = 0;
 
 	s->kallsyms = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
-	length = s->kallsyms < 0 ? -1 : read(s->kallsyms, start, sizeof(start) - 1);
-	if (length <= 0) {
-		int err = length < 0 ? errno : 0;
-
-		refuse_samples(s, "cannot read /proc/kallsyms: %s%s",
-			       err ? strerror(err) : "it is empty",
-			       access("/proc/self", F_OK) ? ": mount proc on /proc"
-			       : err == ENOENT		  ? ": CONFIG_KALLSYMS makes it"
-							  : "");
-		return;
-	}
-	start[length] = 0;
-	for (const char *line = start; line; line = strchr(line + 1, '\n'))
+	for (const char *line = start; line && *line; line = strchr(line + 1, '\n'))
 		seen |= strtoull(line, NULL, 16);
-	if (!seen)
+	if (!start[0])
+		refuse_samples(s, "cannot read /proc/kallsyms: %s%s",
+			       err ? strerror(-err) : "it is empty",
+			       access("/proc/self", F_OK) ? ": mount proc on /proc"
+			       : err == -ENOENT		  ? ": CONFIG_KALLSYMS makes it"
+							  : "");
+	else if (!seen)
 		refuse_samples(
 			s,
 			"/proc/kallsyms hides its addresses: run `sysctl -w kernel.kptr_restrict=1`, and have CAP_SYSLOG");
