@@ -1472,7 +1472,7 @@ struct session {
 	const char *lacks[KINDS]; /* why this host has no hook of a kind; NULL: it may have some */
 	bool has_ends;		  /* netto_sent and netto_received end operations at tracepoints */
 	bool sees_all_returns;	  /* kprobe.multi does, however many tasks sleep: from 6.14 on */
-	struct bpf_link *links[2 * MAX_PROBES + 4];
+	struct bpf_link *links[2 * MAX_PROBES + 4]; /* of programs; kprobe.multi has only two */
 	int nr_links;
 	int empty_btf;		    /* descriptor: see make_empty_btf() */
 	bool rt;		    /* PREEMPT_RT */
@@ -2431,17 +2431,17 @@ static void read_rings(struct sampler *s, uint32_t interval_id, uint64_t end_ns)
 /* Whether a hook measures an event. An event without any function in this kernel is traced as 0. */
 static bool is_traced(const struct session *s, int event)
 {
-	int functions = 0, absent = 0;
+	int probes = 0, absent = 0;
 
 	for (const struct probe *p = s->probes; p < s->probes + MAX_PROBES; p++) {
 		if (p->event != event)
 			continue;
 		if (p->kind)
 			return true;
-		functions++;
+		probes++;
 		absent += p->absent;
 	}
-	return functions && absent == functions && !s->no_bpf[0];
+	return probes && absent == probes && !s->no_bpf[0];
 }
 
 /* The program that counts polls by device; NULL: there is none. */
