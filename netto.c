@@ -1472,7 +1472,7 @@ struct session {
 	const char *lacks[KINDS]; /* why this host has no hook of a kind; NULL: it may have some */
 	bool has_ends;		  /* netto_sent and netto_received end operations at tracepoints */
 	bool sees_all_returns;	  /* kprobe.multi does, however many tasks sleep: from 6.14 on */
-	struct bpf_link *links[2 * MAX_PROBES + 4]; /* of programs; kprobe.multi has only two */
+	struct bpf_link *links[2 * MAX_PROBES + 4]; /* all but the two of kprobe.multi */
 	int nr_links;
 	int empty_btf;		    /* descriptor: see make_empty_btf() */
 	bool rt;		    /* PREEMPT_RT */
@@ -2563,7 +2563,7 @@ static int keep_link(struct session *s, struct bpf_link *link)
 }
 
 /* Attaches a program, by one link, to the functions of all its probes. Returns 0 or -errno. */
-static int attach_multi(struct session *s, struct bpf_program *program)
+static int attach_multi(struct session *s, struct bpf_program *program, struct bpf_link **link)
 {
 	unsigned long addresses[MAX_PROBES];
 	__u64 cookies[MAX_PROBES];
@@ -2576,9 +2576,9 @@ static int attach_multi(struct session *s, struct bpf_program *program)
 		addresses[opts.cnt] = p->address;
 		cookies[opts.cnt++] = p->event | p->how << 8;
 	}
-	if (!opts.cnt)
-		return 0;
-	return keep_link(s, bpf_program__attach_kprobe_multi_opts(program, NULL, &opts));
+	if (opts.cnt)
+		*link = bpf_program__attach_kprobe_multi_opts(program, NULL, &opts);
+	return opts.cnt && !*link ? -errno : 0;
 }
 
 /* Attaches the programs of a probe, of any kind but kprobe.multi. Returns 0 or -errno. */
@@ -2608,8 +2608,8 @@ static int attach_probes(struct session *s)
 	int refused = MULTI, err;
 	bool complete = true;
 
-	err = attach_multi(s, skel->progs.netto_multi)
-		      ?: attach_multi(s, skel->progs.netto_multi_x);
+	err = attach_multi(s, skel->progs.netto_multi, &skel->links.netto_multi)
+		      ?: attach_multi(s, skel->progs.netto_multi_x, &skel->links.netto_multi_x);
 	for (unsigned i = 0; i < ARRAY_SIZE(others) && !err; i++) {
 		refused = base_kind(s);
 		if (bpf_program__autoload(others[i]))
