@@ -7,7 +7,7 @@ T=/tmp/stacks
 mkdir -p $T/lib
 . /lib.sh
 
-/unit record 3600 >$T/out 2>$T/err &
+/unit record >$T/out 2>$T/err &
 recorder=$!
 until grep -qs '^recording' $T/err || ! kill -0 $recorder; do
 	sleep 0.1

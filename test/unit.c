@@ -5,7 +5,7 @@
  *	unit				runs all tests
  *	unit NAME			runs the test of this name
  *	unit short|table|csv|folded	prints this report of made-up results, for test/golden
- *	unit record SECONDS		measures as root, and prints stacks for test/stacks
+ *	unit record			prints stacks for test/stacks, as root, until a signal
  *
  * A new test is a function test_NAME(), and NAME in tests[] at the end. A new stack is a line in
  * test/stacks/made-up.txt. What test/golden or test/fuzz.c checks is not checked here again.
@@ -103,12 +103,11 @@ static const char *event_name(int event)
 static int find_event(const char *text)
 {
 	size_t length = strcspn(text, " ");
-	int event = EV_MAX - 1;
 
-	while (event != EV_NONE &&
-	       (strncmp(event_name(event), text, length) || event_name(event)[length]))
-		event--;
-	return event;
+	for (int e = EV_NONE + 1; e < EV_MAX; e++)
+		if (strlen(event_name(e)) == length && !memcmp(event_name(e), text, length))
+			return e;
+	return EV_NONE;
 }
 
 /* ==== 2. Command line ==== */
@@ -206,11 +205,11 @@ static void test_parse_options(void)
 static struct symbols symbols;
 
 /* Lets netto.c read these lines of kallsyms. Returns 0 or -errno. */
-static int read_lines(const char *lines, size_t length)
+static int read_lines(const char *lines)
 {
 	int fd = memfd_create("kallsyms", 0), err = -EIO;
 
-	if (write(fd, lines, length) == (ssize_t)length)
+	if (write(fd, lines, strlen(lines)) >= 0)
 		err = prepare_classifying(&symbols, fd);
 	close(fd);
 	return err;
@@ -223,6 +222,7 @@ static struct example {
 	const char *word;  /* the word that stands for these frames; NULL: this is a stack */
 	const char *owner; /* NULL: not known */
 	const char *frames, *told;
+	uint64_t words[1 + MAX_DEPTH]; /* the stack as the kernel side records it */
 } examples[MANY];
 static int example_count;
 
@@ -263,10 +263,13 @@ static uint64_t frame_address(const char *frame, size_t length)
 		f->address = strchr(f->names, '[') ? 0xffffffffc0100000 : 0xffffffff81000000;
 		f->address += kernel.count++ * FUNCTION_SIZE;
 	}
-	return f->address + (padding ? -PADDING / 2
-			     : start ? 0
-			     : !end  ? FUNCTION_SIZE / 2
-				     : FUNCTION_SIZE - (kernel.padded ? PADDING : 0));
+	if (padding)
+		return f->address - PADDING / 2;
+	if (start)
+		return f->address;
+	if (end)
+		return f->address + FUNCTION_SIZE - (kernel.padded ? PADDING : 0);
+	return f->address + FUNCTION_SIZE / 2;
 }
 
 /* The addresses of frames and words. Returns how many there are. */
@@ -285,43 +288,39 @@ static int stack_addresses(const char *frames, uint64_t *addresses)
 	return depth;
 }
 
-/* The lines of kallsyms for a function. */
-static void print_function(FILE *f, const struct function *function)
+static const char *module_of(const struct function *f)
 {
-	const char *module = strchr(function->names, '[') ?: "", *tab = *module ? "\t" : "";
-	char names[128];
-
-	FORMAT(names, "%.*s", (int)strcspn(function->names, "["), function->names);
-	if (kernel.padded)
-		fprintf(f, "%016" PRIx64 " t __%s_%.*s%s%s\n", function->address - PADDING,
-			*module ? "cfi" : "pfx", (int)strcspn(names, "="), names, tab, module);
-	for (char *name = strtok(names, "="); name; name = strtok(NULL, "="))
-		fprintf(f, "%016" PRIx64 " t %s%s%s\n", function->address, name, tab, module);
-	/* a symbol of data within a function does not end the function */
-	fprintf(f, "%016" PRIx64 " d data%s%s\n", function->address + 8, tab, module);
+	return strchr(f->names, '[') ?: "";
 }
 
 static int compare_modules(const void *a, const void *b)
 {
-	const struct function *x = a, *y = b;
-
-	return strcmp(strchr(x->names, '[') ?: "", strchr(y->names, '[') ?: "");
+	return strcmp(module_of(a), module_of(b));
 }
 
 /* Lets netto.c read all functions that were named, module by module as in kallsyms. */
 static void read_kernel(void)
 {
-	char *lines = NULL;
+	char *lines = NULL, names[128];
 	size_t length;
 	FILE *f = open_memstream(&lines, &length);
 
 	qsort(kernel.functions, kernel.count, sizeof(kernel.functions[0]), compare_modules);
-	fputs("0000000000000000 A fixed_percpu_data\n", f);
-	for (int i = 0; i < kernel.count; i++)
-		print_function(f, &kernel.functions[i]);
+	for (int i = 0; i < kernel.count; i++) {
+		const struct function *function = &kernel.functions[i];
+		const char *module = module_of(function), *tab = *module ? "\t" : "";
+
+		FORMAT(names, "%.*s", (int)strcspn(function->names, "["), function->names);
+		if (kernel.padded)
+			fprintf(f, "%" PRIx64 " t __%s_%.*s%s%s\n", function->address - PADDING,
+				*module ? "cfi" : "pfx", (int)strcspn(names, "="), names, tab,
+				module);
+		for (char *name = strtok(names, "="); name; name = strtok(NULL, "="))
+			fprintf(f, "%" PRIx64 " t %s%s%s\n", function->address, name, tab, module);
+	}
 	fputs("ffffffffc0000000 t last\t[last]\n", f);
 	fclose(f);
-	SAME(read_lines(lines, length), 0);
+	SAME(read_lines(lines), 0);
 	free(lines);
 }
 
@@ -337,19 +336,13 @@ static char *cut(char **text, const char *where)
 	return first;
 }
 
-/*
- * Reads the stacks of a file, and lets netto.c read a kernel that has the functions in them. The
- * stacks of another file are freed.
- */
+/* Reads the stacks of a file, and lets netto.c read a kernel that has the functions in them. */
 static void read_stacks(const char *path)
 {
 	FILE *f = fopen(path, "re");
-	uint64_t addresses[MAX_DEPTH];
-	static char *text;
+	char *text = NULL; /* the examples point into it */
 	size_t room = 0;
 
-	free(text);
-	text = NULL;
 	if (!f || getdelim(&text, &room, 0, f) <= 0) {
 		printf("FAIL: unit: %s: there is none, or it is empty\n", path);
 		exit(1);
@@ -358,20 +351,20 @@ static void read_stacks(const char *path)
 	example_count = 0;
 	memset(&kernel, 0, sizeof(kernel));
 	kernel.padded = !strstr(path, "5.10");
-	for (char *rest = text, *line; (line = cut(&rest, "\n"));) {
+	for (char *line; (line = cut(&text, "\n"));) {
 		struct example *e = &examples[example_count];
 
 		if (!*line || *line == '#')
 			continue;
 		e->word = cut(&line, " = ");
 		e->owner = cut(&line, ": ");
-		e->frames = cut(&line, " => ");
-		e->told = e->frames ? line : "";
-		e->frames = e->frames ?: line;
+		e->frames = cut(&line, " => ") ?: line;
+		e->told = e->frames != line ? line : "";
 		example_count++;
 	}
 	for (struct example *e = examples; e < examples + example_count; e++)
-		stack_addresses(e->frames, addresses);
+		e->words[0] = stack_addresses(e->frames, e->words + 1) << 8 |
+			      (e->owner ? find_event(e->owner) : EV_NONE);
 	read_kernel();
 }
 
@@ -381,14 +374,23 @@ static void read_stacks(const char *path)
 static struct marks a, b;
 static struct result r;
 
-/* A result of which only the time and the host are known. */
+/* A result of which only the time and the host are known. All CPUs were online at both marks. */
 static void begin_result(void)
 {
 	memset(&a, 0, sizeof(a));
 	memset(&b, 0, sizeof(b));
 	memset(&r, 0, sizeof(r));
+	memset(a.online, true, sizeof(a.online));
+	memset(b.online, true, sizeof(b.online));
 	b.time = 1700000000.5;
 	strcpy(r.host.nodename, "edge-1");
+}
+
+/* Both marks know these counts of /proc. */
+static void know_counts(int first, int last)
+{
+	for (int i = first; i <= last; i++)
+		a.counted[i] = b.counted[i] = true;
 }
 
 static void set_events(int first, int last, int source, const char *hook)
@@ -402,40 +404,32 @@ static void set_events(int first, int last, int source, const char *hook)
 	}
 }
 
-/* A CPU that was online at both marks. */
-static void set_online(int cpu)
-{
-	a.online[cpu] = b.online[cpu] = true;
-}
-
 /* The samples of made-up-profile.txt, as if they had been read from the kernel side. */
 static void make_up_profile(void)
 {
-	uint64_t (*words)[1 + MAX_DEPTH]; /* never freed */
+	static struct raw raws[64];
 	struct profile *p = &r.profile;
 
 	read_stacks("test/stacks/made-up-profile.txt");
-	words = calloc(1 + example_count, sizeof(*words));
 	p->hz = 997;
 	p->clock = "cpu-clock";
 	p->max_depth = MAX_DEPTH;
 	p->lost = 2;
 	p->not_taken = 4;
-	p->raws = calloc(1 + example_count, sizeof(*p->raws));
+	p->raws = raws;
 	p->raw_count = 1;
 	for (struct example *e = examples; e < examples + example_count; e++) {
-		struct raw *raw = &p->raws[p->raw_count];
-		uint64_t *to = words[p->raw_count];
-		int event;
+		struct raw *raw = &raws[p->raw_count];
+		int event = e->words[0] & 255;
 
 		if (e->word)
 			continue;
+		*raw = (struct raw) { .words = e->words };
 		sscanf(e->owner, "%*s %hu %u", &raw->cpu, &raw->count);
-		event = find_event(e->owner);
-		if (p->from_samples[EV_OTHER]) /* without hooks; softirqs interrupt the idle task */
+		if (p->from_samples[EV_OTHER]) { /* no hooks: softirqs interrupt the idle task */
 			event = event == EV_RX_SOFTIRQ || event == EV_SOFTIRQ ? EV_IDLE : EV_OTHER;
-		to[0] = event | stack_addresses(e->frames, to + 1) << 8;
-		raw->words = to;
+			e->words[0] = (e->words[0] & ~255ull) | event;
+		}
 		p->raw_count++;
 	}
 	p->symbols = &symbols;
@@ -503,14 +497,12 @@ static void make_up_operations(void)
 {
 	a.stolen_ns = 100000000;
 	b.stolen_ns = 700000000;
-	for (int i = PROCESSED; i < COUNTS; i++) {
-		a.counted[i] = b.counted[i] = true;
+	know_counts(PROCESSED, RPS);
+	for (int i = PROCESSED; i <= RPS; i++) {
 		a.cpu[0].counts[i] = 4294967290; /* the difference crosses 32 bits */
 		b.cpu[0].counts[i] = a.cpu[0].counts[i] + (i == PROCESSED ? 300000 : 9);
-		b.cpu[3].counts[i] = i == PROCESSED ? 700000 : 0;
 	}
-	for (int cpu = 0; cpu < 4; cpu++)
-		set_online(cpu);
+	b.cpu[3].counts[PROCESSED] = 700000;
 	a.energy_uj = 5e6;
 	b.energy_uj = 455000000.4;
 	r.has_energy = r.has_tasks = r.has_parts = b.has_recursion_misses = true;
@@ -556,13 +548,12 @@ static const struct result *made_up_result(bool operations)
 	b.recursion_misses = 5;
 	set_events(EV_RX_SOFTIRQ, EV_IDLE, TRACED, "fentry:inet_one+inet_two");
 	set_events(EV_RECV, EV_IO_WORKER, UNMEASURED, "none:");
-	strcpy(r.host.sysname, "Linux");
-	strcpy(r.host.release, "6.12.107");
-	strcpy(r.host.machine, "x86_64");
-	if (operations)
+	r.host = (struct utsname) { .sysname = "Linux", .nodename = "a \"b\",c",
+				    .release = "6.12.107", .machine = "x86_64" };
+	if (operations) {
+		strcpy(r.host.nodename, "edge-1");
 		make_up_operations();
-	else
-		strcpy(r.host.nodename, "a \"b\",c");
+	}
 	subtract_marks(&b, &a, &r);
 	if (operations) {
 		make_up_profile();
@@ -575,14 +566,13 @@ static const struct result *made_up_result(bool operations)
 static const struct result *made_up_sampled(void)
 {
 	begin_result();
-	for (int cpu = 0; cpu < 4; cpu += 3) {
-		a.cpu[cpu].proc_idle_ns = 1000;
-		b.cpu[cpu].proc_idle_ns = 1000 + (cpu ? 20000000000 : 3300000000);
-		b.cpu[cpu].wall_ns = b.cpu[cpu].ns[EV_OTHER] = 10000000000;
-		set_online(cpu);
-	}
-	a.counted[PROCESSED] = b.counted[PROCESSED] = true;
+	a.cpu[0].proc_idle_ns = a.cpu[3].proc_idle_ns = 1000;
+	b.cpu[0].wall_ns = b.cpu[0].ns[EV_OTHER] = 10000000000;
+	b.cpu[3] = b.cpu[0];
+	b.cpu[0].proc_idle_ns = 3300001000;
+	b.cpu[3].proc_idle_ns = 20000001000;
 	b.cpu[0].counts[PROCESSED] = 1000000;
+	know_counts(PROCESSED, PROCESSED);
 	set_events(EV_RX_SOFTIRQ, EV_IDLE, SAMPLED, "perf_event:cpu-clock");
 	set_events(EV_HARDIRQ, EV_HARDIRQ, UNMEASURED, "none:");
 	set_events(EV_IDLE, EV_IDLE, COUNTED, "perf_event:cpu-clock");
@@ -609,6 +599,8 @@ static const struct result *made_up_accounted(void)
 	};
 
 	begin_result();
+	know_counts(RX_SOFTIRQS, RPS);
+	a.counted[DROPPED] = false;
 	for (int cpu = 0; cpu < 2; cpu++) {
 		a.cpu[cpu].accounted_ns = a.cpu[cpu].soft_ns = a.cpu[cpu].proc_idle_ns = 5000000000;
 		b.cpu[cpu].accounted_ns = 14990000000;
@@ -616,13 +608,11 @@ static const struct result *made_up_accounted(void)
 		b.cpu[cpu].proc_idle_ns = cpu ? 14970000000 : 5500000000;
 		b.cpu[cpu].wall_ns = b.cpu[cpu].ns[EV_OTHER] = 10000000000;
 		for (int i = 0; i < COUNTS; i++) {
-			a.counted[i] = b.counted[i] = i != DROPPED;
 			a.cpu[cpu].counts[i] = 4294967290 - cpu; /* and over 32 bits */
 			b.cpu[cpu].counts[i] = a.cpu[cpu].counts[i] + 1000 * i + 7;
 			if (i < PROCESSED)
 				b.cpu[cpu].counts[i] = (uint32_t)b.cpu[cpu].counts[i];
 		}
-		set_online(cpu);
 	}
 	a.threads = before;
 	b.threads = after;
@@ -635,18 +625,23 @@ static const struct result *made_up_accounted(void)
 	return &r;
 }
 
-/* Adds to a router all that notes are made of. */
-static void make_up_trouble(int cpus)
+/* The time of a router's CPU. In trouble, it has all that notes are made of. */
+static struct times router_times(uint64_t rx_ns, uint64_t other_ns, bool trouble)
 {
-	for (int cpu = 0; cpu < cpus; cpu++) {
-		b.cpu[cpu].lost = 100;
-		b.cpu[cpu].parts_ns[PART_KSOFTIRQD] = 0.8 * b.cpu[cpu].ns[EV_RX_SOFTIRQ];
-		b.cpu[cpu].unseen_ns = 400000000;
+	struct times t = { .wall_ns = 10000000000,
+			   .count = { [EV_RX_SOFTIRQ] = 1000, [EV_SEND] = 1000 } };
+
+	t.ns[EV_RX_SOFTIRQ] = rx_ns;
+	t.ns[EV_SEND] = rx_ns / 100;
+	t.ns[EV_OTHER] = other_ns;
+	t.ns[EV_IDLE] = t.wall_ns - sum_ns((const __u64 *)t.ns);
+	t.counts[PROCESSED] = rx_ns / 4000;
+	if (trouble) {
+		t.lost = 100;
+		t.parts_ns[PART_KSOFTIRQD] = 0.8 * rx_ns;
+		t.unseen_ns = 400000000;
 	}
-	b.cpu[0].counts[DROPPED] = 1234567;
-	b.cpu[0].counts[SQUEEZED] = 1204;
-	b.stolen_ns = b.cpu[0].unreturned_ns = 500000000ull * cpus;
-	b.cpu[0].unreturned = 1;
+	return t;
 }
 
 /*
@@ -655,24 +650,22 @@ static void make_up_trouble(int cpus)
  */
 static const struct result *made_up_router(int cpus, int devices, bool trouble)
 {
-	begin_result();
-	for (int cpu = 0; cpu < cpus; cpu++) {
-		struct times *t = &b.cpu[cpu];
-		bool full = trouble && cpu == cpus - 1;
+	static struct thread threads[] = { { 77, 0, 5000000000, "napi/eth0-8193", "", true },
+					   { 78, 0, 2000000000, "napi/eth1-8194", "0-1", true } };
+	static struct queue queues[500];
+	int last = cpus - 1;
 
-		t->wall_ns = 10000000000;
-		t->ns[EV_RX_SOFTIRQ] = full ? 9600000000 : cpu < 12 ? 3000000000 >> cpu : 1000;
-		t->ns[EV_SEND] = t->ns[EV_RX_SOFTIRQ] / 100;
-		t->ns[EV_OTHER] = full ? 304000000 : 100000000;
-		t->ns[EV_IDLE] = t->wall_ns - sum_ns((const __u64 *)t->ns);
-		t->count[EV_RX_SOFTIRQ] = t->count[EV_SEND] = 1000;
-		t->counts[PROCESSED] = t->ns[EV_RX_SOFTIRQ] / 4000;
-		set_online(cpu);
+	begin_result();
+	know_counts(PROCESSED, RPS);
+	for (int cpu = 0; cpu < cpus; cpu++)
+		b.cpu[cpu] = router_times(cpu < 12 ? 3000000000 >> cpu : 1000, 100000000, trouble);
+	if (trouble) {
+		b.cpu[last] = router_times(9600000000, 304000000, true);
+		b.cpu[0].counts[DROPPED] = 1234567;
+		b.cpu[0].counts[SQUEEZED] = 1204;
+		b.cpu[0].unreturned = 1;
+		b.stolen_ns = b.cpu[0].unreturned_ns = 500000000ull * cpus;
 	}
-	for (int i = PROCESSED; i < COUNTS; i++)
-		a.counted[i] = b.counted[i] = true;
-	if (trouble)
-		make_up_trouble(cpus);
 	set_events(EV_RX_SOFTIRQ, EV_IDLE, TRACED, "tp_btf:made_up");
 	set_events(EV_NET_OTHER, EV_NET_OTHER, SAMPLED, "tp_btf:made_up");
 	r.has_parts = true;
@@ -684,22 +677,22 @@ static const struct result *made_up_router(int cpus, int devices, bool trouble)
 	r.budget = 300;
 	r.budget_usecs = 8000;
 	r.rx_queues = 1;
-	r.queues = calloc(devices, sizeof(*r.queues));
+	r.queues = queues;
+	r.queue_count = devices;
 	for (int i = 0; i < devices; i++) {
-		struct queue *q = &r.queues[r.queue_count++];
-
-		FORMAT(q->name, "eth%d", i);
-		q->id = 8193 + i;
-		q->cpu = trouble && !i ? cpus - 1 : i % cpus;
-		q->ns = q->device_ns = trouble && !i ? 9000000000 : 50000000 / (i + 1);
-		q->polls = 10000;
-		q->packets = 640000;
+		queues[i] = (struct queue) { .id = 8193 + i, .cpu = i % cpus, .polls = 10000,
+					     .packets = 640000, .ns = 50000000 / (i + 1) };
+		FORMAT(queues[i].name, "eth%d", i);
+		if (trouble && !i) {
+			queues[i].cpu = last;
+			queues[i].ns = 9000000000;
+		}
+		queues[i].device_ns = queues[i].ns;
 	}
-	r.thread_count = trouble ? 2 : 0;
-	r.threads = calloc(2, sizeof(*r.threads));
-	r.threads[0] = (struct thread) { 77, cpus - 1, 5000000000, "napi/eth0-8193", "", true };
-	r.threads[1] = (struct thread) { 78, cpus - 1, 2000000000, "napi/eth1-8194", "0-1", true };
-	FORMAT(r.threads->cpus, "%d", cpus - 1);
+	r.threads = threads;
+	r.thread_count = trouble ? ARRAY_SIZE(threads) : 0;
+	threads[0].cpu = threads[1].cpu = last;
+	FORMAT(threads[0].cpus, "%d", last);
 	return &r;
 }
 
@@ -726,38 +719,35 @@ static char *unwrap(char *text)
 	return text;
 }
 
-static unsigned count_lines(const char *text, unsigned *widest)
+/* Checks that a report has at most so many lines, of at most 79 columns. */
+static void check_size(const char *text, unsigned most, const char *what)
 {
 	unsigned lines = 0;
 
-	for (*widest = 0; *text; text += strcspn(text, "\n") + 1, lines++)
-		if (strcspn(text, "\n") > *widest)
-			*widest = strcspn(text, "\n");
-	return lines;
+	for (size_t length; *text; text += length + 1, lines++) {
+		length = strcspn(text, "\n");
+		CHECK(length <= 79, "%s: %.*s", what, (int)length, text);
+	}
+	CHECK(lines <= most, "%s: %u lines", what, lines);
 }
 
 static void test_short_report(void)
 {
 	static const int sizes[] = { 1, 2, 8, 64, MAX_CPUS };
-	unsigned widest;
 
 	for (int i = STAGE_NONE + 1; i < STAGES; i++)
 		CHECK(stages[i].what && strlen(stages[i].what) <= 28, "%s", stages[i].name);
 	for (unsigned i = 0; i < 2 * ARRAY_SIZE(sizes); i++) {
 		char *text = short_text(made_up_router(sizes[i / 2], 500, i % 2));
-		unsigned lines = count_lines(text, &widest);
-		bool notes_lost = strstr(unwrap(text), "of the samples were lost");
 
-		CHECK(lines <= 45 && widest <= 79, "%d CPUs: %u lines of %u columns", sizes[i / 2],
-		      lines, widest);
-		CHECK(notes_lost == i % 2, "%d CPUs: %s", sizes[i / 2], text);
+		check_size(text, 45, sformat("%d CPUs", sizes[i / 2]));
+		CHECK(!strstr(unwrap(text), "of the samples were lost") == !(i % 2), "%d CPUs: %s",
+		      sizes[i / 2], text);
 	}
 	opt.tasks = 2;
-	count_lines(short_text(made_up_result(true)), &widest);
-	CHECK(widest <= 79, "tasks: %u columns", widest);
+	check_size(short_text(made_up_result(true)), UINT_MAX, "tasks");
 	opt.tasks = 0;
-	made_up_sampled();
-	CHECK(!strstr(unwrap(short_text(&r)), "more than half of itself"), "narrow");
+	CHECK(!strstr(unwrap(short_text(made_up_sampled())), "more than half of itself"), "narrow");
 	r.all.below[EV_NONE] = r.all.above[EV_NONE] = 1e20;
 	CHECK(strstr(unwrap(short_text(&r)), "more than half of itself"), "wide");
 }
@@ -795,9 +785,8 @@ static void test_pollers(void)
 	made_up_sampled();
 	find_pollers(&r);
 	add_poller(&r, "poll_it_tx()", 0, 5000000); /* another one */
-	for (size_t i = 0; i < r.queue_count; i++)
-		APPEND(seen, "%s %d %.1f; ", r.queues[i].name, r.queues[i].cpu,
-		       r.queues[i].ns / 1e6);
+	for (const struct queue *q = r.queues; q < r.queues + r.queue_count; q++)
+		APPEND(seen, "%s %d %.1f; ", q->name, q->cpu, q->ns / 1e6);
 	check_text("pollers", seen,
 		   "process_backlog() 0 1688.7; process_backlog() 3 0.0; "
 		   "poll_it() 0 136.9; poll_it_tx() 0 5.0; ");
@@ -840,33 +829,30 @@ static void test_moved_thread(void)
 	SAME(sum_ns((const __u64 *)r.all.ns), r.all.wall_ns);
 }
 
+/* A time with its interval. */
+static const char *estimate_text(struct estimate e)
+{
+	return sformat("%" PRIu64 ", %" PRIu64 " to %" PRIu64, e.ns, e.low_ns, e.high_ns);
+}
+
 /* Time of a pool without a sample: it may all be the network's, and is no more than it is. */
 static void test_unsampled_pool(void)
 {
-	struct shares none = {};
-	struct estimate e;
+	struct times t = { .ns = { [EV_SOFTIRQ] = 300000 } };
 
 	made_up_result(true);
-	r.cpu[1].ns[EV_SOFTIRQ] = 300000;
-	r.cpu[1].below[EV_SOFTIRQ] = r.cpu[1].above[EV_SOFTIRQ] = 0;
-	share_out_pool(&r, &r.cpu[1], &none, EV_SOFTIRQ);
-	e = event_time(&r, &r.cpu[1], EV_SOFTIRQ);
-	SAME(e.ns, 300000);
-	SAME(e.low_ns, 0);
-	SAME(e.high_ns, 300000);
+	share_out_pool(&r, &t, &(struct shares) {}, EV_SOFTIRQ);
+	check_text("softirq", estimate_text(event_time(&r, &t, EV_SOFTIRQ)), "300000, 0 to 300000");
 }
 
 /* Of a CPU that was plugged in meanwhile, packets are not known, but softirqs are. */
 static void test_plugged(void)
 {
 	begin_result();
-	memset(a.counted, true, COUNTS);
-	memset(b.counted, true, COUNTS);
-	for (int cpu = 0; cpu < 2; cpu++) {
-		b.cpu[cpu] = (struct times) { .wall_ns = 1000, .counts = { 7, 7, 7, 7, 7, 7 } };
-		b.online[cpu] = true;
-	}
-	a.online[0] = true;
+	know_counts(RX_SOFTIRQS, RPS);
+	b.cpu[0] = (struct times) { .wall_ns = 1000, .counts = { 7, 7, 7, 7, 7, 7 } };
+	b.cpu[1] = b.cpu[0];
+	a.online[1] = false;
 	subtract_marks(&b, &a, &r);
 	SAME(r.counted[RX_SOFTIRQS], true);
 	SAME(r.cpu[1].counts[RX_SOFTIRQS], 7);
@@ -883,15 +869,11 @@ static void test_plugged(void)
 /* All that is counted at a mark has this value, but for the idle time of CPU 0. */
 static void fill_mark(struct marks *m, uint64_t value, uint64_t idle_ns)
 {
-	uint64_t *sums = (uint64_t *)&m->cpu[0];
-
 	for (unsigned i = 0; i < SUMS; i++)
-		sums[i] = value;
+		((uint64_t *)&m->cpu[0])[i] = value;
 	m->cpu[0].ns[EV_NONE] = 0;
 	m->cpu[0].ns[EV_IDLE] = idle_ns;
 	m->cpu[0].wall_ns = sum_ns((const __u64 *)m->cpu[0].ns);
-	memset(m->counted + PROCESSED, true, COUNTS - PROCESSED);
-	m->online[0] = true;
 	m->tasks_lost = m->tasks_lost_ns = m->stolen_ns = m->user_ns = m->kernel_ns =
 		m->recursion_misses = value;
 }
@@ -899,21 +881,18 @@ static void fill_mark(struct marks *m, uint64_t value, uint64_t idle_ns)
 /* The difference of what steps back, here from 7 to 5, is 0, and no huge number. */
 static void test_stepping_back(void)
 {
-	uint64_t *seen = (uint64_t *)&r.cpu[0], wrong = 0;
+	static const struct times zero;
 
 	begin_result();
+	know_counts(PROCESSED, RPS);
 	fill_mark(&a, 7, 0);
 	fill_mark(&b, 5, 1000);
-	r.has_tasks = true;
 	subtract_marks(&b, &a, &r);
 	SAME(r.cpu[0].proc_idle_ns, UINT64_MAX); /* not known */
 	SAME(r.cpu[0].ns[EV_IDLE], r.cpu[0].wall_ns);
 	r.cpu[0].proc_idle_ns = r.cpu[0].ns[EV_IDLE] = r.cpu[0].wall_ns = 0;
-	for (unsigned i = 0; i < sizeof(struct times) / 8; i++)
-		wrong += seen[i] != 0;
-	for (int i = PROCESSED; i < COUNTS; i++)
-		wrong += r.all.counts[i] != 0;
-	SAME(wrong, 0);
+	SAME(memcmp(&r.cpu[0], &zero, sizeof(zero)), 0);
+	SAME(memcmp(r.all.counts, zero.counts, sizeof(zero.counts)), 0);
 	SAME(r.tasks_lost + r.tasks_lost_ns + r.stolen_ns + r.user_ns + r.kernel_ns, 0);
 	SAME(r.recursion_misses + r.residual_ns, 0);
 }
@@ -965,65 +944,52 @@ static void test_energy(void)
 	      "1700\n 15 => 726");
 }
 
-/* Whether a stage is within itself, or within a stage that has no samples. */
-static bool is_misplaced(const struct profile *p, const int parents[STAGES], int stage)
-{
-	int steps = 0;
-
-	for (int at = parents[stage]; at != STAGE_NONE; at = parents[at])
-		if (!p->all.stages[EV_SEND][at].total || ++steps > STAGES)
-			return true;
-	return false;
-}
-
 /* Random stacks, with stages in any order: the printed stages are a tree, which holds them all. */
 static void test_find_parents(void)
 {
 	static struct profile p;
-	uint32_t random = 1;
 	int parents[STAGES];
 
 	for (int round = 0; round < 200; round++) {
 		memset(&p, 0, sizeof(p));
-		for (int i = 0; i < 1 + round; i++) {
-			struct classified s = {};
-			uint64_t word = 0;
-			struct raw raw = { .words = &word, .event = EV_SEND };
+		for (int i = 0; i <= round; i++) {
+			struct classified s = { .path_length = 1 + random() % 12 };
+			struct raw raw = { .words = (uint64_t[]) { 0 },
+					   .event = EV_SEND,
+					   .count = 1 + random() % 9 };
 
-			s.path_length = 1 + (random >> 16) % 12;
-			for (int j = 0; j < s.path_length; j++) {
-				random = random * 1103515245 + 12345;
-				s.path[j] = 1 + (random >> 16) % (round % 2 ? STAGES - 1 : 5);
-			}
-			s.stage = s.path[s.path_length - 1];
-			raw.count = 1 + (random >> 20) % 9;
+			for (int j = 0; j < s.path_length; j++)
+				s.path[j] = s.stage = 1 + random() % (round % 2 ? STAGES - 1 : 5);
 			count_shares(&p.all, &raw, &s);
 			count_nesting(&p, &raw, &s);
 		}
 		find_parents(&p, EV_SEND, parents);
-		for (int stage = STAGE_NONE + 1; stage < STAGES; stage++)
-			CHECK(!is_misplaced(&p, parents, stage), "round %d: %s is within %s", round,
+		for (int stage = STAGE_NONE + 1; stage < STAGES; stage++) {
+			int at = parents[stage], steps = 0;
+
+			while (p.all.stages[EV_SEND][at].total && ++steps < STAGES)
+				at = parents[at];
+			CHECK(at == STAGE_NONE, "round %d: %s is within %s", round,
 			      stages[stage].name, stages[parents[stage]].name);
+		}
 	}
 }
 
 /* ==== 6. Samples ==== */
 
-/* The part of a second that a share of samples stands for, with its interval. */
-static const char *estimate_text(const char *share)
+/* The part of a second that a share of samples stands for. */
+static const char *share_text(const char *share)
 {
 	unsigned part, whole;
-	struct estimate e;
 
 	sscanf(share, "%u of %u", &part, &whole);
-	e = estimate(NSEC_PER_SEC, part, whole);
-	return sformat("%" PRIu64 ", %" PRIu64 " to %" PRIu64, e.ns, e.low_ns, e.high_ns);
+	return estimate_text(estimate(NSEC_PER_SEC, part, whole));
 }
 
 static void test_estimate(void)
 {
 	/* E. B. Wilson's formula, calculated independently of netto.c */
-	CASES(estimate_text, "0 of 10 => 0, 0 to 277532803",
+	CASES(share_text, "0 of 10 => 0, 0 to 277532803",
 	      "1 of 10 => 100000000, 17876213 to 404150030",
 	      "5 of 10 => 500000000, 236593089 to 763406911",
 	      "10 of 10 => 1000000000, 722467197 to 1000000000",
@@ -1069,6 +1035,22 @@ static void test_count_missed(void)
 	SAME(r.profile.not_taken, 83); /* the samples of an idle CPU do not count */
 }
 
+static void check_table(unsigned hz, double seconds, int cpus, int bufs)
+{
+	double memory = (double)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+	struct sampler s = { .hz = hz, .cpus = cpus, .nr_bufs = bufs };
+	double size, limit = hz <= 1000 ? 1 << 20 : 4 << 20;
+
+	size_table(&s, seconds);
+	size = (double)s.buf_size * bufs;
+	CHECK(size <= limit + 4096 && size * cpus <= memory / 16 + 4096.0 * cpus,
+	      "%u Hz, %f s, %d CPUs: %.0f bytes on each", hz, seconds, cpus, size);
+	CHECK(s.hash_slots >= 16 && !(s.hash_slots & (s.hash_slots - 1)) &&
+		      s.stack_words >= 1 + MAX_DEPTH,
+	      "%u Hz, %f s, %d CPUs: %u slots, %u words", hz, seconds, cpus, s.hash_slots,
+	      s.stack_words);
+}
+
 /*
  * The table takes at most 1 MB on each CPU, above 1000 Hz 4 MB, and a sixteenth of all memory. A
  * short or slow measurement has room for stacks, too.
@@ -1078,24 +1060,11 @@ static void test_size_table(void)
 	static const unsigned rates[] = { 1, 10, 997, 1000, 1001, 2000, 3899, 3900, 4000, MAX_HZ };
 	static const double seconds[] = { 0.001, 0.1, 1, 10, 3600, MAX_SECONDS };
 	static const int cpus[] = { 1, 2, 64, MAX_CPUS };
-	double memory = (double)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
 
-	for (unsigned i = 0; i < ARRAY_SIZE(rates) * ARRAY_SIZE(seconds) * 8; i++) {
-		struct sampler s = { .hz = rates[i / 8 / ARRAY_SIZE(seconds)],
-				     .cpus = cpus[i / 2 % 4],
-				     .nr_bufs = 1 + i % 2 };
-		double size, limit = s.hz <= 1000 ? 1 << 20 : 4 << 20;
-		double time = seconds[i / 8 % ARRAY_SIZE(seconds)];
-
-		size_table(&s, time);
-		size = (double)s.buf_size * s.nr_bufs;
-		CHECK(size <= limit + 4096 && size * s.cpus <= memory / 16 + 4096.0 * s.cpus,
-		      "%u Hz, %f s, %d CPUs: %.0f bytes on each", s.hz, time, s.cpus, size);
-		CHECK(s.hash_slots >= 16 && !(s.hash_slots & (s.hash_slots - 1)) &&
-			      s.stack_words >= 1 + MAX_DEPTH,
-		      "%u Hz, %f s, %d CPUs: %u slots, %u words", s.hz, time, s.cpus, s.hash_slots,
-		      s.stack_words);
-	}
+	for (unsigned i = 0; i < ARRAY_SIZE(rates); i++)
+		for (unsigned j = 0; j < ARRAY_SIZE(seconds); j++)
+			for (unsigned k = 0; k < 2 * ARRAY_SIZE(cpus); k++)
+				check_table(rates[i], seconds[j], cpus[k / 2], 1 + k % 2);
 }
 
 /* Adds a record to a ring. The record may go on at the beginning of the ring. */
@@ -1107,36 +1076,25 @@ static void put_record(struct perf_event_mmap_page *page, const struct record *r
 		ring[page->data_head++ % RING_BYTES] = ((const char *)record)[i];
 }
 
-static const uint64_t ring_stacks[2][3] = {
-	{ PERF_CONTEXT_KERNEL, 0xffffffff81000001, 0xffffffff81000003 },
-	{ PERF_CONTEXT_KERNEL, 0xffffffff81000001, 0xffffffff81000002 },
-};
-
-/* Checks what was counted in an interval of test_rings(): both stacks, and the empty one. */
-static void check_interval(struct profile *p, const struct sampler *s, uint32_t interval_id)
+/* The samples of a stack, taken while `other` owned the CPU. */
+static uint64_t samples_of(const struct profile *p, const uint64_t *stack, int depth)
 {
-	uint64_t counts[3] = {};
+	uint64_t samples = 0;
 
-	read_tables(p, s, interval_id);
-	SAME(p->raw_count, 1 + 3);
-	for (uint32_t i = 1; i < p->raw_count; i++) {
-		const struct raw *raw = &p->raws[i];
-		int which = 0;
-
-		while (which < 2 && memcmp(raw->words + 1, ring_stacks[which] + 1, 16))
-			which++;
-		SAME(raw_owner(raw), EV_OTHER);
-		SAME(raw_depth(raw), which < 2 ? 2 : 0);
-		counts[which] += raw->count;
-	}
-	SAME(counts[0], 475000);
-	SAME(counts[1], 500000);
-	SAME(counts[2], 25000);
+	for (const struct raw *raw = p->raws + 1; raw < p->raws + p->raw_count; raw++)
+		if (raw_owner(raw) == EV_OTHER && raw_depth(raw) == depth &&
+		    !memcmp(raw->words + 1, stack, depth * sizeof(*stack)))
+			samples += raw->count;
+	return samples;
 }
 
 /* A ring is written a thousand times over. Each record is counted once, in its interval. */
 static void test_rings(void)
 {
+	static const uint64_t stacks[2][3] = {
+		{ PERF_CONTEXT_KERNEL, 0xffffffff81000001, 0xffffffff81000003 },
+		{ PERF_CONTEXT_KERNEL, 0xffffffff81000001, 0xffffffff81000002 },
+	};
 	static uint64_t memory[(RING_BYTES + 65536) / 8] __attribute__((aligned(65536)));
 	struct sampler s = { .cpus = 1, .hz = 997, .nr_bufs = 2, .started_ns = 100 };
 	static struct profile p;
@@ -1150,7 +1108,7 @@ static void test_rings(void)
 
 		/* a third from before the start, a third of interval 6, a third of interval 7 */
 		sample.time_ns = i % 3 == 0 ? 99 : i % 3 == 1 ? 100 : 200;
-		memcpy(sample.words, ring_stacks[i % 2], sizeof(ring_stacks[0]));
+		memcpy(sample.words, stacks[i % 2], sizeof(stacks[0]));
 		put_record(s.rings[0], &sample);
 		if (i % 1000000 == 0)
 			put_record(s.rings[0], &(struct record) { { PERF_RECORD_LOST, 0, 24 },
@@ -1160,8 +1118,13 @@ static void test_rings(void)
 	}
 	read_rings(&s, 6, 200);
 	SAME(s.rings[0]->data_tail, s.rings[0]->data_head);
-	check_interval(&p, &s, 6);
-	check_interval(&p, &s, 7);
+	for (int interval_id = 6; interval_id <= 7; interval_id++) {
+		read_tables(&p, &s, interval_id);
+		SAME(p.raw_count, 1 + 3);
+		SAME(samples_of(&p, stacks[0] + 1, 2), 475000);
+		SAME(samples_of(&p, stacks[1] + 1, 2), 500000);
+		SAME(samples_of(&p, NULL, 0), 25000);
+	}
 	SAME(p.lost, 15);
 	/* interval 8 gets the buffer of interval 6, empty */
 	SAME(buf_for(&s, 0, 8)->used, 0);
@@ -1219,7 +1182,7 @@ static void test_symbols(void)
 		"ffffffffc0000180 T mod_ab_init\t[mod_ab]\n"
 		"ffffffffc0200000 t bpf_prog_6deef7357e7b4530_x\t[bpf]\n";
 
-	SAME(read_lines(lines, strlen(lines)), 0);
+	SAME(read_lines(lines), 0);
 	SAME(symbols.count, 2 + 14);
 	CASES(name_at, "0 => [unknown]", "0000000000000001", "80ffffff", "bfffffff", "ffffffff",
 	      "81000000 => _stext", "810000ff", "81000190 => one", "81000200 => two",
@@ -1237,25 +1200,25 @@ static void test_symbols(void)
 /* Between good lines of kallsyms: lines that are none, or are longer than netto's buffer. */
 static void test_bad_symbols(void)
 {
-	static const char no_addresses[] = "0000000000000000 T _stext\n"
-					   "0000000000000000 t one\t[mod_a]\n";
-	static const char garbage[] = "\n \n"
-				      "ffffffff81000000\n"
-				      "ffffffff81000000 \n"
-				      "ffffffff81000000 t\n"
-				      "ffffffff81000000 t \n"
-				      "not a symbol at all\n"
-				      "ffffffff81000000 t good\n"
-				      "ffffffff81000100 t tab\t\n"
-				      "ffffffff81000200 t bracket\t[\n"
-				      "ffffffff81000300 t open\t[mod\n"
-				      "\t\t\t[[[]]]\n"
-				      "ffffffff81000400 t last";
 	static char lines[400000];
 
-	SAME(read_lines("", 0), -EACCES);
-	SAME(read_lines(no_addresses, strlen(no_addresses)), -EACCES);
-	SAME(read_lines(garbage, strlen(garbage)), 0);
+	SAME(read_lines(""), -EACCES);
+	SAME(read_lines("0000000000000000 T _stext\n"
+			"0000000000000000 t one\t[mod_a]\n"),
+	     -EACCES);
+	SAME(read_lines("\n \n"
+			"ffffffff81000000\n"
+			"ffffffff81000000 \n"
+			"ffffffff81000000 t\n"
+			"ffffffff81000000 t \n"
+			"not a symbol at all\n"
+			"ffffffff81000000 t good\n"
+			"ffffffff81000100 t tab\t\n"
+			"ffffffff81000200 t bracket\t[\n"
+			"ffffffff81000300 t open\t[mod\n"
+			"\t\t\t[[[]]]\n"
+			"ffffffff81000400 t last"),
+	     0);
 	CASES(name_at, "81000000 => good", "81000100 => tab", "81000200 => bracket",
 	      "81000300 => open[mod]");
 	for (size_t length = 1000; length < sizeof(lines) - 300; length = length * 3 + 7) {
@@ -1263,7 +1226,7 @@ static void test_bad_symbols(void)
 
 		memset(lines + good, 'x', length);
 		strcpy(lines + good + length, "\nffffffff81000200 t end\n");
-		SAME(read_lines(lines, strlen(lines)), 0);
+		SAME(read_lines(lines), 0);
 		CASES(name_at, "81000000 => good", "81000200 => end");
 	}
 }
@@ -1283,7 +1246,7 @@ static void test_many_symbols(void)
 				      0xffffffff81000000 + 16 * (reverse ? COUNT - 1 - i : i), i,
 				      i % 3 ? "" : "\t[mod]");
 		began_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID);
-		SAME(read_lines(lines, to - lines), 0);
+		SAME(read_lines(lines), 0);
 		took_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID) - began_ns;
 		CHECK(took_ns < 4 * NSEC_PER_SEC, "%.3f s", took_ns / 1e9);
 		SAME(symbols.count, 2 + COUNT);
@@ -1294,52 +1257,29 @@ static void test_many_symbols(void)
 	free(lines);
 }
 
-/* No name may stand in two lists of the same kind, or twice in one: only one rule would count. */
-static void check_list(const char *kind, const char *owner, const char *list)
-{
-	static struct {
-		const char *kind, *owner, *name;
-		size_t length;
-	} seen[4096];
-	static size_t count;
-
-	for (; list && *list; list += strspn(list, " ")) {
-		size_t length = strcspn(list, " ");
-
-		for (size_t i = 0; i < count; i++)
-			if (!strcmp(seen[i].kind, kind) && seen[i].length == length &&
-			    !memcmp(seen[i].name, list, length))
-				CHECK(false, "%.*s is in the %s of %s and of %s", (int)length, list,
-				      kind, seen[i].owner, owner);
-		CHECK(count < ARRAY_SIZE(seen) - 1, "too many names");
-		seen[count].kind = kind;
-		seen[count].owner = owner;
-		seen[count].name = list;
-		seen[count++].length = length;
-		list += length;
-	}
-}
-
 static void test_tables(void)
 {
+	static const struct netto__rodata no_probes;
 	static struct session all = { .sampler.hz = 1 };
-	static struct symbols s;
+	static struct symbols s = { .rodata = &no_probes };
 	int with_roots = 0;
 
-	for (int i = 0; i < STAGES; i++) {
-		CHECK(i == STAGE_NONE || (stages[i].name && stages[i].name[0]),
-		      "stage %d has no name", i);
-		check_list("names", stages[i].name, stages[i].name);
-		check_list("symbols", stages[i].name, stages[i].symbols);
-		check_list("modules", stages[i].name, stages[i].modules);
-		check_list("callers", stages[i].name, stages[i].callers);
+	for (int i = STAGE_NONE + 1; i < STAGES; i++) {
+		CHECK(stages[i].name && stages[i].name[0], "stage %d has no name", i);
+		for (int j = STAGE_NONE + 1; j < i; j++)
+			CHECK(strcmp(stages[i].name, stages[j].name), "%s", stages[i].name);
 	}
-	for (int i = 0; i < ACTIVITIES; i++)
-		check_list("activities", activities[i].name, activities[i].symbols);
-	for (unsigned i = 0; i < ARRAY_SIZE(roots); i++)
-		check_list("roots", event_name(roots[i].event), roots[i].symbols);
+	/* two rules of the same name and kind: only one would count */
+	make_rules(&s);
+	for (const struct rule *x = s.rules; x < s.rules + s.rule_count; x++)
+		for (const struct rule *y = s.rules; y < x; y++)
+			if (x->length == y->length && !memcmp(x->name, y->name, x->length) &&
+			    x->star == y->star && x->module == y->module && x->member == y->member)
+				CHECK(false, "'%.*s' is in two lists of a kind: of %d and of %d",
+				      x->length, x->name, y->value, x->value);
 
 	s.rodata = skel->rodata;
+	s.rule_count = 0;
 	make_rules(&s);
 	CHECK(s.rule_count <= ARRAY_SIZE(s.rules), "%u rules", s.rule_count);
 	for (int i = 0; i < MAX_PROBES; i++) {
@@ -1383,17 +1323,16 @@ static const char *expand(const char *text)
 static void check_stacks(const char *path)
 {
 	static struct profile p = { .symbols = &symbols };
-	uint64_t words[1 + MAX_DEPTH];
 	struct classified s;
 
 	read_stacks(path);
 	for (struct example *e = examples; e < examples + example_count; e++) {
-		int owner = e->owner ? find_event(e->owner) : EV_NONE;
+		struct raw raw = { .words = e->words };
+		int owner = raw_owner(&raw);
 
 		if (e->word)
 			continue;
-		words[0] = owner | stack_addresses(e->frames, words + 1) << 8;
-		classify_raw(&p, &(struct raw) { .words = words }, &s);
+		classify_raw(&p, &raw, &s);
 		check_text(e->frames, told(&s), expand(e->told));
 		SAME(s.stage, s.path[s.path_length - 1]);
 		/* probes and stack agree, unless something interrupted or is not traced */
@@ -1407,55 +1346,19 @@ static void test_stacks(void)
 {
 	glob_t files;
 
+	symbols.has_kprobes = true;
 	CHECK(!glob("test/stacks/*.txt", 0, NULL, &files) && files.gl_pathc >= 8,
 	      "test/stacks: too few kernels: run test/run --stacks");
 	for (size_t i = 0; i < files.gl_pathc; i++) {
 		check_stacks(files.gl_pathv[i]);
-		CHECK(example_count >= 50 || strstr(files.gl_pathv[i], "made-up"),
-		      "%s: %d stacks", files.gl_pathv[i], example_count);
+		CHECK(example_count >= 50 || strstr(files.gl_pathv[i], "made-up"), "%s: %d stacks",
+		      files.gl_pathv[i], example_count);
 	}
 	globfree(&files);
-}
-
-/* A kprobe's breakpoint is in the first instructions of a function, behind any padding. */
-static void test_breakpoints(void)
-{
-	static const char *const paths[] = { "test/stacks/made-up.txt",
-					     "test/stacks/made-up-5.10.txt" };
-	uint64_t addresses[4];
-	struct classified s;
-
-	for (int i = 0; i < 4; i++) {
-		read_stacks(paths[i / 2]);
-		stack_addresses("inet_sendmsg^ sock_sendmsg inet_sendmsg __sys_sendto", addresses);
-		read_kernel();
-		symbols.has_kprobes = true;
-		classify_stack(&symbols, addresses + i % 2 * 2, 2, &s);
-		check_text(paths[i / 2], told(&s), i % 2 ? "send socket" : "- socket tracing");
-	}
 	symbols.has_kprobes = false;
 }
 
 /* ==== 9. Recording stacks ==== */
-
-/*
- * How many frames of a stack are recorded: as many as are classified like the whole stack, and
- * some frames more, which classify_stack() must then leave out.
- */
-static int needed_depth(const struct raw *raw, const struct classified *whole)
-{
-	enum { BEYOND = 3 };
-	char *wanted = strdup(told(whole));
-	struct classified part;
-	int n = 0;
-
-	do
-		classify_stack(&symbols, raw->words + 1, ++n, &part);
-	while (n + BEYOND < raw_depth(raw) &&
-	       (part.depth != whole->depth || strcmp(told(&part), wanted)));
-	free(wanted);
-	return n + BEYOND < raw_depth(raw) ? n + BEYOND : raw_depth(raw);
-}
 
 /*
  * Prints a frame with all names of its function. `exact`: the address is that of an instruction,
@@ -1477,6 +1380,28 @@ static bool print_frame(uint64_t address, bool exact)
 }
 
 /*
+ * Prints a stack with as many frames as are classified like the whole stack, and some frames more,
+ * which classify_stack() must then leave out.
+ */
+static void print_example(const struct raw *raw, const struct classified *whole)
+{
+	enum { BEYOND = 3 };
+	struct classified part;
+	bool exact = true;
+	int depth = 0;
+
+	do
+		classify_stack(&symbols, raw->words + 1, ++depth, &part);
+	while (depth + BEYOND < raw_depth(raw) &&
+	       (part.depth != whole->depth || part.event != whole->event ||
+		memcmp(part.frames, whole->frames, part.depth * sizeof(*part.frames))));
+	printf("%s: ", event_name(raw->event));
+	for (int i = 0; i < depth + BEYOND && i < raw_depth(raw); i++)
+		exact = print_frame(raw->words[1 + i], exact);
+	printf("=> %s\n", told(whole));
+}
+
+/*
  * Prints one stack for each new combination of owner, root, stage and activity: the most sampled
  * stack of the interval.
  */
@@ -1488,34 +1413,30 @@ static void print_examples(const struct profile *p)
 	for (size_t i = 0; i < p->stack_count && count < ARRAY_SIZE(printed); i++) {
 		const struct raw *raw = &p->raws[p->stacks[i].first];
 		struct classified s;
-		bool exact = true;
-		uint64_t key;
 		size_t at = 0;
 
 		classify_raw(p, raw, &s);
-		key = add_to_hash(add_to_hash(raw->event, s.event), s.stage << 8 | s.activity);
-		while (at < count && printed[at] != key)
+		printed[count] =
+			add_to_hash(add_to_hash(raw->event, s.event), s.stage << 8 | s.activity);
+		while (printed[at] != printed[count])
 			at++;
-		if (at < count)
-			continue;
-		printed[count++] = key;
-		printf("%s: ", event_name(raw->event));
-		for (int k = 0; k < needed_depth(raw, &s); k++)
-			exact = print_frame(raw->words[1 + k], exact);
-		printf("=> %s\n", told(&s));
+		if (at == count) {
+			print_example(raw, &s);
+			count++;
+		}
 	}
 }
 
 /*
- * Measures for some seconds, or until a signal, and prints stacks that were sampled. The symbols
- * are read again at each interval, since modules may have been loaded.
+ * Measures until a signal, and prints stacks that were sampled. The symbols are read again at each
+ * interval, since modules may have been loaded.
  */
-static int record(double seconds)
+static int record(void)
 {
 	static struct session s;
 	static struct marks marks;
 	static struct profile p = { .symbols = &symbols };
-	uint64_t end_ns, next_ns, samples = 0, unknown = 0, lost = 0;
+	uint64_t samples = 0, unknown = 0, lost = 0;
 	struct utsname uts;
 	bool ended = false;
 	int status;
@@ -1531,12 +1452,11 @@ static int record(double seconds)
 	uname(&uts);
 	printf("# Stacks that were sampled on %s %s %s, by test/run --stacks; made-up.txt says how to read them.\n",
 	       uts.sysname, uts.release, uts.machine);
-	end_ns = now_ns(CLOCK_MONOTONIC) + seconds * NSEC_PER_SEC;
 	status = make_mark(&s, &marks, 1);
 	fputs("recording\n", stderr);
 	for (uint32_t interval_id = 1; !status && !ended; interval_id++) {
-		next_ns = now_ns(CLOCK_MONOTONIC) + opt.seconds * NSEC_PER_SEC;
-		ended = wait_until(&s, fmin(next_ns, end_ns), interval_id) || next_ns >= end_ns;
+		ended = wait_until(&s, now_ns(CLOCK_MONOTONIC) + opt.seconds * NSEC_PER_SEC,
+				   interval_id);
 		free_symbols(&symbols);
 		status = make_mark(&s, &marks, ended ? 0 : interval_id + 1) ||
 			 make_profile(&p, &s.sampler, interval_id);
@@ -1559,13 +1479,12 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } tests[] = {
-	TEST(parse_cpus),    TEST(parse_options), TEST(short_report), TEST(pollers),
-	TEST(moved_thread),  TEST(unsampled_pool),
-	TEST(escape_name),   TEST(busiest),	  TEST(plugged),      TEST(stepping_back),
-	TEST(settling),	     TEST(energy),	  TEST(find_parents), TEST(estimate),
-	TEST(sample_period), TEST(count_missed),  TEST(size_table),   TEST(rings),
-	TEST(symbols),	     TEST(bad_symbols),	  TEST(many_symbols), TEST(tables),
-	TEST(stacks),	     TEST(breakpoints),
+	TEST(parse_cpus),   TEST(parse_options),  TEST(short_report),  TEST(pollers),
+	TEST(moved_thread), TEST(unsampled_pool), TEST(escape_name),   TEST(busiest),
+	TEST(plugged),	    TEST(stepping_back),  TEST(settling),      TEST(energy),
+	TEST(find_parents), TEST(estimate),	  TEST(sample_period), TEST(count_missed),
+	TEST(size_table),   TEST(rings),	  TEST(symbols),       TEST(bad_symbols),
+	TEST(many_symbols), TEST(tables),	  TEST(stacks),
 };
 
 int main(int argc, char **argv)
@@ -1575,10 +1494,9 @@ int main(int argc, char **argv)
 	test = word;
 	skel = netto__open();
 	symbols.rodata = skel->rodata;
-	if (argc == 3 && !strcmp(word, "record"))
-		return record(atof(argv[2]));
-	if (!strcmp(word, "short") || !strcmp(word, "table") || !strcmp(word, "csv") ||
-	    !strcmp(word, "folded"))
+	if (!strcmp(word, "record"))
+		return record();
+	if (*word && strstr("short table csv folded", word))
 		return print_golden(word);
 	freopen("/dev/null", "w", stderr); /* the messages of bad options */
 	for (unsigned i = 0; i < ARRAY_SIZE(tests); i++) {
