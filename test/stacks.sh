@@ -29,16 +29,10 @@ plain() {
 		try load recvmsg $proto 3000
 		try load sendfile $proto 1000
 	done
-	try load udpflood 4 0 1 1200
-	try load udpflood 2 0 0 64
-	try load bigsend 4 0 1 1
-	try load splice_in tcp4 1500
-	try load connect tcp4 600
-	try load connect tcp6 600
-	try load packet_send 1500
-	try load packet_recv 1500
-	try load rawv6_recv 1500
-	try load xsk 500
+	for load in "udpflood 4 0 1 1200" "udpflood 2 0 0 64" "bigsend 4 0 1 1" "splice_in tcp4 1500" "connect tcp4 600" \
+		"connect tcp6 600" "packet_send 1500" "packet_recv 1500" "rawv6_recv 1500" "xsk 500"; do
+		try load $load
+	done
 }
 
 # What is in paths.sh alone; its measuring and checking are left out.
@@ -144,35 +138,31 @@ devices() {
 	ip -n $A link del a2
 }
 
+# A chain of nft: its rules have ';' between them.
+chain() { # NAMESPACE FAMILY TABLE HOOK RULES [DEVICE]
+	try ip netns exec $1 nft "table $2 $3 { chain $4 { type filter hook $4 ${6:+device $6} priority 0; $5; }; }"
+}
+
+iptables_rules() { # iptables|ip6tables TABLE [RULE]...: instead of those that the table has
+	program=$1-legacy-restore table=$2
+	shift 2
+	printf '%s\n' "*$table" "$@" COMMIT >$T/rules
+	try router $program $T/rules
+}
+
 hooks() {
-	try router nft -f - <<-END && both
-		table inet stack {
-			set ports { type inet_service; flags interval; elements = { 1-3, 7-8 }; }
-			chain prerouting { type filter hook prerouting priority 0; udp dport @ports drop; counter; }
-			chain forward { type filter hook forward priority 0; ct state established,related counter accept; }
-			chain postrouting { type filter hook postrouting priority 0; meta l4proto udp limit rate 10000/second counter; }
-		}
-		table netdev stack {
-			chain ingress { type filter hook ingress device "ra" priority 0; ip protocol icmp counter; }
-		}
-	END
-	try router nft -f - <<-END && both # from 5.16
-		table netdev egress {
-			chain egress { type filter hook egress device "rb" priority 0; counter; ip saddr 1.2.3.4 drop; }
-		}
-	END
-	try router nft -f - <<-END && both
-		table inet refuse {
-			chain forward { type filter hook forward priority 0; tcp dport 1-100 reject with tcp reset; udp dport 1-100 reject; }
-		}
-	END
+	try router nft "table inet stack { set ports { type inet_service; flags interval; elements = { 1-3, 7-8 }; }; }" &&
+		chain $R inet stack prerouting "udp dport @ports drop; counter" &&
+		chain $R inet stack forward "ct state established,related counter accept" &&
+		chain $R inet stack postrouting "meta l4proto udp limit rate 10000/second counter" &&
+		chain $R netdev stack ingress "ip protocol icmp counter" ra && both
+	chain $R netdev egress egress "counter; ip saddr 1.2.3.4 drop" rb && both # from 5.16
+	chain $R inet refuse forward "tcp dport 1-100 reject with tcp reset; udp dport 1-100 reject" && both
 	router nft flush ruleset
 	for ns in $A $B; do
+		chain $ns inet stack input "ct state invalid drop; tcp dport { 1, 2 } drop; counter"
+		chain $ns inet stack output counter
 		try ip netns exec $ns nft -f - <<-END
-			table inet stack {
-				chain input { type filter hook input priority 0; ct state invalid drop; tcp dport { 1, 2 } drop; counter; }
-				chain output { type filter hook output priority 0; counter; }
-			}
 			table ip nat {
 				chain prerouting { type nat hook prerouting priority -100; tcp dport 5555 dnat to $ROUTED:5201; }
 				chain postrouting { type nat hook postrouting priority 100; oifname "a0" masquerade; }
@@ -182,48 +172,31 @@ hooks() {
 	both
 	a nft flush ruleset
 	b nft flush ruleset
-	for iptables in iptables-legacy-restore ip6tables-legacy-restore; do
-		{
-			printf '%s\n' "*filter" "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
-			seq 20 | sed 's/.*/-A FORWARD -p udp -m multiport --dports 1,2,3 -j DROP/'
-			echo COMMIT
-		} >$T/rules
-		try router $iptables $T/rules
+	for version in iptables ip6tables; do
+		iptables_rules $version filter "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT" \
+			"$(seq 20 | sed 's/.*/-A FORWARD -p udp -m multiport --dports 1,2,3 -j DROP/')"
 	done
-	printf '%s\n' "*nat" "-A POSTROUTING -o rb -j MASQUERADE" COMMIT >$T/rules
-	try router iptables-legacy-restore $T/rules
+	iptables_rules iptables nat "-A POSTROUTING -o rb -j MASQUERADE"
 	both
-	for iptables in iptables-legacy-restore ip6tables-legacy-restore; do
-		printf '%s\n' "*filter" COMMIT >$T/rules
-		router $iptables $T/rules
-	done
-	printf '%s\n' "*nat" COMMIT >$T/rules
-	router iptables-legacy-restore $T/rules
+	iptables_rules iptables filter
+	iptables_rules ip6tables filter
+	iptables_rules iptables nat
 }
 
 bridges() {
 	try ip -n $R link add br0 type bridge || return
-	for device in ra rb; do
-		ip -n $R link set $device master br0
-	done
+	ip -n $R link set ra master br0
+	ip -n $R link set rb master br0
 	ip -n $R link set br0 up
 	address $A a0 10.3.0.1 fd03::1
 	address $B b0 10.3.0.2 fd03::2
 	traffic 10.3.0.2
-	try router nft -f - <<-END && traffic 10.3.0.2
-		table bridge stack {
-			chain prerouting { type filter hook prerouting priority 0; ether type vlan drop; counter; }
-			chain forward { type filter hook forward priority 0; ct state established counter; }
-		}
-	END
+	chain $R bridge stack prerouting "ether type vlan drop; counter" &&
+		chain $R bridge stack forward "ct state established counter" && traffic 10.3.0.2
 	router nft flush ruleset
 	try router modprobe br_netfilter && {
 		netfilter_of_bridges 1
-		router nft -f - <<-END
-			table inet stack {
-				chain forward { type filter hook forward priority 0; ct state established counter; }
-			}
-		END
+		chain $R inet stack forward "ct state established counter"
 		traffic 10.3.0.2
 		traffic fd03::2
 		router nft flush ruleset
@@ -303,11 +276,7 @@ xdp() {
 	ip -n $R link set rb xdpdrv obj /xdp.o sec xdp
 	ip -n $A link set a0 xdpdrv obj /xdp.o sec xdp
 	both
-	router nft -f - <<-END && both
-		table inet stack {
-			chain prerouting { type filter hook prerouting priority 0; ct state established counter; }
-		}
-	END
+	chain $R inet stack prerouting "ct state established counter" && both
 	router sh -c 'for f in /sys/class/net/r?/threaded; do echo 1 >$f; done'
 	both
 }
