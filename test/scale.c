@@ -21,43 +21,38 @@ static double seconds_since(uint64_t began_ns)
 	return (now_ns(CLOCK_MONOTONIC) - began_ns) / 1e9;
 }
 
-static const struct symbol *symbol_named(const char *name)
-{
-	for (size_t i = 0; i < symbols.count; i++)
-		if (!strcmp(name_of(&symbols, &symbols.list[i]), name))
-			return &symbols.list[i];
-	return symbols.list;
-}
-
 /* A stack of random functions below net_rx_action(). */
 static void make_stack(uint64_t *words, unsigned slot)
 {
-	static uint64_t root;
+	static const struct symbol *root;
 
 	if (!root)
-		root = symbol_named("net_rx_action")->address + 1;
+		for (root = symbols.list; strcmp(name_of(&symbols, root), "net_rx_action"); root++)
+			;
 	words[0] = EV_RX_SOFTIRQ | DEPTH << 8 | (uint64_t)slot << 32;
-	for (int i = 1; i < DEPTH; i++)
-		words[i] = symbols.list[2 + random() % FUNCTIONS * (symbols.count - 2) / FUNCTIONS]
-				   .address +
-			   1;
-	words[DEPTH] = root;
+	for (int i = 1; i < DEPTH; i++) {
+		size_t at = random() % FUNCTIONS * (symbols.count - 2) / FUNCTIONS;
+
+		words[i] = symbols.list[2 + at].address + 1;
+	}
+	words[DEPTH] = root->address + 1;
 }
 
-static size_t make_tables(unsigned stacks)
+/* False: no memory. */
+static bool make_tables(unsigned stacks)
 {
 	unsigned each = (stacks + sampler.cpus - 1) / sampler.cpus;
-	char *tables;
 
 	sampler.nr_bufs = 1;
 	for (sampler.hash_slots = 16; sampler.hash_slots < each; sampler.hash_slots *= 2)
 		;
 	sampler.stack_words = each * (1 + DEPTH);
-	sampler.buf_size = sizeof(stack_buf_t) + sampler.hash_slots * sizeof(((stack_buf_t *)0)->slots[0]) +
-			    (sampler.stack_words + 1 + MAX_DEPTH) * sizeof(uint64_t);
-	sampler.tables = tables = calloc(sampler.cpus, sampler.buf_size);
-	for (int cpu = 0; tables && cpu < sampler.cpus; cpu++) {
-		stack_buf_t *h = (stack_buf_t *)(tables + cpu * sampler.buf_size);
+	sampler.buf_size = sizeof(stack_buf_t) +
+			   sampler.hash_slots * sizeof(((stack_buf_t *)0)->slots[0]) +
+			   (sampler.stack_words + 1 + MAX_DEPTH) * sizeof(uint64_t);
+	sampler.tables = calloc(sampler.cpus, sampler.buf_size);
+	for (int cpu = 0; sampler.tables && cpu < sampler.cpus; cpu++) {
+		stack_buf_t *h = buf_at(&sampler, cpu, 1);
 
 		h->interval_id = 1;
 		for (unsigned i = 0; i < each; i++) {
@@ -67,7 +62,7 @@ static size_t make_tables(unsigned stacks)
 			h->used += 1 + DEPTH;
 		}
 	}
-	return tables ? sampler.cpus * sampler.buf_size : 0;
+	return sampler.tables;
 }
 
 /* Each CPU was all the time in NET_RX. */
@@ -75,10 +70,8 @@ static void make_times(void)
 {
 	static struct marks a, b;
 
-	for (int cpu = 0; cpu < sampler.cpus; cpu++) {
+	for (int cpu = 0; cpu < sampler.cpus; cpu++)
 		b.cpu[cpu].wall_ns = b.cpu[cpu].ns[EV_RX_SOFTIRQ] = 10 * NSEC_PER_SEC;
-		r.cpu[cpu].wall_ns = 1;
-	}
 	subtract_marks(&b, &a, &r);
 }
 
@@ -100,7 +93,6 @@ int main(int argc, char **argv)
 	double kallsyms_s, sort_s, csv_s, text_s, folded_s;
 	struct session s = { .skel = netto__open() };
 	struct rusage usage;
-	size_t tables;
 
 	if (argc != 3 || !s.skel) {
 		fputs("usage: scale CPUS STACKS\n", stderr);
@@ -114,8 +106,7 @@ int main(int argc, char **argv)
 	if (prepare_classifying(&symbols, sampler.kallsyms))
 		return EXIT_FAILED;
 	kallsyms_s = seconds_since(began_ns);
-	tables = make_tables(atoi(argv[2]));
-	if (!tables)
+	if (!make_tables(atoi(argv[2])))
 		return EXIT_FAILED;
 	describe_events(&s, r.events);
 	r.profile.symbols = &symbols;
@@ -133,6 +124,6 @@ int main(int argc, char **argv)
 	fprintf(stderr,
 		"cpus=%d stacks=%zu kallsyms_s=%.3f sort_s=%.3f csv_s=%.3f text_s=%.3f folded_s=%.3f peak_kb=%ld\n",
 		sampler.cpus, r.profile.stack_count, kallsyms_s, sort_s, csv_s, text_s, folded_s,
-		usage.ru_maxrss - (long)(tables / 1024));
+		usage.ru_maxrss - (long)(sampler.cpus * sampler.buf_size / 1024));
 	return EXIT_MEASURED;
 }
