@@ -10,10 +10,9 @@
  *	model --seconds N	the same for N s; from 300 on, more scripts with more in between
  *	model --config NAME	in this configuration only
  *	model --config NAME --seed N
- *		one random run again; if it fails, it is shown, without what the failure does not need
- *	model --config NAME --script TEXT --at LIST
- *		one run, shown: TEXT and LIST are as a failed run printed them
- *	model --quiet ...	says in one line what failed
+ *		one random run again; if it fails, it is shown, without what the failure does not
+ *need model --config NAME --script TEXT --at LIST one run, shown: TEXT and LIST are as a failed run
+ *printed them model --quiet ...	says in one line what failed
  *
  * The trace of a run has time downwards, in nanoseconds since the start, and a column for each CPU.
  * What interrupts something is indented. A script has the steps of each task, by the letters of
@@ -60,6 +59,7 @@
  * more than three interruptions of a program (CLOCK_TRIES and CHANGE_TRIES promise no more); more
  * than two CPUs; unseen tasks that are preempted in a program, or whose look-ups are refused.
  */
+#include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -84,25 +84,27 @@
 
 struct task_struct;
 /* The compiler must not inline the model into the programs: its own accesses are no points. */
-#define NOT_IN_A_PROGRAM __attribute__((noinline))
-static NOT_IN_A_PROGRAM void point(void);
-static NOT_IN_A_PROGRAM __u64 bpf_ktime_get_ns(void);
-static NOT_IN_A_PROGRAM __u32 bpf_get_smp_processor_id(void);
-static NOT_IN_A_PROGRAM __u64 bpf_get_current_task(void);
-static NOT_IN_A_PROGRAM struct task_struct *bpf_get_current_task_btf(void);
-static NOT_IN_A_PROGRAM __u64 bpf_get_current_pid_tgid(void);
-static NOT_IN_A_PROGRAM long bpf_get_current_comm(void *name, __u32 size);
-#define bpf_probe_read_kernel(to, size, from) memcpy(to, from, size)
-static NOT_IN_A_PROGRAM long bpf_probe_read_kernel_str(void *to, __u32 size, const void *from);
-#define bpf_get_attach_cookie(ctx) 0ull /* netto_multi, which reads it, is not run */
+#pragma clang attribute push(__attribute__((noinline)), apply_to = function)
+static void point(void);
+static void note_add(void *address);
+static __u64 bpf_ktime_get_ns(void);
+static __u32 bpf_get_smp_processor_id(void);
+static struct task_struct *bpf_get_current_task_btf(void);
+static __u64 bpf_get_current_pid_tgid(void);
+static long bpf_get_current_comm(void *name, __u32 size);
+static void *bpf_map_lookup_elem(void *map, const void *key);
+static long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 flags);
+static long bpf_map_delete_elem(void *map, const void *key);
+static void *bpf_task_storage_get(void *map, struct task_struct *task, void *value, __u64 flags);
+static long bpf_get_stack(void *ctx, void *to, __u32 size, __u64 flags);
+#pragma clang attribute pop
+#define bpf_get_current_task()			  ((__u64)bpf_get_current_task_btf())
+#define bpf_probe_read_kernel(to, size, from)	  memcpy(to, from, size)
+#define bpf_probe_read_kernel_str(to, size, from) snprintf((char *)to, size, "%s", from)
+
+/* for programs that are not run */
+#define bpf_get_attach_cookie(ctx)			     0ull
 #define bpf_kallsyms_lookup_name(name, size, flags, address) 0
-static NOT_IN_A_PROGRAM void *bpf_map_lookup_elem(void *map, const void *key);
-static NOT_IN_A_PROGRAM long bpf_map_update_elem(void *map, const void *key, const void *value,
-						 __u64 flags);
-static NOT_IN_A_PROGRAM long bpf_map_delete_elem(void *map, const void *key);
-static NOT_IN_A_PROGRAM void *bpf_task_storage_get(void *map, struct task_struct *task, void *value,
-						   __u64 flags);
-static NOT_IN_A_PROGRAM long bpf_get_stack(void *ctx, void *to, __u32 size, __u64 flags);
 
 #undef __always_inline
 #define __always_inline inline __attribute__((always_inline))
@@ -121,7 +123,6 @@ static NOT_IN_A_PROGRAM long bpf_get_stack(void *ctx, void *to, __u32 size, __u6
 #define const	/* each run writes the configuration */
 #define clock netto_clock_of
 #define raise netto_raise_of
-static NOT_IN_A_PROGRAM void note_add(void *address);
 #include SUBJECT
 #undef asm
 #undef const
@@ -227,7 +228,7 @@ struct person {
 	int parked[3]; /* slots, as the oracle has them */
 	bool is_parked;
 	bool missed; /* it was not found, and may have something older parked */
-	jmp_buf at; /* where its coroutine goes on */
+	jmp_buf at;  /* where its coroutine goes on */
 } people[PEOPLE];
 
 static struct machine {
@@ -240,9 +241,9 @@ static struct machine {
 	int storage_users; /* look-ups of task storage that are under way */
 	int touched;	   /* programs under way that have stored something */
 	char active[128];  /* by letter of steps[]: this function's program is under way */
-} machines[CPUS];
+} machines[CPUS], *here;   /* here: of the CPU that runs */
 
-static int cpu;
+static int cpu; /* the CPU that runs: see run_on() */
 static __u64 now, first_now;
 static unsigned int points;
 static jmp_buf driver;
@@ -260,7 +261,7 @@ static void say(char *format, ...)
 	if (!showing)
 		return;
 	printf("%10llu %*s", now - first_now, 44 * cpu, "");
-	for (struct frame *f = machines[cpu].top; f; f = f->outer)
+	for (struct frame *f = here->top; f; f = f->outer)
 		printf("  ");
 	va_start(args, format);
 	vprintf(format, args);
@@ -295,18 +296,43 @@ static void same(char *what, int event, __u64 seen, __u64 wanted)
 /* The name of a field of this CPU, for a trace. */
 static char *place_name(void *address)
 {
-#define FIELD(name) { #name, offsetof(cpu_t, name), sizeof(((cpu_t *)0)->name) }
+#define FIELD(name)                                                                                \
+	{                                                                                          \
+#name, offsetof(cpu_t, name), sizeof(((cpu_t *)0)->name)                           \
+	}
 	static const struct {
 		char *name;
 		unsigned int offset, size;
-	} fields[] = { FIELD(task), FIELD(above), FIELD(resumed), FIELD(running), FIELD(ready),
-		       FIELD(flags), FIELD(base), FIELD(serving), FIELD(rx_over),
-		       FIELD(irq[SOFT].event), FIELD(irq[SOFT].since), FIELD(irq[HARD].event),
-		       FIELD(irq[HARD].since), FIELD(hard), FIELD(start), FIELD(unseen),
-		       FIELD(lost), FIELD(mark_wall), FIELD(mark_unseen), FIELD(mark_ns),
-		       FIELD(mark_longest), FIELD(mark_parts), FIELD(ns), FIELD(count),
-		       FIELD(longest), FIELD(parts), FIELD(unreturned), FIELD(unreturned_ns),
-		       FIELD(operated), FIELD(polled) };
+	} fields[] = { FIELD(task),
+		       FIELD(above),
+		       FIELD(resumed),
+		       FIELD(running),
+		       FIELD(ready),
+		       FIELD(flags),
+		       FIELD(base),
+		       FIELD(serving),
+		       FIELD(rx_over),
+		       FIELD(irq[SOFT].event),
+		       FIELD(irq[SOFT].since),
+		       FIELD(irq[HARD].event),
+		       FIELD(irq[HARD].since),
+		       FIELD(hard),
+		       FIELD(start),
+		       FIELD(unseen),
+		       FIELD(lost),
+		       FIELD(mark_wall),
+		       FIELD(mark_unseen),
+		       FIELD(mark_ns),
+		       FIELD(mark_longest),
+		       FIELD(mark_parts),
+		       FIELD(ns),
+		       FIELD(count),
+		       FIELD(longest),
+		       FIELD(parts),
+		       FIELD(unreturned),
+		       FIELD(unreturned_ns),
+		       FIELD(operated),
+		       FIELD(polled) };
 	unsigned long offset = (char *)address - (char *)&cpus[cpu];
 	static char name[64];
 
@@ -325,8 +351,8 @@ enum { TASK = 2 }; /* the third level, beside SOFT and HARD */
 
 static struct truth {
 	__u64 settled, time[3]; /* the clocks of the levels, up to `settled` */
-	int hard, soft;		/* the events of these levels; 0: none */
-	__u64 hard_began, soft_began;
+	int event[2];		/* of the levels SOFT and HARD; 0: none */
+	__u64 began[2];
 	bool started, knows_idle;
 	int serving; /* the event of the softirq that runs; not on PREEMPT_RT */
 	__u64 start;
@@ -351,22 +377,38 @@ static struct truth {
 	__u64 rx_began, most[3];
 	int rx_polled, last_polled;
 	__u64 samples[16];
-} truths[CPUS];
+	struct {
+		__u64 ns[16], parts[PARTS], unseen, wall;
+	} mark;		/* what netto_mark has to write: all that held when it read the clock */
+} truths[CPUS], *truth; /* truth: of the CPU that runs */
 
 static struct {
 	__u64 ns[16], count[16];
 	__u64 before[16]; /* its time before it had an entry in netto_tasks */
 } processes[PEOPLE + 1];
 
+/* Lets a CPU run. */
+static void run_on(int n)
+{
+	cpu = n;
+	here = &machines[n];
+	truth = &truths[n];
+}
+
 static int owner_of(int slots[3])
 {
 	return slots[SLOT_SOFTIRQ] ?: slots[SLOT_POLL] ?: slots[SLOT_TASK];
 }
 
-static void settle(struct truth *t)
+static int level_now(void)
 {
-	t->time[t->hard ? HARD : t->soft ? SOFT : TASK] += now - t->settled;
-	t->settled = now;
+	return truth->event[HARD] ? HARD : truth->event[SOFT] ? SOFT : TASK;
+}
+
+static void settle(void)
+{
+	truth->time[level_now()] += now - truth->settled;
+	truth->settled = now;
 }
 
 static bool is_for_processes(int event)
@@ -375,349 +417,99 @@ static bool is_for_processes(int event)
 	       event == EV_NET_WORKER || (rt && event == EV_RX_SOFTIRQ);
 }
 
-static void charge(struct truth *t, int event, __u64 ns)
+static void charge(int event, __u64 ns)
 {
-	t->ns[event] += ns;
+	truth->ns[event] += ns;
 	if (is_for_processes(event))
-		processes[machines[cpu].current->tgid].ns[event] += ns;
+		processes[here->current->tgid].ns[event] += ns;
 }
 
 static void count_for_process(int event)
 {
-	processes[machines[cpu].current->tgid].count[event]++;
+	processes[here->current->tgid].count[event]++;
 }
 
 /* An event has had the CPU for so long without a break. */
-static void end_stretch(struct truth *t, int event, __u64 ns)
+static void end_stretch(int event, __u64 ns)
 {
-	if (t->longest[event] < ns)
-		t->longest[event] = ns;
-	if (t->least[event] < ns)
-		t->least[event] = ns;
+	if (truth->longest[event] < ns)
+		truth->longest[event] = ns;
+	if (truth->least[event] < ns)
+		truth->least[event] = ns;
 }
 
-/* Changes the slots as the program does, and counts an exit that was missed before. */
-static void change_slots(struct truth *t, struct frame *f, int slots[3])
+/* What the program's slot becomes, if the slots hold these. */
+static int next_event(struct frame *f, int slots[3])
 {
-	int event = f->event;
-
-	if (f->action == LEAVE_POLL && slots[f->slot] != event)
-		return;
-	if (f->action == LEAVE)
-		event = f->base ?: t->base;
-	else if (f->action == LEAVE_POLL || f->action == EMPTY)
-		event = 0;
-	else if (f->action == BACK)
-		event = EV_SOFTIRQ;
-	if (f->slot == SLOT_TASK && slots[SLOT_TASK] != event && event != t->base &&
-	    slots[SLOT_TASK] != t->base && !f->commits) {
-		if (slots[SLOT_TASK] == EV_OTHER || f->action == LEAVE)
-			t->odd++;
-		else
-			t->missed++;
+	switch (f->action) {
+	case LEAVE:
+		return f->base ?: truth->base;
+	case LEAVE_POLL:
+		return slots[f->slot] == f->event ? 0 : slots[f->slot];
+	case EMPTY:
+		return 0;
+	case BACK:
+		return EV_SOFTIRQ;
+	default:
+		return f->event;
 	}
-	slots[f->slot] = event;
 }
 
 /* A program of the tasks' level stores to its word. */
-static void commit_task(struct truth *t, struct frame *f)
+static void commit_task(struct frame *f)
 {
 	__u64 from = f->read[TASK];
 
-	if (!t->started)
+	if (!truth->started)
 		return;
-	f->stale = (__s64)(from - t->resumed) < 0;
+	f->stale = (__s64)(from - truth->resumed) < 0;
 	if (f->stale)
-		from = t->resumed;
-	if (f->commits && f->stint == t->stint) { /* again: the first change is taken back */
-		charge(t, owner_of(f->old), -f->charged);
-		t->changed = f->old_changed;
+		from = truth->resumed;
+	if (f->commits && f->stint == truth->stint) { /* again: the first change is taken back */
+		charge(owner_of(f->old), -f->charged);
+		truth->changed = f->old_changed;
 	} else if (f->commits) { /* again after a switch, which has charged the time before */
-		t->changed = t->resumed;
+		truth->changed = truth->resumed;
 	}
 	/* the slots as loaded: the task may have come back without its slots since */
 	if (f->commits || f->has_seen)
-		memcpy(t->slots, f->old, sizeof(f->old));
+		memcpy(truth->slots, f->old, sizeof(f->old));
 	else
-		memcpy(f->old, t->slots, sizeof(f->old));
-	f->old_changed = t->changed;
-	f->charged = from - t->changed;
-	f->stint = t->stint;
-	charge(t, owner_of(t->slots), f->charged);
-	end_stretch(t, owner_of(t->slots), f->charged);
-	t->changed = from;
-	change_slots(t, f, t->slots);
+		memcpy(f->old, truth->slots, sizeof(f->old));
+	f->old_changed = truth->changed;
+	f->charged = from - truth->changed;
+	f->stint = truth->stint;
+	charge(owner_of(truth->slots), f->charged);
+	end_stretch(owner_of(truth->slots), f->charged);
+	truth->changed = from;
+	truth->slots[f->slot] = next_event(f, truth->slots);
 	f->commits++;
 }
 
 /* Moves the time of a level since the program's reading of the clock to another level. */
-static void move(struct truth *t, struct frame *f, int from, int to)
+static void move(struct frame *f, int from, int to)
 {
-	__u64 ns = t->time[from] - f->read[from];
+	__u64 ns = truth->time[from] - f->read[from];
 
-	t->time[from] -= ns;
-	t->time[to] += ns;
+	truth->time[from] -= ns;
+	truth->time[to] += ns;
 }
 
-/* Charges what the softirq took to the event that it was until now. */
-static void charge_soft(struct truth *t, __u64 took)
+/* Charges what a softirq or top half took to the event that it was until now. */
+static void charge_interrupt(int level, __u64 clock)
 {
-	t->ns[t->soft] += took;
-	end_stretch(t, t->soft, took);
-	if (t->soft != EV_RX_SOFTIRQ)
+	int event = truth->event[level];
+	__u64 took = clock - truth->began[level];
+
+	truth->began[level] = clock;
+	truth->ns[event] += took;
+	truth->count[event] += event == EV_HARDIRQ;
+	end_stretch(event, took);
+	if (event != EV_RX_SOFTIRQ)
 		return;
-	t->parts[t->part] += took;
-	processes[machines[cpu].current->tgid].ns[EV_RX_SOFTIRQ] += took;
+	truth->parts[truth->part] += took;
+	processes[here->current->tgid].ns[EV_RX_SOFTIRQ] += took;
 	count_for_process(EV_RX_SOFTIRQ);
-}
-
-static void enter_soft(struct truth *t, struct frame *f)
-{
-	__u64 took;
-
-	if (t->soft) { /* its exit was missed: its time goes back to the task */
-		took = t->time[SOFT] - t->soft_began;
-		t->time[SOFT] -= took;
-		t->time[TASK] += took;
-		f->read[SOFT] = t->soft_began;
-		t->soft = 0;
-	}
-	t->soft_began = f->read[SOFT];
-	move(t, f, TASK, SOFT);
-	t->soft = f->event;
-	t->count[f->event]++;
-}
-
-static void commit_soft(struct truth *t, struct frame *f)
-{
-	if (f->action == ENTER_SOFT) {
-		if (!t->started)
-			return;
-		enter_soft(t, f);
-	} else if (t->soft && (f->action != BACK_SOFT || t->soft == f->event)) {
-		charge_soft(t, f->read[SOFT] - t->soft_began);
-		t->soft_began = f->read[SOFT];
-		if (f->action == LEAVE_SOFT)
-			move(t, f, SOFT, TASK);
-		t->soft = f->action == CHANGE_SOFT ? f->event
-			  : f->action == BACK_SOFT ? t->serving
-						   : 0;
-	}
-	f->commits++;
-}
-
-static void commit_hard(struct truth *t, struct frame *f)
-{
-	int below = t->soft ? SOFT : TASK;
-	__u64 took;
-
-	if (f->action == ENTER_HARD && t->started) {
-		t->hard_began = f->read[HARD];
-		move(t, f, below, HARD);
-		t->hard = EV_OTHER;
-	} else if (f->action == NAPI && t->hard) {
-		t->hard = EV_HARDIRQ;
-	} else if (f->action == LEAVE_HARD && t->hard) {
-		took = f->read[HARD] - t->hard_began;
-		t->ns[t->hard] += took;
-		end_stretch(t, t->hard, took);
-		t->count[t->hard] += t->hard == EV_HARDIRQ;
-		move(t, f, HARD, below);
-		t->hard = 0;
-	}
-	f->commits++;
-}
-
-/* Without fields: when a CPU's idle task is first recognised, its time so far was `idle`, too. */
-static void know_idle(struct truth *t)
-{
-	struct person *p = machines[cpu].current;
-
-	if (t->knows_idle || p->task.pid)
-		return;
-	t->knows_idle = true;
-	if (!t->started || t->running != p || owner_of(t->slots) != EV_OTHER)
-		return;
-	t->slots[SLOT_TASK] = t->base = EV_IDLE;
-	t->count[EV_IDLE]++;
-}
-
-static int base_of(struct truth *t, struct person *p)
-{
-	if (!p->task.pid)
-		return config->fields || t->knows_idle ? EV_IDLE : EV_OTHER;
-	if (!config->fields)
-		return EV_OTHER;
-	return !strncmp(p->task.comm, "napi/", 5)      ? EV_NAPI_THREAD
-	       : !strncmp(p->task.comm, "iou-wrk-", 8) ? EV_IO_WORKER
-						       : EV_OTHER;
-}
-
-static void start(struct truth *t, struct frame *f)
-{
-	t->started = true;
-	t->start = f->read_now;
-	t->running = machines[cpu].current;
-	t->running->missed = true; /* what may be parked with it is older */
-	t->base = base_of(t, t->running);
-	if (!t->running->task.pid)
-		t->base = EV_IDLE;
-	t->part = t->base == EV_IDLE ? PART_IDLE : 0;
-	t->changed = t->resumed = f->read[TASK];
-	memset(t->slots, 0, sizeof(t->slots));
-	t->slots[SLOT_TASK] = t->base;
-}
-
-/* The task that leaves is charged, and parked if it is in an operation. Returns whether it is. */
-static bool switch_out(struct truth *t, struct frame *f)
-{
-	struct person *prev = machines[cpu].current;
-	__u64 took = f->read[TASK] - t->changed;
-	bool operates =
-		t->slots[SLOT_TASK] != t->base || t->slots[SLOT_POLL] || t->slots[SLOT_SOFTIRQ];
-
-	charge(t, owner_of(t->slots), took);
-	end_stretch(t, owner_of(t->slots), took);
-	if (!config->parking || !operates) {
-		if (f->lost_prev)
-			t->refused++; /* not an operation */
-		else if (prev->missed)
-			prev->is_parked = false;
-	} else if (f->lost_prev || (config->parking == PARK_STORAGE && !prev->has_storage)) {
-		t->lost++;
-		/* a worker whose beginning was not seen is `other`, and has no storage */
-		if (!config->busy && config->parking == PARK_STORAGE && !machines[cpu].hid &&
-		    owner_of(t->slots) != EV_OTHER)
-			fail("an operation of %s has no storage", prev->task.comm);
-	} else {
-		prev->is_parked = true;
-		memcpy(prev->parked, t->slots, sizeof(t->slots));
-	}
-	return operates;
-}
-
-static void commit_switch(struct truth *t, struct frame *f)
-{
-	struct person *prev = machines[cpu].current, *next = f->next;
-	bool operates = false;
-
-	if (!config->fields)
-		know_idle(t);
-	if (!t->started) {
-		t->started = true;
-		t->start = f->read_now;
-		prev->is_parked = false;
-	} else if (t->running != prev) {
-		t->unseen += f->read[TASK] - t->changed;
-		prev->is_parked = false;
-	} else {
-		operates = switch_out(t, f);
-	}
-	/* it was not found, and now cannot be parked: later it finds what was parked before */
-	if (prev->missed && f->lost_prev && operates && prev->is_parked)
-		excused = true;
-	/* its change was preempted twice, and its program will not know: a residual stays */
-	if (f->outer && f->outer->stale && (f->lost_prev || !prev->is_parked))
-		excused = true;
-	prev->missed = false;
-	memset(t->slots, 0, sizeof(t->slots));
-	t->base = t->slots[SLOT_TASK] = base_of(t, next);
-	t->part = t->base == EV_IDLE					       ? PART_IDLE
-		  : config->fields && !strncmp(next->task.comm, "ksoftirq", 8) ? PART_KSOFTIRQD
-									       : 0;
-	if (t->base != EV_OTHER)
-		t->count[t->base]++;
-	if (f->lost_next && next->top && next->top->stale)
-		excused = true;
-	if (f->lost_next) { /* it is found the next time, unless the task is parked anew before */
-		t->lost += next->is_parked;
-		next->missed = true;
-	} else if (next->is_parked) {
-		memcpy(t->slots, next->parked, sizeof(t->slots));
-		next->is_parked = false;
-	}
-	t->running = next;
-	t->changed = t->resumed = f->read[TASK];
-	t->stint++;
-}
-
-/* What netto_mark has to write: all that held when it read the clock. */
-static struct {
-	__u64 ns[16], parts[PARTS], unseen, wall;
-} expected[CPUS];
-
-static void expect_mark(struct truth *t, struct frame *f)
-{
-	__u64 *ns = expected[cpu].ns;
-
-	memset(&expected[cpu], 0, sizeof(expected[cpu]));
-	if (!t->started)
-		return;
-	if (!config->fields)
-		know_idle(t);
-	memcpy(ns, t->ns, sizeof(t->ns));
-	memcpy(expected[cpu].parts, t->parts, sizeof(t->parts));
-	expected[cpu].unseen = t->unseen;
-	if (t->soft)
-		ns[t->soft] += f->read[SOFT] - t->soft_began;
-	if (t->soft == EV_RX_SOFTIRQ)
-		expected[cpu].parts[t->part] += f->read[SOFT] - t->soft_began;
-	if (t->running != machines[cpu].current)
-		expected[cpu].unseen += f->read[TASK] - t->changed;
-	else
-		ns[owner_of(t->slots)] += f->read[TASK] - t->changed;
-	expected[cpu].wall = now - t->start - expected[cpu].unseen;
-}
-
-/* Compares the longest stretches of all marks since the last one that was compared. */
-static void check_longest(struct truth *t)
-{
-	for (int i = 1; i < EV_MAX; i++) {
-		if (i != EV_RX_SOFTIRQ && i != EV_TX_SOFTIRQ && i != EV_SOFTIRQ && i != EV_HARDIRQ)
-			continue;
-		if (t->seen_longest[i] > t->longest[i] || t->seen_longest[i] < t->least[i])
-			fail("cpu %d: mark: the longest %s took %llu ns; the oracle has %llu", cpu,
-			     events[i].name, t->seen_longest[i], t->longest[i]);
-		t->seen_longest[i] = t->longest[i] = t->least[i] = 0;
-	}
-}
-
-static void check_mark(struct frame *f)
-{
-	cpu_t *c = &cpus[cpu];
-	struct truth *t = &truths[cpu];
-	__u64 residual = c->mark_wall;
-
-	for (int i = 1; i < EV_MAX; i++) {
-		residual -= c->mark_ns[i];
-		if (t->seen_longest[i] < c->mark_longest[i])
-			t->seen_longest[i] = c->mark_longest[i];
-	}
-	if (residual && (machines[cpu].touched || f->hits))
-		return; /* spoilt: user space marks again */
-	same("residual of a mark", EV_NONE, residual, 0);
-	same("wall of a mark", EV_NONE, c->mark_wall, expected[cpu].wall);
-	same("unseen of a mark", EV_NONE, c->mark_unseen, expected[cpu].unseen);
-	for (int i = 1; i < EV_MAX; i++)
-		same("ns of ", i, c->mark_ns[i], expected[cpu].ns[i]);
-	for (int i = PART_NONE + 1; i < PARTS; i++)
-		same("a part of rx_softirq", EV_NONE, c->mark_parts[i], expected[cpu].parts[i]);
-	check_longest(t);
-}
-
-/* A program has read the clock. */
-static void note_reading(void)
-{
-	struct frame *f = machines[cpu].top;
-	struct truth *t = &truths[cpu];
-
-	settle(t);
-	if (!f)
-		return;
-	memcpy(f->read, t->time, sizeof(f->read));
-	f->read_now = now;
-	if (f->action == MARK)
-		expect_mark(t, f);
 }
 
 /* The level at which a program acts; -1: at none. */
@@ -729,30 +521,243 @@ static int level_of(struct frame *f)
 					 : -1;
 }
 
+/* A program stores to the word of its level, or ought to have. */
+static void commit(struct frame *f)
+{
+	int level = level_of(f), below = level == HARD && truth->event[SOFT] ? SOFT : TASK;
+	int *event = &truth->event[level];
+
+	if (level == TASK) {
+		commit_task(f);
+		return;
+	}
+	f->commits++;
+	if (f->action == ENTER_SOFT || f->action == ENTER_HARD) {
+		if (!truth->started)
+			return;
+		if (*event) { /* its exit was missed: its time goes back to the task */
+			f->read[level] = truth->began[level];
+			move(f, level, below);
+		}
+		truth->began[level] = f->read[level];
+		move(f, below, level);
+		*event = f->event;
+		truth->count[f->event] += level == SOFT;
+	} else if (*event && f->action == NAPI) {
+		*event = EV_HARDIRQ;
+	} else if (*event && (f->action != BACK_SOFT || *event == f->event)) {
+		charge_interrupt(level, f->read[level]);
+		if (f->action == LEAVE_SOFT || f->action == LEAVE_HARD)
+			move(f, level, below);
+		*event = f->action == CHANGE_SOFT ? f->event
+			 : f->action == BACK_SOFT ? truth->serving
+						  : 0;
+	}
+}
+
+/* Without fields: when a CPU's idle task is first recognised, its time so far was `idle`, too. */
+static void know_idle(void)
+{
+	struct person *p = here->current;
+
+	if (config->fields || truth->knows_idle || p->task.pid)
+		return;
+	truth->knows_idle = true;
+	if (!truth->started || truth->running != p || owner_of(truth->slots) != EV_OTHER)
+		return;
+	truth->slots[SLOT_TASK] = truth->base = EV_IDLE;
+	truth->count[EV_IDLE]++;
+}
+
+static int base_of(struct person *p)
+{
+	if (!p->task.pid)
+		return config->fields || truth->knows_idle ? EV_IDLE : EV_OTHER;
+	if (!config->fields)
+		return EV_OTHER;
+	return !strncmp(p->task.comm, "napi/", 5)      ? EV_NAPI_THREAD
+	       : !strncmp(p->task.comm, "iou-wrk-", 8) ? EV_IO_WORKER
+						       : EV_OTHER;
+}
+
+static void start(struct frame *f)
+{
+	truth->started = true;
+	truth->start = f->read_now;
+	truth->running = here->current;
+	truth->running->missed = true; /* what may be parked with it is older */
+	truth->base = truth->running->task.pid ? base_of(truth->running) : EV_IDLE;
+	truth->part = truth->base == EV_IDLE ? PART_IDLE : 0;
+	truth->changed = truth->resumed = f->read[TASK];
+	memset(truth->slots, 0, sizeof(truth->slots));
+	truth->slots[SLOT_TASK] = truth->base;
+}
+
+/* The task that leaves is charged, and parked if it is in an operation. Returns whether it is. */
+static bool switch_out(struct frame *f)
+{
+	struct person *prev = here->current;
+	__u64 took = f->read[TASK] - truth->changed;
+	bool operates = truth->slots[SLOT_TASK] != truth->base || truth->slots[SLOT_POLL] ||
+			truth->slots[SLOT_SOFTIRQ];
+
+	charge(owner_of(truth->slots), took);
+	end_stretch(owner_of(truth->slots), took);
+	if (!config->parking || !operates) {
+		if (f->lost_prev)
+			truth->refused++; /* not an operation */
+		else if (prev->missed)
+			prev->is_parked = false;
+	} else if (f->lost_prev || (config->parking == PARK_STORAGE && !prev->has_storage)) {
+		truth->lost++;
+		/* a worker whose beginning was not seen is `other`, and has no storage */
+		if (!config->busy && config->parking == PARK_STORAGE && !here->hid &&
+		    owner_of(truth->slots) != EV_OTHER)
+			fail("an operation of %s has no storage", prev->task.comm);
+	} else {
+		prev->is_parked = true;
+		memcpy(prev->parked, truth->slots, sizeof(truth->slots));
+	}
+	return operates;
+}
+
+static void commit_switch(struct frame *f)
+{
+	struct person *prev = here->current, *next = f->next;
+	bool operates = false;
+
+	know_idle();
+	if (!truth->started) {
+		truth->started = true;
+		truth->start = f->read_now;
+		prev->is_parked = false;
+	} else if (truth->running != prev) {
+		truth->unseen += f->read[TASK] - truth->changed;
+		prev->is_parked = false;
+	} else {
+		operates = switch_out(f);
+	}
+	/* it was not found, and now cannot be parked: later it finds what was parked before */
+	if (prev->missed && f->lost_prev && operates && prev->is_parked)
+		excused = true;
+	/* its change was preempted twice, and its program will not know: a residual stays */
+	if (f->outer && f->outer->stale && (f->lost_prev || !prev->is_parked))
+		excused = true;
+	prev->missed = false;
+	memset(truth->slots, 0, sizeof(truth->slots));
+	truth->base = truth->slots[SLOT_TASK] = base_of(next);
+	truth->part = truth->base == EV_IDLE					   ? PART_IDLE
+		      : config->fields && !strncmp(next->task.comm, "ksoftirq", 8) ? PART_KSOFTIRQD
+										   : 0;
+	if (truth->base != EV_OTHER)
+		truth->count[truth->base]++;
+	if (f->lost_next && next->top && next->top->stale)
+		excused = true;
+	if (f->lost_next) { /* it is found the next time, unless the task is parked anew before */
+		truth->lost += next->is_parked;
+		next->missed = true;
+	} else if (next->is_parked) {
+		memcpy(truth->slots, next->parked, sizeof(truth->slots));
+		next->is_parked = false;
+	}
+	truth->running = next;
+	truth->changed = truth->resumed = f->read[TASK];
+	truth->stint++;
+}
+
+/* netto_mark has read the clock: it has to write all that holds now. */
+static void expect_mark(struct frame *f)
+{
+	__u64 soft = f->read[SOFT] - truth->began[SOFT], open = f->read[TASK] - truth->changed;
+
+	memset(&truth->mark, 0, sizeof(truth->mark));
+	if (!truth->started)
+		return;
+	know_idle();
+	memcpy(truth->mark.ns, truth->ns, sizeof(truth->ns));
+	memcpy(truth->mark.parts, truth->parts, sizeof(truth->parts));
+	truth->mark.unseen = truth->unseen;
+	if (truth->event[SOFT])
+		truth->mark.ns[truth->event[SOFT]] += soft;
+	if (truth->event[SOFT] == EV_RX_SOFTIRQ)
+		truth->mark.parts[truth->part] += soft;
+	if (truth->running != here->current)
+		truth->mark.unseen += open;
+	else
+		truth->mark.ns[owner_of(truth->slots)] += open;
+	truth->mark.wall = now - truth->start - truth->mark.unseen;
+}
+
+/* Compares the longest stretches of all marks since the last one that was compared, too. */
+static void check_mark(struct frame *f)
+{
+	cpu_t *c = &cpus[cpu];
+	__u64 residual = c->mark_wall;
+
+	for (int i = 1; i < EV_MAX; i++) {
+		residual -= c->mark_ns[i];
+		if (truth->seen_longest[i] < c->mark_longest[i])
+			truth->seen_longest[i] = c->mark_longest[i];
+	}
+	if (residual && (here->touched || f->hits))
+		return; /* spoilt: user space marks again */
+	same("residual of a mark", EV_NONE, residual, 0);
+	same("wall of a mark", EV_NONE, c->mark_wall, truth->mark.wall);
+	same("unseen of a mark", EV_NONE, c->mark_unseen, truth->mark.unseen);
+	for (int i = 1; i < EV_MAX; i++)
+		same("ns of ", i, c->mark_ns[i], truth->mark.ns[i]);
+	for (int i = PART_NONE + 1; i < PARTS; i++)
+		same("a part of rx_softirq", EV_NONE, c->mark_parts[i], truth->mark.parts[i]);
+	for (int i = 1; i < EV_MAX; i++) {
+		__u64 seen = truth->seen_longest[i];
+
+		if (i != EV_RX_SOFTIRQ && i != EV_TX_SOFTIRQ && i != EV_SOFTIRQ && i != EV_HARDIRQ)
+			continue;
+		if (seen > truth->longest[i] || seen < truth->least[i])
+			fail("cpu %d: mark: the longest %s took %llu ns; the oracle has %llu", cpu,
+			     events[i].name, seen, truth->longest[i]);
+		truth->seen_longest[i] = truth->longest[i] = truth->least[i] = 0;
+	}
+}
+
+/* A program has read the clock. */
+static void note_reading(void)
+{
+	struct frame *f = here->top;
+
+	settle();
+	if (!f)
+		return;
+	memcpy(f->read, truth->time, sizeof(f->read));
+	f->read_now = now;
+	if (f->action == MARK)
+		expect_mark(f);
+}
+
+#define IS_IN(address, array) ((char *)(address) - (char *)(array) < sizeof(array))
+
 /*
  * A program loads or stores elements of `longest`. If other programs stored to an element between
  * the two, netto_mark resets what they stored, and a task's program may overwrite it.
  */
-static void note_longests(char *address, int size, bool store)
+static void note_longests(__u64 *address, int size, bool store)
 {
-	cpu_t *c = &cpus[cpu];
-	struct frame *f = machines[cpu].top;
-	struct truth *t = &truths[cpu];
+	struct frame *f = here->top;
 
-	if (address < (char *)c->longest || address >= (char *)&c->longest[16])
+	if (!IS_IN(address, cpus[cpu].longest))
 		return;
-	for (int i = (__u64 *)address - c->longest; size > 0; i++, size -= 8) {
+	for (int i = address - cpus[cpu].longest; size > 0; i++, size -= 8) {
 		if (!store) {
-			f->stores[i] = t->stores[i] + 1;
-			f->longest[i] = t->longest[i];
-			f->least[i] = t->least[i];
+			f->stores[i] = truth->stores[i] + 1;
+			f->longest[i] = truth->longest[i];
+			f->least[i] = truth->least[i];
 		} else if (f->action != MARK) {
-			if (f->stores[i] && f->stores[i] != t->stores[i] + 1)
-				t->least[i] = f->charged;
-			t->stores[i]++;
+			if (f->stores[i] && f->stores[i] != truth->stores[i] + 1)
+				truth->least[i] = f->charged;
+			truth->stores[i]++;
 		} else if (f->stores[i]) {
-			t->longest[i] = f->longest[i];
-			t->least[i] = f->least[i];
+			truth->longest[i] = f->longest[i];
+			truth->least[i] = f->least[i];
 		}
 	}
 }
@@ -760,30 +765,26 @@ static void note_longests(char *address, int size, bool store)
 /* A program stores. If it stores to the word of its level, the oracle commits the change. */
 static void note_store(void *address)
 {
-	struct machine *m = &machines[cpu];
-	struct frame *f = m->top;
 	cpu_t *c = &cpus[cpu];
-	struct truth *t = &truths[cpu];
-	char *a = address;
+	struct frame *f = here->top;
 
 	if (!f)
 		return;
-	if (!f->touched && f->action != SAMPLE && f->action != MARK &&
-	    (address == &c->task || address == &c->above || address == &c->hard ||
-	     (a >= (char *)c->irq && a < (char *)&c->hard) ||
-	     (a >= (char *)c->ns && a < (char *)c->count))) {
-		f->touched = true;
-		m->touched++;
+	settle();
+	if (f->action == MARK) {
+		if (address == &c->task && !truth->started)
+			start(f);
+		return;
 	}
-	settle(t);
-	if (address == &c->task && f->action == MARK && !t->started)
-		start(t, f);
-	else if (address == &c->task && level_of(f) == TASK)
-		commit_task(t, f);
-	else if (address == &c->irq[SOFT].event && level_of(f) == SOFT)
-		commit_soft(t, f);
-	else if (address == &c->irq[HARD].event && level_of(f) == HARD)
-		commit_hard(t, f);
+	if (!f->touched && f->action != SAMPLE &&
+	    (address == &c->task || address == &c->above || address == &c->hard ||
+	     IS_IN(address, c->irq) || IS_IN(address, c->ns))) {
+		f->touched = true;
+		here->touched++;
+	}
+	if (level_of(f) == TASK ? address == &c->task
+				: level_of(f) >= 0 && address == &c->irq[level_of(f)].event)
+		commit(f);
 }
 
 /*
@@ -792,115 +793,110 @@ static void note_store(void *address)
  */
 static void note_load(void *address)
 {
-	struct frame *f = machines[cpu].top;
-	struct truth *t = &truths[cpu];
+	struct frame *f = here->top;
 
 	if (address == &cpus[cpu].base && !f->has_base) {
 		f->has_base = true;
-		f->base = t->base;
+		f->base = truth->base;
 	}
 	if (address != &cpus[cpu].task || level_of(f) != TASK || f->commits)
 		return;
 	if (f->decides)
-		f->slot = rt && t->slots[SLOT_SOFTIRQ] ? SLOT_SOFTIRQ : SLOT_POLL;
+		f->slot = rt && truth->slots[SLOT_SOFTIRQ] ? SLOT_SOFTIRQ : SLOT_POLL;
 	else if (f->action == LEAVE_POLL && f->slot == SLOT_SOFTIRQ)
-		f->action = t->slots[SLOT_SOFTIRQ] == f->event ? BACK : SAMPLE;
+		f->action = truth->slots[SLOT_SOFTIRQ] == f->event ? BACK : SAMPLE;
 	f->decides = false;
 	if (f->action == ENTER_READ) {
 		f->action = SAMPLE;
-		if (t->started && !t->slots[SLOT_POLL] && !t->slots[SLOT_SOFTIRQ] &&
-		    (t->slots[SLOT_TASK] == EV_OTHER || t->slots[SLOT_TASK] == EV_IO_WORKER)) {
+		if (truth->started && !truth->slots[SLOT_POLL] && !truth->slots[SLOT_SOFTIRQ] &&
+		    (truth->slots[SLOT_TASK] == EV_OTHER ||
+		     truth->slots[SLOT_TASK] == EV_IO_WORKER)) {
 			f->action = ENTER;
 			f->decides = true;
-			t->count[f->event]++;
+			truth->count[f->event]++;
 			count_for_process(f->event);
 		}
 	}
-	if (f->counts && t->started) {
-		t->count[f->event]++;
+	if (f->counts && truth->started) {
+		truth->count[f->event]++;
 		if (is_for_processes(f->event))
 			count_for_process(f->event);
 	}
 	f->counts = false;
 	f->has_seen = true;
-	f->seen_started = t->started;
-	memcpy(f->old, t->slots, sizeof(f->old));
+	f->seen_started = truth->started;
+	memcpy(f->old, truth->slots, sizeof(f->old));
 }
 
 /*
  * A poll ends. Its device gets the time of the event that the poll ran in, since the poll before.
  * In softirqs, all time belongs to some device.
  */
-static void commit_polled(struct truth *t, struct frame *f)
+static void commit_polled(struct frame *f)
 {
 	__u64 total, took, ran;
 	int event;
 
-	if (!t->started)
+	if (!truth->started)
 		return;
-	t->polls++;
-	t->packets += 3;
-	t->polls_tasks |= t->soft != EV_RX_SOFTIRQ;
-	if (t->soft == EV_RX_SOFTIRQ) {
-		if (!t->polls_softirq)
-			t->unpolled = t->ns[EV_RX_SOFTIRQ];
-		t->polls_softirq = true;
+	truth->polls++;
+	truth->packets += 3;
+	truth->polls_tasks |= truth->event[SOFT] != EV_RX_SOFTIRQ;
+	if (truth->event[SOFT] == EV_RX_SOFTIRQ) {
+		if (!truth->polls_softirq)
+			truth->unpolled = truth->ns[EV_RX_SOFTIRQ];
+		truth->polls_softirq = true;
 		return;
 	}
-	event = owner_of(t->slots);
+	event = owner_of(truth->slots);
 	if (event != EV_NAPI_THREAD && event != EV_BUSY_POLL && !(rt && event == EV_RX_SOFTIRQ))
 		return;
-	total = t->ns[event] + f->read[TASK] - t->changed;
-	ran = rt ? ~0ull : f->read[TASK] - t->resumed;
+	total = truth->ns[event] + f->read[TASK] - truth->changed;
+	ran = rt ? ~0ull : f->read[TASK] - truth->resumed;
 	/* a program may have to add what it has charged, or a switch came between */
-	if (machines[cpu].touched > f->touched || f->stint != t->stint ||
-	    t->running != machines[cpu].current)
-		t->polled_spoilt = true;
-	took = total - t->shared[event];
+	if (here->touched > f->touched || f->stint != truth->stint ||
+	    truth->running != here->current)
+		truth->polled_spoilt = true;
+	took = total - truth->shared[event];
 	if ((__s64)took < 0)
 		return;
-	t->shared[event] = total;
-	t->polled_ns += took < ran ? took : ran;
+	truth->shared[event] = total;
+	truth->polled_ns += took < ran ? took : ran;
 }
 
 /* A program ends. The oracle does what is left to do. */
 static void note_end(struct frame *f)
 {
-	struct truth *t = &truths[cpu];
-	int slots[3];
+	int was = f->old[SLOT_TASK], event = next_event(f, f->old);
 
-	settle(t);
-	/* an operation counts for its process when it ends, or when the next one begins */
+	settle();
 	if ((f->action == ENTER || f->action == LEAVE || f->action == THREAD) &&
-	    f->slot == SLOT_TASK && f->seen_started && is_for_processes(f->old[SLOT_TASK]))
-		count_for_process(f->old[SLOT_TASK]);
+	    f->slot == SLOT_TASK && f->seen_started) {
+		/* an operation counts for its process when it ends, or when the next one begins */
+		if (is_for_processes(was))
+			count_for_process(was);
+		/* an exit was missed before */
+		if (was != truth->base && event != truth->base &&
+		    (was != event || f->action != LEAVE)) {
+			if (was == EV_OTHER || f->action == LEAVE)
+				truth->odd++;
+			else
+				truth->missed++;
+		}
+	}
 	if (f->action == SWITCH) {
-		commit_switch(t, f);
+		commit_switch(f);
 	} else if (f->action == MARK) {
 		check_mark(f);
-		if (!config->fields && t->started)
-			know_idle(t);
+		if (truth->started)
+			know_idle();
 	} else if (f->action == POLLED) {
-		commit_polled(t, f);
-	} else if (f->commits) {
-		return;
-	} else if (level_of(f) == SOFT) {
-		commit_soft(t, f); /* it ought to have stored */
-	} else if (level_of(f) == HARD) {
-		commit_hard(t, f);
-	} else if (level_of(f) == TASK && f->seen_started) {
-		/* the task was in such an operation when the program loaded the word */
-		if (f->action == ENTER && f->slot == SLOT_TASK && f->event != t->base &&
-		    f->old[SLOT_TASK] == f->event) {
-			t->missed++;
-			return;
-		}
-		memcpy(slots, t->slots, sizeof(slots));
-		f->commits = 1; /* change_slots() must count no miss */
-		change_slots(t, f, slots);
-		f->commits = 0;
-		if (memcmp(slots, t->slots, sizeof(slots)))
-			commit_task(t, f);
+		commit_polled(f);
+	} else if (!f->commits &&
+		   level_of(f) >= 0) { /* what it ought to have stored, if anything */
+		if (level_of(f) != TASK ||
+		    (f->seen_started && next_event(f, truth->slots) != truth->slots[f->slot]))
+			commit(f);
 	}
 }
 
@@ -916,24 +912,6 @@ struct list {
 		char kind;
 	} acts[LIST];
 };
-
-static struct list *todo; /* what comes in between, and where; with `rate`, written on the way */
-
-static void act(char kind);
-static int decide(void);
-
-static void point(void)
-{
-	int i;
-
-	points++;
-	now += 100 + (points * 2654435761u >> 12);
-	i = decide();
-	if (i < 0)
-		return;
-	act(todo->acts[i].kind);
-	todo->acts[i].length = points - todo->acts[i].at;
-}
 
 /* netto_saved, by number of the person; netto_tasks, by number of the process */
 static struct {
@@ -951,15 +929,9 @@ static __u64 stacks[CPUS][(sizeof(stack_buf_t) + SLOTS * 16) / 8 + WORDS + MAX_D
 
 static void note_access(void *address, int size, bool store)
 {
-	char *a = address;
-
-	if (!machines[cpu].top)
-		return;
-	if (!(a >= (char *)cpus && a < (char *)&cpus[CPUS]) &&
-	    !(a >= (char *)idle_tasks && a < (char *)&idle_tasks[CPUS]) &&
-	    !(a >= (char *)preparing && a < (char *)&preparing[CPUS]) &&
-	    !(a >= (char *)polled && a < (char *)&polled[CPUS]) &&
-	    !(a >= (char *)saved && a < (char *)&saved[PEOPLE]))
+	if (!here->top ||
+	    !(IS_IN(address, cpus) || IS_IN(address, idle_tasks) || IS_IN(address, preparing) ||
+	      IS_IN(address, polled) || IS_IN(address, saved)))
 		return;
 	point();
 	if (showing)
@@ -968,7 +940,7 @@ static void note_access(void *address, int size, bool store)
 		note_store(address);
 	else
 		note_load(address);
-	note_longests(a, size, store);
+	note_longests(address, size, store);
 }
 
 /* Clang puts no call before an atomic addition. */
@@ -1009,36 +981,24 @@ static __u32 bpf_get_smp_processor_id(void)
 
 static struct task_struct *bpf_get_current_task_btf(void)
 {
-	return &machines[cpu].current->task;
-}
-
-static __u64 bpf_get_current_task(void)
-{
-	return (__u64)bpf_get_current_task_btf();
+	return &here->current->task;
 }
 
 static __u64 bpf_get_current_pid_tgid(void)
 {
-	struct person *p = machines[cpu].current;
-
-	return p->tgid << 32 | p->task.pid;
+	return here->current->tgid << 32 | here->current->task.pid;
 }
 
 static long bpf_get_current_comm(void *name, __u32 size)
 {
-	memcpy(name, machines[cpu].current->task.comm, size);
+	memcpy(name, here->current->task.comm, size);
 	return 0;
-}
-
-static long bpf_probe_read_kernel_str(void *to, __u32 size, const void *from)
-{
-	return snprintf(to, size, "%s", (const char *)from);
 }
 
 /* In a switch, the slots of a task could not be stored or looked up: the oracle must know. */
 static void note_refusal(struct person *p)
 {
-	struct frame *f = machines[cpu].top;
+	struct frame *f = here->top;
 
 	if (f->action != SWITCH)
 		return;
@@ -1050,30 +1010,29 @@ static void note_refusal(struct person *p)
 
 static void *bpf_task_storage_get(void *map, struct task_struct *task, void *value, __u64 flags)
 {
-	struct machine *m = &machines[cpu];
 	struct person *p = (struct person *)task;
-	void *found = NULL;
+	bool refused;
 
 	point();
 	say("storage of %s", task->comm);
-	if (m->top->action == SWITCH && (!p->has_storage || (config->busy && m->storage_users)))
-		truths[cpu].refused += preparing[cpu] != 0;
-	if (config->busy && m->storage_users) {
+	refused = config->busy && here->storage_users;
+	if (here->top->action == SWITCH && (refused || !p->has_storage))
+		truth->refused += preparing[cpu] != 0;
+	if (refused) {
 		note_refusal(p);
 		return NULL;
 	}
-	m->storage_users++;
+	here->storage_users++;
 	point();
 	if (!p->has_storage && flags & BPF_LOCAL_STORAGE_GET_F_CREATE) {
 		p->storage = 0;
 		p->has_storage = true;
 		task->bpf_storage = &p->storage;
 	}
-	if (p->has_storage)
-		found = &p->storage;
+	value = p->has_storage ? &p->storage : NULL;
 	point();
-	m->storage_users--;
-	return found;
+	here->storage_users--;
+	return value;
 }
 
 /* The task that a key of netto_saved points to. */
@@ -1137,7 +1096,7 @@ static long bpf_map_delete_elem(void *map, const void *key)
 static long bpf_get_stack(void *ctx, void *to, __u32 size, __u64 flags)
 {
 	((__u64 *)to)[0] = ((__u64 *)to)[1] = (__u64)to;
-	machines[cpu].nmi = 2;
+	here->nmi = 2;
 	return 16;
 }
 
@@ -1145,21 +1104,21 @@ static long bpf_get_stack(void *ctx, void *to, __u32 size, __u64 flags)
 
 static void begin(struct frame *f)
 {
-	f->outer = machines[cpu].top;
-	f->stint = truths[cpu].stint;
-	f->seen_started = truths[cpu].started;
-	machines[cpu].top = f;
+	f->outer = here->top;
+	f->stint = truth->stint;
+	f->seen_started = truth->started;
+	here->top = f;
 }
 
 static void end(struct frame *f)
 {
 	note_end(f);
-	machines[cpu].touched -= f->touched;
-	machines[cpu].top = f->outer;
+	here->touched -= f->touched;
+	here->top = f->outer;
 }
 
 /* Runs a program. In a trace, what it does is below the text. */
-#define RUN(f, call, ...)                                                                          \
+#define RUN_FRAME(f, call, ...)                                                                    \
 	do {                                                                                       \
 		say(__VA_ARGS__);                                                                  \
 		begin(f);                                                                          \
@@ -1167,26 +1126,31 @@ static void end(struct frame *f)
 		end(f);                                                                            \
 		say("}");                                                                          \
 	} while (0)
+#define RUN(what, call, ...)                                                                       \
+	do {                                                                                       \
+		struct frame frame = { .action = what };                                           \
+		RUN_FRAME(&frame, call, __VA_ARGS__);                                              \
+	} while (0)
+
+/* The program for hosts where programs read fields, or its variant. */
+#define BEST(program, ...) (config->fields ? program(__VA_ARGS__) : program##_r(__VA_ARGS__))
 
 /* Lets another CPU go on. */
 static void go_to(int other)
 {
-	struct person *p = machines[cpu].current;
-
-	if (_setjmp(p->at))
+	if (_setjmp(here->current->at))
 		return;
-	cpu = other;
-	_longjmp(machines[cpu].current->at, 1);
+	run_on(other);
+	_longjmp(here->current->at, 1);
 }
 
 /* A task has ended. A new one gets the same memory. */
 static void renew(struct person *p)
 {
 	__u64 args[2] = { (__u64)&p->task };
-	struct frame f = { .action = SAMPLE };
 
 	if (config->parking == PARK_HASH)
-		RUN(&f, netto_free((void *)args), "%s has ended {", p->task.comm);
+		RUN(SAMPLE, netto_free((void *)args), "%s has ended {", p->task.comm);
 	p->ended = false;
 	p->task.bpf_storage = NULL;
 	p->has_storage = p->is_parked = p->missed = false;
@@ -1194,29 +1158,26 @@ static void renew(struct person *p)
 
 static void switch_to(struct person *next, bool seen)
 {
-	struct machine *m = &machines[cpu];
-	struct person *prev = m->current;
+	struct person *prev = here->current;
 	struct frame f = { .action = SWITCH, .next = next };
 
-	m->irqs_off = 1;
-	m->hid |= !seen;
+	here->irqs_off = 1;
+	here->hid |= !seen;
 	next->state = RUNNING;
 	next->cpu = cpu;
 	if (seen)
-		RUN(&f,
-		    config->fields ? netto_switch(1, &prev->task, &next->task)
-				   : netto_switch_r(1, &prev->task, &next->task),
-		    "switch: %s -> %s {", prev->task.comm, next->task.comm);
+		RUN_FRAME(&f, BEST(netto_switch, 1, &prev->task, &next->task), "switch: %s -> %s {",
+			  prev->task.comm, next->task.comm);
 	else
 		say("unseen switch: %s -> %s", prev->task.comm, next->task.comm);
 	if (prev->ended)
 		renew(prev);
 	if (prev->state == RUNNING)
 		prev->state = READY;
-	prev->top = m->top;
-	m->top = next->top;
-	m->current = next;
-	m->irqs_off = 0;
+	prev->top = here->top;
+	here->top = next->top;
+	here->current = next;
+	here->irqs_off = 0;
 	if (!_setjmp(prev->at))
 		_longjmp(next->at, 1);
 }
@@ -1246,9 +1207,7 @@ static struct person *idle_of(int cpu)
 
 static void block(bool seen)
 {
-	struct person *p = machines[cpu].current;
-
-	switch_to(next_ready(p, seen) ?: idle_of(cpu), seen);
+	switch_to(next_ready(here->current, seen) ?: idle_of(cpu), seen);
 }
 
 static struct net_device device = { .name = "eth0", .ifindex = 2 };
@@ -1267,13 +1226,14 @@ static void poll(unsigned int n)
 	struct frame f = { .action = POLLED, .preemptible = rt };
 	static struct net net;
 
+	n %= 3;
 	device.nd_net.net = &net;
-	truths[cpu].last_polled = n % 3;
-	truths[cpu].rx_polled |= 1 << n % 3;
-	RUN(&f,
-	    config->fields ? netto_poll(&napis[n % 3], 3, 64)
-			   : netto_poll_r((__u32 *)&records[n % 3]),
-	    "poll {");
+	truth->last_polled = n;
+	truth->rx_polled |= 1 << n;
+	RUN_FRAME(&f,
+		  config->fields ? netto_poll(&napis[n], 3, 64)
+				 : netto_poll_r((__u32 *)&records[n]),
+		  "poll {");
 }
 
 /* Whether a place is of napis[n]. The backlog has no name. */
@@ -1283,35 +1243,30 @@ static bool is_place_of(const place_t *place, int n)
 			      : !strcmp(place->name, n == 2 ? "" : records[n].name);
 }
 
-static int event_of(unsigned int vec)
-{
-	return vec == NET_RX_SOFTIRQ   ? EV_RX_SOFTIRQ
-	       : vec == NET_TX_SOFTIRQ ? EV_TX_SOFTIRQ
-				       : EV_SOFTIRQ;
-}
-
 static void enter_vec(unsigned int vec)
 {
 	struct frame f = { .action = rt ? ENTER : ENTER_SOFT,
 			   .slot = SLOT_SOFTIRQ,
-			   .event = event_of(vec),
+			   .event = vec == NET_RX_SOFTIRQ   ? EV_RX_SOFTIRQ
+				    : vec == NET_TX_SOFTIRQ ? EV_TX_SOFTIRQ
+							    : EV_SOFTIRQ,
 			   .preemptible = rt,
 			   .counts = rt };
 
-	truths[cpu].serving = rt ? 0 : f.event;
-	truths[cpu].rx_began = vec == NET_RX_SOFTIRQ ? now : 0;
-	truths[cpu].rx_polled = 0;
-	RUN(&f, config->fields ? netto_soft(vec) : netto_soft_r(vec), "softirq_entry %u {", vec);
+	truth->serving = rt ? 0 : f.event;
+	truth->rx_began = vec == NET_RX_SOFTIRQ ? now : 0;
+	truth->rx_polled = 0;
+	RUN_FRAME(&f, BEST(netto_soft, vec), "softirq_entry %u {", vec);
 }
 
 /* A softirq that polls nobody is the last one's. */
-static void add_most(struct truth *t)
+static void add_most(void)
 {
-	int polled = t->rx_polled ?: 1 << t->last_polled;
+	int polled = truth->rx_polled ?: 1 << truth->last_polled;
 
-	for (int i = 0; i < 3 && t->rx_began; i++)
-		t->most[i] += polled >> i & 1 ? now - t->rx_began : 0;
-	t->rx_began = 0;
+	for (int i = 0; i < 3 && truth->rx_began; i++)
+		truth->most[i] += polled >> i & 1 ? now - truth->rx_began : 0;
+	truth->rx_began = 0;
 }
 
 static void leave_vec(unsigned int vec)
@@ -1320,146 +1275,133 @@ static void leave_vec(unsigned int vec)
 			   .slot = SLOT_SOFTIRQ,
 			   .preemptible = rt };
 
-	truths[cpu].serving = 0;
-	RUN(&f, config->fields ? netto_soft_x(vec) : netto_soft_x_r(vec), "softirq_exit %u {", vec);
-	add_most(&truths[cpu]);
+	truth->serving = 0;
+	RUN_FRAME(&f, BEST(netto_soft_x, vec), "softirq_exit %u {", vec);
+	add_most();
 }
 
 static void hard_irq(bool napi, bool percpu)
 {
-	struct machine *m = &machines[cpu];
 	struct irqaction action = { percpu ? IRQF_PERCPU : 0 };
 	bool is_own = percpu && config->fields;
-	struct frame enter = { .action = is_own ? SAMPLE : ENTER_HARD };
-	struct frame prep = { .action = NAPI };
-	struct frame leave = { .action = is_own ? SAMPLE : LEAVE_HARD };
+	struct frame enter = { .action = is_own ? SAMPLE : ENTER_HARD, .event = EV_OTHER };
 	__u64 done = 1;
 
-	m->irqs_off++;
-	RUN(&enter, config->fields ? netto_irq(1, &action) : netto_irq_r(NULL), "top half {");
+	here->irqs_off++;
+	RUN_FRAME(&enter, config->fields ? netto_irq(1, &action) : netto_irq_r(NULL), "top half {");
 	point();
 	if (napi) {
-		RUN(&prep, config->fields ? netto_prep(NULL, 1) : netto_k_prep((void *)&done),
+		RUN(NAPI, config->fields ? netto_prep(NULL, 1) : netto_k_prep((void *)&done),
 		    "napi_schedule_prep {");
 		point();
 	}
-	RUN(&leave, config->fields ? netto_irq_x(1, &action) : netto_irq_x_r(NULL),
+	RUN(is_own ? SAMPLE : LEAVE_HARD,
+	    config->fields ? netto_irq_x(1, &action) : netto_irq_x_r(NULL),
 	    "end of the top half {");
-	m->irqs_off--;
+	here->irqs_off--;
 }
 
 static void sample(void)
 {
-	struct machine *m = &machines[cpu];
-	struct truth *t = &truths[cpu];
-	struct frame f = { .action = SAMPLE };
-	bool halfway = m->top && (m->top->action == SWITCH || m->top->action == MARK);
-	int event;
+	struct frame *f = here->top;
+	bool halfway = f && (f->action == SWITCH || f->action == MARK);
+	int event = EV_NONE;
 
-	m->nmi = 1;
-	settle(t);
-	event = t->hard == EV_HARDIRQ			  ? EV_HARDIRQ
-		: t->soft				  ? t->soft
-		: !t->started || t->running != m->current ? EV_NONE
-							  : owner_of(t->slots);
-	if (event == EV_OTHER && !m->current->task.pid && !t->soft)
+	here->nmi = 1;
+	settle();
+	if (truth->event[HARD] == EV_HARDIRQ)
+		event = EV_HARDIRQ;
+	else if (truth->event[SOFT])
+		event = truth->event[SOFT];
+	else if (truth->started && truth->running == here->current)
+		event = owner_of(truth->slots);
+	if (event == EV_OTHER && !here->current->task.pid && !truth->event[SOFT])
 		event = EV_IDLE;
-	RUN(&f, netto_sample(NULL), "sample {");
-	if (event != EV_NONE && event != EV_IDLE && (m->nmi == 2 || !halfway))
-		t->samples[event]++;
-	m->nmi = 0;
+	RUN(SAMPLE, netto_sample(NULL), "sample {");
+	if (event != EV_NONE && event != EV_IDLE && (here->nmi == 2 || !halfway))
+		truth->samples[event]++;
+	here->nmi = 0;
 }
 
 /* Marks this CPU: by an IPI, or as netto's own CPU, with interrupts on. */
 static void mark(bool ipi)
 {
-	struct frame f = { .action = MARK };
-
-	machines[cpu].irqs_off += ipi;
-	RUN(&f, netto_mark(NULL), "mark {");
-	machines[cpu].irqs_off -= ipi;
+	here->irqs_off += ipi;
+	RUN(MARK, netto_mark(NULL), "mark {");
+	here->irqs_off -= ipi;
 }
 
 typedef int program_t(void *ctx);
 
-/* What tasks do, by the letters of scripts. */
+/* What tasks do, by the letters of scripts. A capital letter is the end: it runs the program's _x.
+ */
 static const struct step {
 	char letter;
 	char *name;
 	enum action action;
 	int slot, event;
-	program_t *fentry, *kprobe;
+	program_t *fentry[2], *kprobe[2];
 } steps[] = {
-	{ 's', "send", ENTER, SLOT_TASK, EV_SEND, netto_send4, netto_k_send },
-	{ 'S', "/send", LEAVE, SLOT_TASK, EV_SEND, netto_send4_x, netto_k_send_x },
-	{ 'r', "recv", ENTER, SLOT_TASK, EV_RECV, netto_recv4, netto_k_recv },
-	{ 'R', "/recv", LEAVE, SLOT_TASK, EV_RECV, netto_recv4_x, netto_k_recv_x },
-	{ 'c', "connect", ENTER, SLOT_TASK, EV_CONN, netto_connect, netto_k_conn },
-	{ 'C', "/connect", LEAVE, SLOT_TASK, EV_CONN, netto_connect_x, netto_k_conn_x },
-	{ 'p', "busy poll", ENTER, SLOT_POLL, EV_BUSY_POLL, netto_busy, netto_k_busy_poll },
-	{ 'P', "/busy poll", LEAVE_POLL, SLOT_POLL, EV_BUSY_POLL, netto_busy_x,
-	  netto_k_busy_poll_x },
-	{ 'w', "work", ENTER, SLOT_POLL, EV_NET_WORKER, netto_reinjct, netto_k_net_worker },
-	{ 'W', "/work", LEAVE_POLL, SLOT_POLL, EV_NET_WORKER, netto_reinjct_x,
-	  netto_k_net_worker_x },
-	{ 'd', "read", ENTER_READ, SLOT_POLL, EV_RECV, netto_read, netto_k_read },
-	{ 'D', "/read", LEAVE_POLL, SLOT_POLL, EV_RECV, netto_read_x, netto_k_read_x },
-	{ 't', "io_wq_worker", THREAD, SLOT_TASK, EV_IO_WORKER, netto_worker, NULL },
-	{ 'u', "tcp timer", ENTER, SLOT_POLL, EV_TCP_WORK, netto_retrans, netto_k_tcp_work },
-	{ 'U', "/tcp timer", LEAVE_POLL, SLOT_POLL, EV_TCP_WORK, netto_retrans_x,
-	  netto_k_tcp_work_x },
+#define STEP(letter, name, action, slot, event, fentry, kprobe)                                    \
+	{                                                                                          \
+		letter, name, action, slot, event, { fentry, fentry##_x },                         \
+		{                                                                                  \
+			kprobe, kprobe##_x                                                         \
+		}                                                                                  \
+	}
+	STEP('s', "send", ENTER, SLOT_TASK, EV_SEND, netto_send4, netto_k_send),
+	STEP('r', "recv", ENTER, SLOT_TASK, EV_RECV, netto_recv4, netto_k_recv),
+	STEP('c', "connect", ENTER, SLOT_TASK, EV_CONN, netto_connect, netto_k_conn),
+	STEP('p', "busy poll", ENTER, SLOT_POLL, EV_BUSY_POLL, netto_busy, netto_k_busy_poll),
+	STEP('w', "work", ENTER, SLOT_POLL, EV_NET_WORKER, netto_reinjct, netto_k_net_worker),
+	STEP('d', "read", ENTER_READ, SLOT_POLL, EV_RECV, netto_read, netto_k_read),
+	STEP('u', "tcp timer", ENTER, SLOT_POLL, EV_TCP_WORK, netto_retrans, netto_k_tcp_work),
+	{ 't', "io_wq_worker", THREAD, SLOT_TASK, EV_IO_WORKER, { netto_worker }, {} },
 };
-
-static const struct step *find_step(char letter)
-{
-	for (unsigned int i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
-		if (steps[i].letter == letter)
-			return &steps[i];
-	return NULL;
-}
 
 /* Runs the program of a function, unless another task is in it on this CPU, as in the kernel. */
 static void call(char letter)
 {
-	const struct step *s = find_step(letter);
-	struct truth *t = &truths[cpu];
-	struct frame f = { .action = s->action,
-			   .slot = s->slot,
-			   .event = s->event,
-			   .preemptible = config->preempt && config->fields };
-	program_t *program = config->fields ? s->fentry : s->kprobe;
-	char *active = &machines[cpu].active[(int)letter];
+	bool ends = isupper(letter);
+	const struct step *s = steps;
+	char *active = &here->active[(int)letter];
+	program_t *program;
+	struct frame f = { .preemptible = config->preempt && config->fields };
 
+	while (s->letter != tolower(letter))
+		s++;
+	program = config->fields ? s->fentry[ends] : s->kprobe[ends];
 	if (!program)
 		return;
 	if (*active) {
-		say("%s is skipped: recursion", s->name);
+		say("%s%s is skipped: recursion", ends ? "/" : "", s->name);
 		return;
 	}
-	if (t->serving && s->slot == SLOT_POLL)
-		f.action = s->action == ENTER	     ? CHANGE_SOFT
-			   : s->action == LEAVE_POLL ? BACK_SOFT
-						     : SAMPLE;
-	f.decides = s->slot == SLOT_POLL && s->action != ENTER_READ;
-	if (s->action == ENTER || s->action == THREAD)
-		t->count[s->event]++;
+	f.slot = s->slot;
+	f.event = s->event;
+	f.action = !ends ? s->action : s->slot == SLOT_TASK ? LEAVE : LEAVE_POLL;
+	f.decides = s->slot == SLOT_POLL && f.action != ENTER_READ;
+	if (f.action == ENTER || f.action == THREAD)
+		truth->count[s->event]++;
+	if (truth->serving && s->slot == SLOT_POLL)
+		f.action = f.action == ENTER	    ? CHANGE_SOFT
+			   : f.action == LEAVE_POLL ? BACK_SOFT
+						    : SAMPLE;
 	if (f.action == ENTER && f.slot != SLOT_TASK && is_for_processes(s->event))
 		count_for_process(s->event);
 	*active = 1;
-	RUN(&f, program(NULL), "%s {", s->name);
+	RUN_FRAME(&f, program(NULL), "%s%s {", ends ? "/" : "", s->name);
 	*active = 0;
 	if (f.action == THREAD)
-		t->base = EV_IO_WORKER;
+		truth->base = EV_IO_WORKER;
 }
 
 /* Runs a step of a task's script, or of a softirq. */
 static void play(char letter)
 {
-	static const char entries[] = "nyv", exits[] = "NYV";
-	static const unsigned int vectors[] = { NET_RX_SOFTIRQ, NET_TX_SOFTIRQ, 1 };
-	struct person *p = machines[cpu].current;
-	int was_in_softirq = machines[cpu].softirq;
-	char *at;
+	static const char vectors[] = { ['n'] = NET_RX_SOFTIRQ, ['y'] = NET_TX_SOFTIRQ, ['v'] = 1 };
+	struct person *p = here->current;
+	int was_in_softirq = here->softirq;
 
 	if (letter == '.') {
 		point();
@@ -1471,24 +1413,22 @@ static void play(char letter)
 		p->ended = true;
 		block(true);
 	} else if (letter == 'k') { /* polls with softirqs off, in threads too; not on PREEMPT_RT */
-		machines[cpu].softirq = was_in_softirq || !rt;
+		here->softirq = was_in_softirq || !rt;
 		/* of softirqs, first one alone, and then another one with it */
-		poll(!was_in_softirq		 ? p - people
-		     : truths[cpu].polls < 4 ? (int)truths[cpu].polls / 3
-					     : points);
-		machines[cpu].softirq = was_in_softirq;
-	} else if ((at = strchr(entries, letter))) { /* on PREEMPT_RT a task runs softirqs */
-		p->in_softirq |= rt;
-		if (rt)
-			enter_vec(vectors[at - entries]);
-	} else if ((at = strchr(exits, letter))) {
-		if (rt)
-			leave_vec(vectors[at - exits]);
-		p->in_softirq = false;
-	} else {
+		poll(!was_in_softirq	? p - people
+		     : truth->polls < 4 ? (int)truth->polls / 3
+					: points);
+		here->softirq = was_in_softirq;
+	} else if (!strchr("nyvNYV", letter)) {
 		call(letter);
 		if (letter == 't')
 			strcpy(p->task.comm, "iou-wrk-7");
+	} else if (rt && islower(letter)) { /* on PREEMPT_RT a task runs softirqs */
+		p->in_softirq = true;
+		enter_vec(vectors[(int)letter]);
+	} else if (rt) {
+		leave_vec(vectors[tolower(letter)]);
+		p->in_softirq = false;
 	}
 }
 
@@ -1514,13 +1454,13 @@ static void softirq(char kind)
 
 	while (s->kind != kind)
 		s++;
-	machines[cpu].softirq = 1;
+	here->softirq = 1;
 	if (kind != 'E')
 		enter_vec(s->vec);
 	for (char *step = s->steps; *step; step++)
 		play(*step);
 	leave_vec(s->vec);
-	machines[cpu].softirq = 0;
+	here->softirq = 0;
 }
 
 static const char kinds[] = "HNGSTAWMBQEIKPVU"; /* the letters of act() */
@@ -1528,14 +1468,13 @@ static const char kinds[] = "HNGSTAWMBQEIKPVU"; /* the letters of act() */
 /* Whether it may come here. */
 static bool may(char kind)
 {
-	struct machine *m = &machines[cpu];
-	struct frame *f = m->top;
+	struct frame *f = here->top;
 
-	if (m->nmi)
+	if (here->nmi)
 		return false;
-	if (kind == 'I' || kind == 'V')
+	if (strchr("IV", kind))
 		return true;
-	if (m->irqs_off || (f && f->hits >= HITS))
+	if (here->irqs_off || (f && f->hits >= HITS))
 		return false;
 	if (kind == 'K') /* netto marks one CPU at a time */
 		for (; f; f = f->outer)
@@ -1543,15 +1482,15 @@ static bool may(char kind)
 				return false;
 	if (strchr("HNGK", kind))
 		return true;
-	if (m->softirq)
+	if (here->softirq)
 		return false;
 	if (kind == 'U')
-		return !f && !config->busy && next_ready(m->current, false);
+		return !f && !config->busy && next_ready(here->current, false);
 	if (kind != 'P')
 		return !rt;
 	/* who a program of an unseen task works for is not known: it is not preempted */
-	return (!f || (f->preemptible && truths[cpu].running == m->current)) &&
-	       next_ready(m->current, true);
+	return (!f || (f->preemptible && truth->running == here->current)) &&
+	       next_ready(here->current, true);
 }
 
 /*
@@ -1560,10 +1499,8 @@ static bool may(char kind)
  */
 static void act(char kind)
 {
-	struct machine *m = &machines[cpu];
-
-	if (m->top && kind != 'I' && kind != 'V')
-		m->top->hits++;
+	if (here->top && !strchr("IV", kind))
+		here->top->hits++;
 	if (strchr("HNG", kind))
 		hard_irq(kind == 'N', kind == 'G');
 	else if (kind == 'I')
@@ -1614,17 +1551,18 @@ static void idle(struct person *p)
 			switch_to(next, true);
 			continue;
 		}
-		machines[cpu].resting = true;
+		here->resting = true;
 		if (!is_over())
 			go_to((cpu + 1) % CPUS);
 		else if (!_setjmp(p->at))
 			_longjmp(driver, 1);
-		machines[cpu].resting = false;
+		here->resting = false;
 	}
 }
 
 /* ==== 7. Runs ==== */
 
+static struct list *todo; /* what comes in between, and where; with `rate`, written on the way */
 static int done;	  /* how much of `todo` */
 static bool recording;	  /* possible[] is filled */
 static unsigned int rate; /* one in so many points is interrupted; 0: those of `todo` */
@@ -1650,7 +1588,7 @@ static int decide(void)
 		return -1;
 	}
 	if (rate) { /* an interrupted program is interrupted more often: this is the hard case */
-		struct frame *f = machines[cpu].top;
+		struct frame *f = here->top;
 
 		if (todo->count == LIST || draw(f && f->hits ? 5 : rate))
 			return -1;
@@ -1671,27 +1609,39 @@ static int decide(void)
 	return may(todo->acts[done++].kind) ? done - 1 : -1;
 }
 
+static void point(void)
+{
+	int i;
+
+	points++;
+	now += 100 + (points * 2654435761u >> 12);
+	i = decide();
+	if (i < 0)
+		return;
+	act(todo->acts[i].kind);
+	todo->acts[i].length = points - todo->acts[i].at;
+}
+
 static void check_cpu(void)
 {
 	cpu_t *c = &cpus[cpu];
-	struct truth *t = &truths[cpu];
 	__u64 ns = 0, polls = 0, packets = 0, count[16] = {};
 	stack_buf_t *h = (stack_buf_t *)stacks[cpu];
 	__u64 *stack = (__u64 *)&h->slots[hash_slots];
 
 	for (int i = 1; i < EV_MAX; i++)
-		same("entries of ", i, c->count[i], t->count[i]);
-	if (c->lost < t->lost || c->lost > t->lost + t->refused)
-		fail("cpu %d: lost %llu, but %llu were", cpu, c->lost, t->lost);
-	if (c->unreturned < t->missed || c->unreturned > t->missed + t->odd)
-		fail("cpu %d: missed %llu, but %llu were", cpu, c->unreturned, t->missed);
-	add_most(t);
+		same("entries of ", i, c->count[i], truth->count[i]);
+	if (c->lost < truth->lost || c->lost > truth->lost + truth->refused)
+		fail("cpu %d: lost %llu, but %llu were", cpu, c->lost, truth->lost);
+	if (c->unreturned < truth->missed || c->unreturned > truth->missed + truth->odd)
+		fail("cpu %d: missed %llu, but %llu were", cpu, c->unreturned, truth->missed);
+	add_most();
 	for (int i = 0; i <= POLLED_PLACES; i++) {
 		__u64 most = now - first_now;
 
-		for (int n = 0; n < 3 && !rt && !t->polls_tasks; n++)
+		for (int n = 0; n < 3 && !rt && !truth->polls_tasks; n++)
 			if (is_place_of(&polled[cpu].places[i], n))
-				most = t->most[n];
+				most = truth->most[n];
 		if (polled[cpu].places[i].ns > most)
 			fail("cpu %d: a device has %lld ns of at most %lld", cpu,
 			     polled[cpu].places[i].ns, most);
@@ -1699,22 +1649,22 @@ static void check_cpu(void)
 		polls += polled[cpu].places[i].polls;
 		packets += polled[cpu].places[i].packets;
 	}
-	if (t->polls_softirq) { /* as read_polled() in netto.c has it */
+	if (truth->polls_softirq) { /* as read_polled() in netto.c has it */
 		ns += c->ns[EV_RX_SOFTIRQ] - c->polled.given;
 		polls += c->polled.polls;
 		packets += c->polled.packets;
-		t->polled_ns += t->ns[EV_RX_SOFTIRQ] - t->unpolled;
+		truth->polled_ns += truth->ns[EV_RX_SOFTIRQ] - truth->unpolled;
 	}
-	if (t->polled_spoilt && (rt || ns <= c->ns[EV_RX_SOFTIRQ] + c->ns[EV_NAPI_THREAD] +
-						       c->ns[EV_BUSY_POLL] + c->unseen))
-		t->polled_ns = ns;
-	same("ns of devices", EV_NONE, ns, t->polled_ns);
-	same("polls", EV_NONE, polls, t->polls);
-	same("packets", EV_NONE, packets, t->packets);
+	if (truth->polled_spoilt && (rt || ns <= c->ns[EV_RX_SOFTIRQ] + c->ns[EV_NAPI_THREAD] +
+							   c->ns[EV_BUSY_POLL] + c->unseen))
+		truth->polled_ns = ns;
+	same("ns of devices", EV_NONE, ns, truth->polled_ns);
+	same("polls", EV_NONE, polls, truth->polls);
+	same("packets", EV_NONE, packets, truth->packets);
 	for (__u64 i = 0; i < h->used; i += 1 + (stack[i] >> 8 & 255))
 		count[stack[i] & 15] += h->slots[stack[i] >> 32].count;
 	for (int i = 1; i < EV_MAX; i++)
-		same("samples of ", i, count[i], t->samples[i]);
+		same("samples of ", i, count[i], truth->samples[i]);
 }
 
 /* A program that is under way when its process gets an entry may find the entry, or not. */
@@ -1732,7 +1682,8 @@ static void check_processes(void)
 			ns -= counted[i].value.ns[e];
 			more = counted[i].value.ns[e] - processes[i].ns[e];
 			if (more > processes[i].before[e])
-				fail("process %d: %s has %lld ns too many", i, events[e].name, more);
+				fail("process %d: %s has %lld ns too many", i, events[e].name,
+				     more);
 			same("entries of a process: ", e, counted[i].value.count[e],
 			     processes[i].count[e]);
 		}
@@ -1808,24 +1759,25 @@ static bool run(char *script, struct list *list)
 	failed = excused = false;
 	points = done = 0;
 	now = first_now = (1ull << 52) - 3000000; /* so that the time in the word wraps */
-	for (cpu = 0; cpu < CPUS; cpu++) {
-		truths[cpu].settled = now;
+	for (int i = 0; i < CPUS; i++) {
+		run_on(i);
+		truth->settled = now;
 		if (*script != '-')
 			mark(true);
 	}
+	run_on(0);
 	todo = list;
 	points = 0;
-	cpu = 0;
 	running = true;
 	showing = wanted;
 	if (!_setjmp(driver))
-		_longjmp(machines[cpu].current->at, 1);
+		_longjmp(here->current->at, 1);
 	running = showing = false;
-	for (cpu = 0; cpu < CPUS; cpu++) {
+	for (int i = 0; i < CPUS; i++) {
+		run_on(i);
 		mark(true);
 		check_cpu();
 	}
-	cpu = 0;
 	if (config->tasks)
 		check_processes();
 	excused_runs += excused;
