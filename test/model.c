@@ -228,7 +228,7 @@ struct person {
 	int parked[3]; /* slots, as the oracle has them */
 	bool is_parked;
 	bool missed; /* it was not found, and may have something older parked */
-	jmp_buf at;  /* where its coroutine goes on */
+	jmp_buf at;  /* last: where its coroutine goes on */
 } people[PEOPLE];
 
 static struct machine {
@@ -296,43 +296,21 @@ static void same(char *what, int event, __u64 seen, __u64 wanted)
 /* The name of a field of this CPU, for a trace. */
 static char *place_name(void *address)
 {
-#define FIELD(name)                                                                                \
-	{                                                                                          \
-#name, offsetof(cpu_t, name), sizeof(((cpu_t *)0)->name)                           \
-	}
+/* clang-format off */
+#define FIELD(name) { #name, offsetof(cpu_t, name), sizeof(((cpu_t *)0)->name) }
 	static const struct {
 		char *name;
 		unsigned int offset, size;
-	} fields[] = { FIELD(task),
-		       FIELD(above),
-		       FIELD(resumed),
-		       FIELD(running),
-		       FIELD(ready),
-		       FIELD(flags),
-		       FIELD(base),
-		       FIELD(serving),
-		       FIELD(rx_over),
-		       FIELD(irq[SOFT].event),
-		       FIELD(irq[SOFT].since),
-		       FIELD(irq[HARD].event),
-		       FIELD(irq[HARD].since),
-		       FIELD(hard),
-		       FIELD(start),
-		       FIELD(unseen),
-		       FIELD(lost),
-		       FIELD(mark_wall),
-		       FIELD(mark_unseen),
-		       FIELD(mark_ns),
-		       FIELD(mark_longest),
-		       FIELD(mark_parts),
-		       FIELD(ns),
-		       FIELD(count),
-		       FIELD(longest),
-		       FIELD(parts),
-		       FIELD(unreturned),
-		       FIELD(unreturned_ns),
-		       FIELD(operated),
-		       FIELD(polled) };
+	} fields[] = {
+		FIELD(task), FIELD(above), FIELD(resumed), FIELD(running), FIELD(ready),
+		FIELD(flags), FIELD(base), FIELD(serving), FIELD(rx_over), FIELD(irq[SOFT].event),
+		FIELD(irq[SOFT].since), FIELD(irq[HARD].event), FIELD(irq[HARD].since),
+		FIELD(hard), FIELD(start), FIELD(unseen), FIELD(lost), FIELD(mark_wall),
+		FIELD(mark_unseen), FIELD(mark_ns), FIELD(mark_longest), FIELD(mark_parts),
+		FIELD(ns), FIELD(count), FIELD(longest), FIELD(parts), FIELD(unreturned),
+		FIELD(unreturned_ns), FIELD(operated), FIELD(polled),
+	};
+	/* clang-format on */
 	unsigned long offset = (char *)address - (char *)&cpus[cpu];
 	static char name[64];
 
@@ -384,7 +362,6 @@ static struct truth {
 
 static struct {
 	__u64 ns[16], count[16];
-	__u64 before[16]; /* its time before it had an entry in netto_tasks */
 } processes[PEOPLE + 1];
 
 /* Lets a CPU run. */
@@ -455,10 +432,24 @@ static int next_event(struct frame *f, int slots[3])
 	}
 }
 
+/* The program's event replaces an operation: the exit of this one was missed. */
+static void note_miss(struct frame *f, int event)
+{
+	int was = f->old[SLOT_TASK];
+
+	if (f->slot != SLOT_TASK || was == truth->base || event == truth->base)
+		return;
+	if (was == EV_OTHER || f->action == LEAVE)
+		truth->odd++;
+	else
+		truth->missed++;
+}
+
 /* A program of the tasks' level stores to its word. */
 static void commit_task(struct frame *f)
 {
 	__u64 from = f->read[TASK];
+	int event;
 
 	if (!truth->started)
 		return;
@@ -482,7 +473,10 @@ static void commit_task(struct frame *f)
 	charge(owner_of(truth->slots), f->charged);
 	end_stretch(owner_of(truth->slots), f->charged);
 	truth->changed = from;
-	truth->slots[f->slot] = next_event(f, truth->slots);
+	event = next_event(f, f->old);
+	if (!f->commits && f->old[f->slot] != event)
+		note_miss(f, event);
+	truth->slots[f->slot] = event;
 	f->commits++;
 }
 
@@ -867,23 +861,13 @@ static void commit_polled(struct frame *f)
 /* A program ends. The oracle does what is left to do. */
 static void note_end(struct frame *f)
 {
-	int was = f->old[SLOT_TASK], event = next_event(f, f->old);
+	bool is_operation = f->slot == SLOT_TASK &&
+			    (f->action == ENTER || f->action == LEAVE || f->action == THREAD);
 
 	settle();
-	if ((f->action == ENTER || f->action == LEAVE || f->action == THREAD) &&
-	    f->slot == SLOT_TASK && f->seen_started) {
-		/* an operation counts for its process when it ends, or when the next one begins */
-		if (is_for_processes(was))
-			count_for_process(was);
-		/* an exit was missed before */
-		if (was != truth->base && event != truth->base &&
-		    (was != event || f->action != LEAVE)) {
-			if (was == EV_OTHER || f->action == LEAVE)
-				truth->odd++;
-			else
-				truth->missed++;
-		}
-	}
+	/* an operation counts for its process when it ends, or when the next one begins */
+	if (is_operation && f->seen_started && is_for_processes(f->old[SLOT_TASK]))
+		count_for_process(f->old[SLOT_TASK]);
 	if (f->action == SWITCH) {
 		commit_switch(f);
 	} else if (f->action == MARK) {
@@ -892,26 +876,20 @@ static void note_end(struct frame *f)
 			know_idle();
 	} else if (f->action == POLLED) {
 		commit_polled(f);
-	} else if (!f->commits &&
-		   level_of(f) >= 0) { /* what it ought to have stored, if anything */
-		if (level_of(f) != TASK ||
-		    (f->seen_started && next_event(f, truth->slots) != truth->slots[f->slot]))
+	} else if (f->commits || level_of(f) < 0) {
+		return;
+	} else if (level_of(f) != TASK) {
+		commit(f); /* it ought to have stored */
+	} else if (f->seen_started) {
+		/* the task was in such an operation when the program loaded the word */
+		if (is_operation && f->action == ENTER && f->old[SLOT_TASK] == f->event)
+			note_miss(f, f->event);
+		else if (next_event(f, truth->slots) != truth->slots[f->slot])
 			commit(f);
 	}
 }
 
 /* ==== 5. Points, helpers and maps ==== */
-
-enum { LIST = 64, POINTS = 1 << 14, SCRIPT = 200 };
-
-struct list {
-	int count;
-	struct {
-		unsigned int at;     /* number of the point */
-		unsigned int length; /* in points */
-		char kind;
-	} acts[LIST];
-};
 
 /* netto_saved, by number of the person; netto_tasks, by number of the process */
 static struct {
@@ -1069,8 +1047,6 @@ static long bpf_map_update_elem(void *map, const void *key, const void *value, _
 		if (counted[i].used)
 			return -1;
 		counted[i].used = true;
-		memcpy(processes[i].before, processes[i].ns, sizeof(processes[i].ns));
-		memset(processes[i].ns, 0, sizeof(processes[i].ns));
 		memcpy(&counted[i].value, value, sizeof(task_t));
 		return 0;
 	}
@@ -1562,10 +1538,21 @@ static void idle(struct person *p)
 
 /* ==== 7. Runs ==== */
 
-static struct list *todo; /* what comes in between, and where; with `rate`, written on the way */
-static int done;	  /* how much of `todo` */
+enum { LIST = 64, POINTS = 1 << 14, SCRIPT = 200 };
+
+static char script[SCRIPT]; /* of this run */
+static struct list {
+	int count;
+	struct {
+		unsigned int at;     /* number of the point */
+		unsigned int length; /* in points */
+		char kind;
+	} acts[LIST];
+} list; /* what comes in between in this run, and where; with `rate`, written on the way */
+
+static int done;	  /* how much of `list` */
 static bool recording;	  /* possible[] is filled */
-static unsigned int rate; /* one in so many points is interrupted; 0: those of `todo` */
+static unsigned int rate; /* one in so many points is interrupted; 0: those of `list` */
 static __u64 seed;
 static unsigned short possible[POINTS]; /* by point: a bit for each of kinds[] that may come */
 static unsigned long runs, excused_runs;
@@ -1576,9 +1563,10 @@ static unsigned int draw(unsigned int below)
 	return (seed >> 33) % below;
 }
 
-/* What comes at this point: an index of todo->acts[]; -1: nothing. */
+/* What comes at this point: an index of list.acts[]; -1: nothing. */
 static int decide(void)
 {
+	struct frame *f = here->top;
 	char kind;
 
 	if (!running)
@@ -1588,25 +1576,23 @@ static int decide(void)
 		return -1;
 	}
 	if (rate) { /* an interrupted program is interrupted more often: this is the hard case */
-		struct frame *f = here->top;
-
-		if (todo->count == LIST || draw(f && f->hits ? 5 : rate))
+		if (list.count == LIST || draw(f && f->hits ? 5 : rate))
 			return -1;
 		kind = kinds[draw(sizeof(kinds) - 1)];
 		if (!may(kind))
 			return -1;
-		todo->acts[todo->count].at = points;
-		todo->acts[todo->count].kind = kind;
-		return todo->count++;
+		list.acts[list.count].at = points;
+		list.acts[list.count].kind = kind;
+		return list.count++;
 	}
 	if (recording) {
 		possible[points] = 0;
 		for (unsigned int i = 0; i < sizeof(kinds) - 1; i++)
 			possible[points] |= may(kinds[i]) << i;
 	}
-	if (done == todo->count || todo->acts[done].at != points)
+	if (done == list.count || list.acts[done].at != points)
 		return -1;
-	return may(todo->acts[done++].kind) ? done - 1 : -1;
+	return may(list.acts[done++].kind) ? done - 1 : -1;
 }
 
 static void point(void)
@@ -1618,36 +1604,29 @@ static void point(void)
 	i = decide();
 	if (i < 0)
 		return;
-	act(todo->acts[i].kind);
-	todo->acts[i].length = points - todo->acts[i].at;
+	act(list.acts[i].kind);
+	list.acts[i].length = points - list.acts[i].at;
 }
 
-static void check_cpu(void)
+/* The devices of this CPU. No device has more time than the softirqs took in which it is polled. */
+static void check_polled(void)
 {
 	cpu_t *c = &cpus[cpu];
-	__u64 ns = 0, polls = 0, packets = 0, count[16] = {};
-	stack_buf_t *h = (stack_buf_t *)stacks[cpu];
-	__u64 *stack = (__u64 *)&h->slots[hash_slots];
+	__u64 ns = 0, polls = 0, packets = 0;
 
-	for (int i = 1; i < EV_MAX; i++)
-		same("entries of ", i, c->count[i], truth->count[i]);
-	if (c->lost < truth->lost || c->lost > truth->lost + truth->refused)
-		fail("cpu %d: lost %llu, but %llu were", cpu, c->lost, truth->lost);
-	if (c->unreturned < truth->missed || c->unreturned > truth->missed + truth->odd)
-		fail("cpu %d: missed %llu, but %llu were", cpu, c->unreturned, truth->missed);
 	add_most();
 	for (int i = 0; i <= POLLED_PLACES; i++) {
+		place_t *place = &polled[cpu].places[i];
 		__u64 most = now - first_now;
 
 		for (int n = 0; n < 3 && !rt && !truth->polls_tasks; n++)
-			if (is_place_of(&polled[cpu].places[i], n))
+			if (is_place_of(place, n))
 				most = truth->most[n];
-		if (polled[cpu].places[i].ns > most)
-			fail("cpu %d: a device has %lld ns of at most %lld", cpu,
-			     polled[cpu].places[i].ns, most);
-		ns += polled[cpu].places[i].ns;
-		polls += polled[cpu].places[i].polls;
-		packets += polled[cpu].places[i].packets;
+		if (place->ns > most)
+			fail("cpu %d: a device has %lld ns of at most %lld", cpu, place->ns, most);
+		ns += place->ns;
+		polls += place->polls;
+		packets += place->packets;
 	}
 	if (truth->polls_softirq) { /* as read_polled() in netto.c has it */
 		ns += c->ns[EV_RX_SOFTIRQ] - c->polled.given;
@@ -1661,41 +1640,43 @@ static void check_cpu(void)
 	same("ns of devices", EV_NONE, ns, truth->polled_ns);
 	same("polls", EV_NONE, polls, truth->polls);
 	same("packets", EV_NONE, packets, truth->packets);
-	for (__u64 i = 0; i < h->used; i += 1 + (stack[i] >> 8 & 255))
-		count[stack[i] & 15] += h->slots[stack[i] >> 32].count;
-	for (int i = 1; i < EV_MAX; i++)
-		same("samples of ", i, count[i], truth->samples[i]);
 }
 
-/* A program that is under way when its process gets an entry may find the entry, or not. */
+static void check_cpu(void)
+{
+	cpu_t *c = &cpus[cpu];
+	stack_buf_t *h = (stack_buf_t *)stacks[cpu];
+	__u64 samples[16] = {}, *stack = (__u64 *)&h->slots[hash_slots];
+
+	for (__u64 i = 0; i < h->used; i += 1 + (stack[i] >> 8 & 255))
+		samples[stack[i] & 15] += h->slots[stack[i] >> 32].count;
+	for (int i = 1; i < EV_MAX; i++) {
+		same("entries of ", i, c->count[i], truth->count[i]);
+		same("samples of ", i, samples[i], truth->samples[i]);
+	}
+	if (c->lost < truth->lost || c->lost > truth->lost + truth->refused)
+		fail("cpu %d: lost %llu, but %llu were", cpu, c->lost, truth->lost);
+	if (c->unreturned < truth->missed || c->unreturned > truth->missed + truth->odd)
+		fail("cpu %d: missed %llu, but %llu were", cpu, c->unreturned, truth->missed);
+	check_polled();
+}
+
 static void check_processes(void)
 {
-	__u64 ns = 0, count = 0, more;
-
+	same("ns of processes without room", EV_NONE, tasks_lost_ns, 0);
 	for (int i = 0; i <= PEOPLE; i++)
 		for (int e = 1; e < EV_MAX; e++) {
-			ns += processes[i].ns[e] + processes[i].before[e];
-			if (!counted[i].used) {
-				count += processes[i].count[e];
-				continue;
-			}
-			ns -= counted[i].value.ns[e];
-			more = counted[i].value.ns[e] - processes[i].ns[e];
-			if (more > processes[i].before[e])
-				fail("process %d: %s has %lld ns too many", i, events[e].name,
-				     more);
+			same("ns of a process: ", e, counted[i].value.ns[e], processes[i].ns[e]);
 			same("entries of a process: ", e, counted[i].value.count[e],
 			     processes[i].count[e]);
 		}
-	same("entries of processes without room", EV_NONE, tasks_lost, count);
-	same("ns of processes without room", EV_NONE, tasks_lost_ns, ns);
 }
 
 static void make_task(int i, int kind)
 {
 	struct person *p = &people[i];
 
-	memset(&p->task, 0, sizeof(p->task));
+	memset(p, 0, offsetof(struct person, at));
 	strcpy(p->task.comm, kind == 'n'   ? "napi/eth0-1"
 			     : kind == 'k' ? "ksoftirqd/0"
 			     : kind == 'i' ? "iou"
@@ -1705,15 +1686,14 @@ static void make_task(int i, int kind)
 	p->task.flags = kind == 'n' || kind == 'k' ? PF_KTHREAD : kind == 'i' ? PF_IO_WORKER : 0;
 	p->task.group_leader = &p->task;
 	p->state = kind ? READY : DONE;
-	p->in_softirq = p->has_storage = p->is_parked = p->missed = false;
-	p->top = NULL;
-	p->cpu = 0;
 	p->script = "";
 }
 
 /* A script is KIND:STEPS|KIND:STEPS..., one for each task. After a -, CPUs start by a switch. */
-static void set_up(char *script)
+static void set_up(void)
 {
+	char *next = script + (*script == '-');
+
 	memset(cpus, 0, CPUS * sizeof(cpus[0]));
 	memset(preparing, 0, CPUS * sizeof(preparing[0]));
 	memset(idle_tasks, 0, CPUS * sizeof(idle_tasks[0]));
@@ -1742,20 +1722,18 @@ static void set_up(char *script)
 		p->task.pid = p->tgid = 0;
 		sprintf(p->task.comm, "idle/%d", i);
 	}
-	if (*script == '-')
-		script++;
-	for (int i = 0; i < TASKS && script; i++) {
-		make_task(i, *script);
-		people[i].script = script + 2;
-		script = strchr(script, '|');
-		script += !!script;
+	for (int i = 0; i < TASKS && next; i++) {
+		make_task(i, *next);
+		people[i].script = next + 2;
+		next = strchr(next, '|');
+		next += !!next;
 	}
 }
 
-static bool run(char *script, struct list *list)
+static bool run(void)
 {
 	runs++;
-	set_up(script);
+	set_up();
 	failed = excused = false;
 	points = done = 0;
 	now = first_now = (1ull << 52) - 3000000; /* so that the time in the word wraps */
@@ -1766,7 +1744,6 @@ static bool run(char *script, struct list *list)
 			mark(true);
 	}
 	run_on(0);
-	todo = list;
 	points = 0;
 	running = true;
 	showing = wanted;
@@ -1812,53 +1789,49 @@ static void make_coroutines(void)
 
 /* ==== 8. All orders, random orders, and shrinking ==== */
 
-static void print_spec(char *script, struct list *list)
+/* Takes an element out of the list. The points behind it have smaller numbers then. */
+static void drop(int i)
 {
-	printf("model --config %s --script '%s' --at '", config->name, script);
-	for (int i = 0; i < list->count; i++)
-		printf("%s%u%c", i ? "," : "", list->acts[i].at, list->acts[i].kind);
-	puts("'");
-}
+	unsigned int length = strchr("PUV", list.acts[i].kind) ? 0 : list.acts[i].length;
 
-/* Takes out an element. The points behind it have smaller numbers then. */
-static void drop(struct list *list, int i)
-{
-	unsigned int length = strchr("PUV", list->acts[i].kind) ? 0 : list->acts[i].length;
-
-	for (int j = i + 1; j < list->count; j++)
-		if (list->acts[j].at > list->acts[i].at + length)
-			list->acts[j].at -= length;
-	memmove(&list->acts[i], &list->acts[i + 1], (list->count - i - 1) * sizeof(list->acts[0]));
-	list->count--;
+	for (int j = i + 1; j < list.count; j++)
+		if (list.acts[j].at > list.acts[i].at + length)
+			list.acts[j].at -= length;
+	memmove(&list.acts[i], &list.acts[i + 1], (list.count - i - 1) * sizeof(list.acts[0]));
+	list.count--;
 }
 
 /* Takes out what the failure does not need. */
-static void shrink(char *script, struct list *list)
+static void shrink(void)
 {
-	for (int i = list->count - 1; i >= 0; i--) {
-		struct list less = *list;
+	for (int i = list.count - 1; i >= 0; i--) {
+		struct list longer = list;
 
-		drop(&less, i);
-		if (!run(script, &less))
-			continue;
-		*list = less;
-		i = list->count; /* from the beginning */
+		drop(i);
+		if (run())
+			i = list.count; /* from the beginning */
+		else
+			list = longer;
 	}
 }
 
 /* Prints a failed run. Returns true. */
-static bool report(char *script, struct list *list, __u64 of_seed)
+static bool report(__u64 of_seed)
 {
 	if (!quiet)
-		shrink(script, list);
+		shrink();
 	wanted = !quiet;
-	if (wanted && !run(script, list))
+	if (wanted && !run())
 		strcpy(why, "it fails only once");
 	printf("FAIL: model: %s, ", config->name);
 	of_seed ? printf("seed %llu: ", of_seed) : printf("'%s': ", script);
 	puts(why);
-	if (wanted)
-		print_spec(script, list);
+	if (quiet)
+		return true;
+	printf("model --config %s --script '%s' --at '", config->name, script);
+	for (int i = 0; i < list.count; i++)
+		printf("%s%u%c", i ? "," : "", list.acts[i].at, list.acts[i].kind);
+	puts("'");
 	return true;
 }
 
@@ -1897,17 +1870,17 @@ static double deadline;
 static bool cut_short; /* the time was over before all orders were tried */
 
 /* Tries all ways to let up to `depth` things more come in, after those of the list. */
-static bool explore(char *script, struct list *list, const char *among, int depth)
+static bool explore(const char *among, int depth)
 {
 	unsigned short at[POINTS];
-	unsigned int last = list->count ? list->acts[list->count - 1].at : 0, ends;
+	unsigned int last = list.count ? list.acts[list.count - 1].at : 0, ends;
 
 	if (!(runs & 255) && seconds() > deadline)
 		cut_short = true;
 	if (cut_short)
 		return false;
 	recording = depth;
-	if (run(script, list) || !depth)
+	if (run() || !depth)
 		return failed;
 	ends = points;
 	memcpy(at, possible, (ends + 1) * sizeof(*at));
@@ -1915,125 +1888,113 @@ static bool explore(char *script, struct list *list, const char *among, int dept
 		for (unsigned int i = 0; i < sizeof(kinds) - 1; i++) {
 			if (!(at[p] >> i & 1) || !strchr(among, kinds[i]))
 				continue;
-			list->acts[list->count].at = p;
-			list->acts[list->count++].kind = kinds[i];
-			if (explore(script, list, among, depth - 1))
+			list.acts[list.count].at = p;
+			list.acts[list.count++].kind = kinds[i];
+			if (explore(among, depth - 1))
 				return true;
-			list->count--;
+			list.count--;
 		}
 	return false;
-}
-
-static void make_script(char *to)
-{
-	static const char pairs[] = "ssrrcpwdnnyvvu";
-	int people = 1 + draw(TASKS);
-
-	*to = 0;
-	if (!draw(4))
-		strcat(to, "-");
-	for (int i = 0; i < people; i++) {
-		char kind[] = { "aaaankki"[draw(8)], ':', 0 };
-
-		if (i)
-			strcat(to, "|");
-		strcat(to, kind);
-		if (kind[0] == 'i')
-			strcat(to, "t");
-		for (int n = 1 + draw(5); n; n--) {
-			char pair = pairs[draw(sizeof(pairs) - 1)];
-			char text[2] = { pair, 0 };
-
-			if (draw(16))
-				strcat(to, text);
-			strcat(to, (char *[]) { ".", "b", "k", "m", "pkP", "", "sS", "", "uU",
-						"wbW", "u.", "X" }[draw(draw(4) ? 11 : 12)]);
-			text[0] = pair - 'a' + 'A';
-			if (draw(16))
-				strcat(to, text);
-		}
-	}
-}
-
-static void read_list(struct list *list, char *text)
-{
-	char *end;
-
-	for (list->count = 0; *text && list->count < LIST; text = end + 1 + (end[1] == ',')) {
-		list->acts[list->count].at = strtoul(text, &end, 10);
-		list->acts[list->count++].kind = *end;
-	}
 }
 
 /* Tries all orders of a script. Returns whether one fails. */
 static bool try_orders(int which, int depth)
 {
-	static struct list list;
-	char script[SCRIPT];
-
 	list.count = 0;
 	strcpy(script, scripts[which].script);
-	return explore(script, &list, scripts[which].kinds, depth) && report(script, &list, 0);
+	return explore(scripts[which].kinds, depth) && report(0);
+}
+
+static void make_script(void)
+{
+	static const char pairs[] = "ssrrcpwdnnyvvu";
+	char *to = script;
+
+	if (!draw(4))
+		*to++ = '-';
+	for (int n = 1 + draw(TASKS); n; n--) {
+		char kind = "aaaankki"[draw(8)];
+
+		to += sprintf(to, kind == 'i' ? "%c:t" : "%c:", kind);
+		for (int steps = 1 + draw(5); steps; steps--) {
+			char pair = pairs[draw(sizeof(pairs) - 1)];
+
+			if (draw(16))
+				*to++ = pair;
+			to = stpcpy(to, (char *[]) { ".", "b", "k", "m", "pkP", "", "sS", "", "uU",
+						     "wbW", "u.", "X" }[draw(draw(4) ? 11 : 12)]);
+			if (draw(16))
+				*to++ = toupper(pair);
+		}
+		*to++ = '|';
+	}
+	to[-1] = 0;
 }
 
 /* Tries a random run. Returns whether it fails. */
 static bool try_seed(__u64 number)
 {
-	static struct list list;
-	char script[SCRIPT];
 	bool fails;
 
 	seed = number * 0x9e3779b97f4a7c15;
 	draw(1);
-	make_script(script);
+	make_script();
 	rate = (unsigned int[]) { 6, 15, 40, 100 }[draw(4)];
 	list.count = 0;
-	fails = run(script, &list);
+	fails = run();
 	rate = 0;
-	return fails && report(script, &list, number);
+	return fails && report(number);
 }
 
-/* Goes on to the next configuration, of this name if it is not NULL. False: there is none. */
-static bool next_config(char *only)
-{
-	config = config ? config + 1 : configs;
-	while (only && config < &configs[CONFIGS] && strcmp(config->name, only))
-		config++;
-	if (config < &configs[CONFIGS])
-		return true;
-	config = NULL;
-	return false;
-}
+/* The configurations to run in: from the first one to one before the last one. */
+static const struct config *first_config = configs, *last_config = configs + CONFIGS;
 
 /* Tries deeper and deeper. Most failures are in the first seeds, before the long search. */
-static bool search(char *only, double began, double limit)
+static bool search(double began, double limit)
 {
 	unsigned long random_runs = 0;
 	__u64 s = 1;
 
 	deadline = began + limit * 2 / 3; /* the rest of the time is for random runs */
 	for (int depth = 0; depth <= 4; depth++) {
-		while (next_config(only))
+		for (config = first_config; config < last_config; config++)
 			for (unsigned int i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
 				if (depth <= (limit >= 300 ? scripts[i].deep : scripts[i].depth) &&
 				    try_orders(i, depth))
 					return true;
 		for (; depth && (depth == 4 || s < 4000) && seconds() < began + limit; s++)
-			for (; next_config(only); random_runs++)
+			for (config = first_config; config < last_config; config++, random_runs++)
 				if (try_seed(s))
 					return true;
 	}
 	printf("pass: model: %lu orders of small scripts%s, %lu random runs, %lu of all not compared to the end, %d configurations, %.0f s\n",
 	       runs - random_runs, cut_short ? " (not all: it is slow)" : "", random_runs,
-	       excused_runs, only ? 1 : CONFIGS, seconds() - began);
+	       excused_runs, (int)(last_config - first_config), seconds() - began);
 	return false;
+}
+
+static void read_list(char *text)
+{
+	char *end;
+
+	for (; *text && list.count < LIST; text = end + 1 + (end[1] == ',')) {
+		list.acts[list.count].at = strtoul(text, &end, 10);
+		list.acts[list.count++].kind = *end;
+	}
+}
+
+static bool read_config(char *name)
+{
+	for (first_config = configs; strcmp(first_config->name, name); first_config++)
+		if (first_config + 1 == last_config)
+			return false;
+	last_config = first_config + 1;
+	return true;
 }
 
 int main(int argc, char **argv)
 {
 	double limit = 40, began = seconds();
-	char script[SCRIPT] = "", *only = NULL;
-	static struct list list;
 	unsigned long number = 0;
 
 	for (int i = 1; i < argc; i += 1 + !!strcmp(argv[i], "--quiet")) {
@@ -2043,24 +2004,23 @@ int main(int argc, char **argv)
 			return 2;
 		else if (!strcmp(argv[i], "--seconds"))
 			limit = atof(argv[i + 1]);
-		else if (!strcmp(argv[i], "--config"))
-			only = argv[i + 1];
+		else if (!strcmp(argv[i], "--config") && !read_config(argv[i + 1]))
+			return 2;
 		else if (!strcmp(argv[i], "--seed"))
 			number = strtoul(argv[i + 1], NULL, 10);
 		else if (!strcmp(argv[i], "--script"))
 			snprintf(script, sizeof(script), "%s", argv[i + 1]);
 		else if (!strcmp(argv[i], "--at"))
-			read_list(&list, argv[i + 1]);
+			read_list(argv[i + 1]);
 	}
 	make_coroutines();
 	if (!*script && !number)
-		return search(only, began, limit);
-	if (!next_config(only))
-		return 2;
+		return search(began, limit);
+	config = first_config;
 	if (number)
 		return try_seed(number);
 	wanted = true;
-	puts(run(script, &list) ? why : "as the oracle says");
+	puts(run() ? why : "as the oracle says");
 	return failed;
 }
 
