@@ -195,10 +195,9 @@ struct frame {
 	bool decides;  /* its next load of the word tells its slot */
 	int hits;      /* interruptions: at most HITS, as CLOCK_TRIES and CHANGE_TRIES promise */
 	__u64 read[3]; /* the clocks of the levels at its last reading of the clock */
-	__u64 read_now;
-	int commits; /* stores to the word of its level */
-	bool stale;  /* the last store came after a switch, and its reading before the switch */
-	int stint;   /* the number of switches on the CPU, at its last commit */
+	int commits;   /* stores to the word of its level */
+	bool stale;    /* the last store came after a switch, and its reading before the switch */
+	int stint;     /* the number of switches on the CPU, at its last commit */
 	bool has_seen, seen_started; /* it has loaded the word; counting had begun then */
 	bool has_base;
 	int base;		    /* `base` as it was loaded first */
@@ -332,8 +331,7 @@ static struct truth {
 	int event[2];		/* of the levels SOFT and HARD; 0: none */
 	__u64 began[2];
 	bool started, knows_idle;
-	int serving; /* the event of the softirq that runs; not on PREEMPT_RT */
-	__u64 start;
+	int serving;		/* the event of the softirq that runs; not on PREEMPT_RT */
 	struct person *running; /* since the last switch that was seen */
 	int slots[3], base, part;
 	__u64 parts[PARTS];
@@ -356,7 +354,7 @@ static struct truth {
 	int rx_polled, last_polled;
 	__u64 samples[16];
 	struct {
-		__u64 ns[16], parts[PARTS], unseen, wall;
+		__u64 ns[16], parts[PARTS], unseen;
 	} mark;		/* what netto_mark has to write: all that held when it read the clock */
 } truths[CPUS], *truth; /* truth: of the CPU that runs */
 
@@ -377,14 +375,11 @@ static int owner_of(int slots[3])
 	return slots[SLOT_SOFTIRQ] ?: slots[SLOT_POLL] ?: slots[SLOT_TASK];
 }
 
-static int level_now(void)
-{
-	return truth->event[HARD] ? HARD : truth->event[SOFT] ? SOFT : TASK;
-}
-
 static void settle(void)
 {
-	truth->time[level_now()] += now - truth->settled;
+	int level = truth->event[HARD] ? HARD : truth->event[SOFT] ? SOFT : TASK;
+
+	truth->time[level] += now - truth->settled;
 	truth->settled = now;
 }
 
@@ -577,7 +572,6 @@ static int base_of(struct person *p)
 static void start(struct frame *f)
 {
 	truth->started = true;
-	truth->start = f->read_now;
 	truth->running = here->current;
 	truth->running->missed = true; /* what may be parked with it is older */
 	truth->base = truth->running->task.pid ? base_of(truth->running) : EV_IDLE;
@@ -623,7 +617,6 @@ static void commit_switch(struct frame *f)
 	know_idle();
 	if (!truth->started) {
 		truth->started = true;
-		truth->start = f->read_now;
 		prev->is_parked = false;
 	} else if (truth->running != prev) {
 		truth->unseen += f->read[TASK] - truth->changed;
@@ -679,7 +672,6 @@ static void expect_mark(struct frame *f)
 		truth->mark.unseen += open;
 	else
 		truth->mark.ns[owner_of(truth->slots)] += open;
-	truth->mark.wall = now - truth->start - truth->mark.unseen;
 }
 
 /* Compares the longest stretches of all marks since the last one that was compared, too. */
@@ -696,7 +688,6 @@ static void check_mark(struct frame *f)
 	if (residual && (here->touched || f->hits))
 		return; /* spoilt: user space marks again */
 	same("residual of a mark", EV_NONE, residual, 0);
-	same("wall of a mark", EV_NONE, c->mark_wall, truth->mark.wall);
 	same("unseen of a mark", EV_NONE, c->mark_unseen, truth->mark.unseen);
 	for (int i = 1; i < EV_MAX; i++)
 		same("ns of ", i, c->mark_ns[i], truth->mark.ns[i]);
@@ -723,7 +714,6 @@ static void note_reading(void)
 	if (!f)
 		return;
 	memcpy(f->read, truth->time, sizeof(f->read));
-	f->read_now = now;
 	if (f->action == MARK)
 		expect_mark(f);
 }
@@ -891,16 +881,8 @@ static void note_end(struct frame *f)
 
 /* ==== 5. Points, helpers and maps ==== */
 
-/* netto_saved, by number of the person; netto_tasks, by number of the process */
-static struct {
-	__u64 value;
-	bool used;
-} saved[PEOPLE];
-static struct {
-	task_t value;
-	bool used;
-} counted[PEOPLE + 1];
-
+static __u64 saved[PEOPLE];	   /* netto_saved, by number of the person; 0: nothing */
+static task_t counted[PEOPLE + 1]; /* netto_tasks, by number of the process */
 static polled_t polled[CPUS];
 enum { SLOTS = 64, WORDS = 256 };
 static __u64 stacks[CPUS][(sizeof(stack_buf_t) + SLOTS * 16) / 8 + WORDS + MAX_DEPTH + 1];
@@ -1013,14 +995,15 @@ static void *bpf_task_storage_get(void *map, struct task_struct *task, void *val
 	return value;
 }
 
-/* The task that a key of netto_saved points to. */
-static struct person *saved_person(const void *key)
+/* The number of the task that a key of netto_saved points to. */
+static int number_of(const void *key)
 {
-	return (struct person *)*(__u64 *)key;
+	return *(struct person **)key - people;
 }
 
 static void *bpf_map_lookup_elem(void *map, const void *key)
 {
+	task_t *entry;
 	int i;
 
 	point();
@@ -1029,43 +1012,41 @@ static void *bpf_map_lookup_elem(void *map, const void *key)
 	if (map == &netto_stacks)
 		return &stacks[cpu];
 	if (map == &netto_tasks) {
-		i = *(__u32 *)key;
-		return counted[i].used ? &counted[i].value : NULL;
+		entry = &counted[*(__u32 *)key];
+		return entry->name[0] ? entry : NULL;
 	}
-	i = saved_person(key) - people;
+	i = number_of(key);
 	say("saved of %s", people[i].task.comm);
-	return saved[i].used ? &saved[i].value : NULL;
+	return saved[i] ? &saved[i] : NULL;
 }
 
 static long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 flags)
 {
-	int i, used = 0;
+	task_t *entry;
+	int used = 0;
 
 	point();
 	if (map == &netto_tasks) {
-		i = *(__u32 *)key;
-		if (counted[i].used)
+		entry = &counted[*(__u32 *)key];
+		if (entry->name[0])
 			return -1;
-		counted[i].used = true;
-		memcpy(&counted[i].value, value, sizeof(task_t));
+		*entry = *(task_t *)value;
 		return 0;
 	}
-	for (i = 0; i < PEOPLE; i++)
-		used += saved[i].used;
-	i = saved_person(key) - people;
-	if (!saved[i].used && used >= config->room) {
-		note_refusal(&people[i]);
+	for (int i = 0; i < PEOPLE; i++)
+		used += saved[i] != 0;
+	if (!saved[number_of(key)] && used >= config->room) {
+		note_refusal(&people[number_of(key)]);
 		return -1;
 	}
-	saved[i].used = true;
-	saved[i].value = *(__u64 *)value;
+	saved[number_of(key)] = *(__u64 *)value;
 	return 0;
 }
 
 static long bpf_map_delete_elem(void *map, const void *key)
 {
 	point();
-	saved[saved_person(key) - people].used = false;
+	saved[number_of(key)] = 0;
 	return 0;
 }
 
@@ -1666,8 +1647,8 @@ static void check_processes(void)
 	same("ns of processes without room", EV_NONE, tasks_lost_ns, 0);
 	for (int i = 0; i <= PEOPLE; i++)
 		for (int e = 1; e < EV_MAX; e++) {
-			same("ns of a process: ", e, counted[i].value.ns[e], processes[i].ns[e]);
-			same("entries of a process: ", e, counted[i].value.count[e],
+			same("ns of a process: ", e, counted[i].ns[e], processes[i].ns[e]);
+			same("entries of a process: ", e, counted[i].count[e],
 			     processes[i].count[e]);
 		}
 }
@@ -1860,10 +1841,7 @@ static const struct {
 /* CPU time, so that the model finds the same on a busy machine. */
 static double seconds(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
+	return (double)clock() / CLOCKS_PER_SEC;
 }
 
 static double deadline;
