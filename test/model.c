@@ -284,12 +284,20 @@ static void fail(char *format, ...)
 	showing = wanted && running;
 }
 
-/* Fails if netto and the oracle have different values of something, which may be of an event. */
-static void same(char *what, int event, __u64 seen, __u64 wanted)
+/* Fails if netto and the oracle have different values of something. */
+static void same(char *what, __u64 seen, __u64 wanted)
 {
 	if (seen != wanted)
-		fail("cpu %d: %s%s: %lld; the oracle has %lld", cpu, what, events[event].name, seen,
-		     wanted);
+		fail("cpu %d: %s: %lld; the oracle has %lld", cpu, what, seen, wanted);
+}
+
+/* The same for each event. */
+static void same_events(char *what, const __u64 seen[16], const __u64 wanted[16])
+{
+	for (int i = 1; i < EV_MAX; i++)
+		if (seen[i] != wanted[i])
+			fail("cpu %d: %s%s: %lld; the oracle has %lld", cpu, what, events[i].name,
+			     seen[i], wanted[i]);
 }
 
 /* The name of a field of this CPU, for a trace. */
@@ -687,12 +695,11 @@ static void check_mark(struct frame *f)
 	}
 	if (residual && (here->touched || f->hits))
 		return; /* spoilt: user space marks again */
-	same("residual of a mark", EV_NONE, residual, 0);
-	same("unseen of a mark", EV_NONE, c->mark_unseen, truth->mark.unseen);
-	for (int i = 1; i < EV_MAX; i++)
-		same("ns of ", i, c->mark_ns[i], truth->mark.ns[i]);
+	same("residual of a mark", residual, 0);
+	same("unseen of a mark", c->mark_unseen, truth->mark.unseen);
+	same_events("ns of ", c->mark_ns, truth->mark.ns);
 	for (int i = PART_NONE + 1; i < PARTS; i++)
-		same("a part of rx_softirq", EV_NONE, c->mark_parts[i], truth->mark.parts[i]);
+		same("a part of rx_softirq", c->mark_parts[i], truth->mark.parts[i]);
 	for (int i = 1; i < EV_MAX; i++) {
 		__u64 seen = truth->seen_longest[i];
 
@@ -1618,9 +1625,9 @@ static void check_polled(void)
 	if (truth->polled_spoilt && (rt || ns <= c->ns[EV_RX_SOFTIRQ] + c->ns[EV_NAPI_THREAD] +
 							   c->ns[EV_BUSY_POLL] + c->unseen))
 		truth->polled_ns = ns;
-	same("ns of devices", EV_NONE, ns, truth->polled_ns);
-	same("polls", EV_NONE, polls, truth->polls);
-	same("packets", EV_NONE, packets, truth->packets);
+	same("ns of devices", ns, truth->polled_ns);
+	same("polls", polls, truth->polls);
+	same("packets", packets, truth->packets);
 }
 
 static void check_cpu(void)
@@ -1631,10 +1638,8 @@ static void check_cpu(void)
 
 	for (__u64 i = 0; i < h->used; i += 1 + (stack[i] >> 8 & 255))
 		samples[stack[i] & 15] += h->slots[stack[i] >> 32].count;
-	for (int i = 1; i < EV_MAX; i++) {
-		same("entries of ", i, c->count[i], truth->count[i]);
-		same("samples of ", i, samples[i], truth->samples[i]);
-	}
+	same_events("entries of ", c->count, truth->count);
+	same_events("samples of ", samples, truth->samples);
 	if (c->lost < truth->lost || c->lost > truth->lost + truth->refused)
 		fail("cpu %d: lost %llu, but %llu were", cpu, c->lost, truth->lost);
 	if (c->unreturned < truth->missed || c->unreturned > truth->missed + truth->odd)
@@ -1644,13 +1649,11 @@ static void check_cpu(void)
 
 static void check_processes(void)
 {
-	same("ns of processes without room", EV_NONE, tasks_lost_ns, 0);
-	for (int i = 0; i <= PEOPLE; i++)
-		for (int e = 1; e < EV_MAX; e++) {
-			same("ns of a process: ", e, counted[i].ns[e], processes[i].ns[e]);
-			same("entries of a process: ", e, counted[i].count[e],
-			     processes[i].count[e]);
-		}
+	same("ns of processes without room", tasks_lost_ns, 0);
+	for (int i = 0; i <= PEOPLE; i++) {
+		same_events("ns of a process: ", counted[i].ns, processes[i].ns);
+		same_events("entries of a process: ", counted[i].count, processes[i].count);
+	}
 }
 
 static void make_task(int i, int kind)
