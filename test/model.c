@@ -1079,21 +1079,16 @@ static void end(struct frame *f)
 	note_end(f);
 	here->touched -= f->touched;
 	here->top = f->outer;
+	say("}");
 }
 
-/* Runs a program. In a trace, what it does is below the text. */
-#define RUN_FRAME(f, call, ...)                                                                    \
+/* Runs a program, with fields of its frame. In a trace, what it does is below what was said. */
+#define RUN(call, ...)                                                                             \
 	do {                                                                                       \
-		say(__VA_ARGS__);                                                                  \
-		begin(f);                                                                          \
+		struct frame frame = { __VA_ARGS__ };                                              \
+		begin(&frame);                                                                     \
 		call;                                                                              \
-		end(f);                                                                            \
-		say("}");                                                                          \
-	} while (0)
-#define RUN(what, call, ...)                                                                       \
-	do {                                                                                       \
-		struct frame frame = { .action = what };                                           \
-		RUN_FRAME(&frame, call, __VA_ARGS__);                                              \
+		end(&frame);                                                                       \
 	} while (0)
 
 /* The program for hosts where programs read fields, or its variant. */
@@ -1113,8 +1108,10 @@ static void renew(struct person *p)
 {
 	__u64 args[2] = { (__u64)&p->task };
 
-	if (config->parking == PARK_HASH)
-		RUN(SAMPLE, netto_free((void *)args), "%s has ended {", p->task.comm);
+	if (config->parking == PARK_HASH) {
+		say("%s has ended {", p->task.comm);
+		RUN(netto_free((void *)args), .action = SAMPLE);
+	}
 	p->ended = false;
 	p->task.bpf_storage = NULL;
 	p->has_storage = p->is_parked = p->missed = false;
@@ -1123,17 +1120,16 @@ static void renew(struct person *p)
 static void switch_to(struct person *next, bool seen)
 {
 	struct person *prev = here->current;
-	struct frame f = { .action = SWITCH, .next = next };
 
 	here->irqs_off = 1;
 	here->hid |= !seen;
 	next->state = RUNNING;
 	next->cpu = cpu;
+	say("%s: %s -> %s%s", seen ? "switch" : "unseen switch", prev->task.comm, next->task.comm,
+	    seen ? " {" : "");
 	if (seen)
-		RUN_FRAME(&f, BEST(netto_switch, 1, &prev->task, &next->task), "switch: %s -> %s {",
-			  prev->task.comm, next->task.comm);
-	else
-		say("unseen switch: %s -> %s", prev->task.comm, next->task.comm);
+		RUN(BEST(netto_switch, 1, &prev->task, &next->task), .action = SWITCH,
+		    .next = next);
 	if (prev->ended)
 		renew(prev);
 	if (prev->state == RUNNING)
@@ -1174,7 +1170,8 @@ static void block(bool seen)
 	switch_to(next_ready(here->current, seen) ?: idle_of(cpu), seen);
 }
 
-static struct net_device device = { .name = "eth0", .ifindex = 2 };
+static struct net net;
+static struct net_device device = { "eth0", 2, { &net } };
 static struct napi_struct napis[] = { { &device, 70 }, { &device, 134 }, { &device, 0 } };
 
 /* As the tracepoint's record has it: see netto_poll_r(). */
@@ -1187,17 +1184,12 @@ static struct {
 
 static void poll(unsigned int n)
 {
-	struct frame f = { .action = POLLED, .preemptible = rt };
-	static struct net net;
-
 	n %= 3;
-	device.nd_net.net = &net;
 	truth->last_polled = n;
 	truth->rx_polled |= 1 << n;
-	RUN_FRAME(&f,
-		  config->fields ? netto_poll(&napis[n], 3, 64)
-				 : netto_poll_r((__u32 *)&records[n]),
-		  "poll {");
+	say("poll {");
+	RUN(config->fields ? netto_poll(&napis[n], 3, 64) : netto_poll_r((__u32 *)&records[n]),
+	    .action = POLLED, .preemptible = rt);
 }
 
 /* Whether a place is of napis[n]. The backlog has no name. */
@@ -1209,18 +1201,16 @@ static bool is_place_of(const place_t *place, int n)
 
 static void enter_vec(unsigned int vec)
 {
-	struct frame f = { .action = rt ? ENTER : ENTER_SOFT,
-			   .slot = SLOT_SOFTIRQ,
-			   .event = vec == NET_RX_SOFTIRQ   ? EV_RX_SOFTIRQ
-				    : vec == NET_TX_SOFTIRQ ? EV_TX_SOFTIRQ
-							    : EV_SOFTIRQ,
-			   .preemptible = rt,
-			   .counts = rt };
+	int event = vec == NET_RX_SOFTIRQ   ? EV_RX_SOFTIRQ
+		    : vec == NET_TX_SOFTIRQ ? EV_TX_SOFTIRQ
+					    : EV_SOFTIRQ;
 
-	truth->serving = rt ? 0 : f.event;
+	truth->serving = rt ? 0 : event;
 	truth->rx_began = vec == NET_RX_SOFTIRQ ? now : 0;
 	truth->rx_polled = 0;
-	RUN_FRAME(&f, BEST(netto_soft, vec), "softirq_entry %u {", vec);
+	say("softirq_entry %u {", vec);
+	RUN(BEST(netto_soft, vec), .action = rt ? ENTER : ENTER_SOFT, .slot = SLOT_SOFTIRQ,
+	    .event = event, .preemptible = rt, .counts = rt);
 }
 
 /* A softirq that polls nobody is the last one's. */
@@ -1235,12 +1225,10 @@ static void add_most(void)
 
 static void leave_vec(unsigned int vec)
 {
-	struct frame f = { .action = rt ? EMPTY : LEAVE_SOFT,
-			   .slot = SLOT_SOFTIRQ,
-			   .preemptible = rt };
-
 	truth->serving = 0;
-	RUN_FRAME(&f, BEST(netto_soft_x, vec), "softirq_exit %u {", vec);
+	say("softirq_exit %u {", vec);
+	RUN(BEST(netto_soft_x, vec), .action = rt ? EMPTY : LEAVE_SOFT, .slot = SLOT_SOFTIRQ,
+	    .preemptible = rt);
 	add_most();
 }
 
@@ -1248,20 +1236,22 @@ static void hard_irq(bool napi, bool percpu)
 {
 	struct irqaction action = { percpu ? IRQF_PERCPU : 0 };
 	bool is_own = percpu && config->fields;
-	struct frame enter = { .action = is_own ? SAMPLE : ENTER_HARD, .event = EV_OTHER };
 	__u64 done = 1;
 
 	here->irqs_off++;
-	RUN_FRAME(&enter, config->fields ? netto_irq(1, &action) : netto_irq_r(NULL), "top half {");
+	say("top half {");
+	RUN(config->fields ? netto_irq(1, &action) : netto_irq_r(NULL),
+	    .action = is_own ? SAMPLE : ENTER_HARD, .event = EV_OTHER);
 	point();
 	if (napi) {
-		RUN(NAPI, config->fields ? netto_prep(NULL, 1) : netto_k_prep((void *)&done),
-		    "napi_schedule_prep {");
+		say("napi_schedule_prep {");
+		RUN(config->fields ? netto_prep(NULL, 1) : netto_k_prep((void *)&done),
+		    .action = NAPI);
 		point();
 	}
-	RUN(is_own ? SAMPLE : LEAVE_HARD,
-	    config->fields ? netto_irq_x(1, &action) : netto_irq_x_r(NULL),
-	    "end of the top half {");
+	say("end of the top half {");
+	RUN(config->fields ? netto_irq_x(1, &action) : netto_irq_x_r(NULL),
+	    .action = is_own ? SAMPLE : LEAVE_HARD);
 	here->irqs_off--;
 }
 
@@ -1281,7 +1271,8 @@ static void sample(void)
 		event = owner_of(truth->slots);
 	if (event == EV_OTHER && !here->current->task.pid && !truth->event[SOFT])
 		event = EV_IDLE;
-	RUN(SAMPLE, netto_sample(NULL), "sample {");
+	say("sample {");
+	RUN(netto_sample(NULL), .action = SAMPLE);
 	if (event != EV_NONE && event != EV_IDLE && (here->nmi == 2 || !halfway))
 		truth->samples[event]++;
 	here->nmi = 0;
@@ -1291,14 +1282,14 @@ static void sample(void)
 static void mark(bool ipi)
 {
 	here->irqs_off += ipi;
-	RUN(MARK, netto_mark(NULL), "mark {");
+	say("mark {");
+	RUN(netto_mark(NULL), .action = MARK);
 	here->irqs_off -= ipi;
 }
 
 typedef int program_t(void *ctx);
 
-/* What tasks do, by the letters of scripts. A capital letter is the end: it runs the program's _x.
- */
+/* What tasks do, by the letters of scripts. A capital letter is the end: program 1 runs there. */
 static const struct step {
 	char letter;
 	char *name;
@@ -1306,13 +1297,10 @@ static const struct step {
 	int slot, event;
 	program_t *fentry[2], *kprobe[2];
 } steps[] = {
+/* clang-format off */
 #define STEP(letter, name, action, slot, event, fentry, kprobe)                                    \
-	{                                                                                          \
-		letter, name, action, slot, event, { fentry, fentry##_x },                         \
-		{                                                                                  \
-			kprobe, kprobe##_x                                                         \
-		}                                                                                  \
-	}
+	{ letter, name, action, slot, event, { fentry, fentry##_x }, { kprobe, kprobe##_x } }
+	/* clang-format on */
 	STEP('s', "send", ENTER, SLOT_TASK, EV_SEND, netto_send4, netto_k_send),
 	STEP('r', "recv", ENTER, SLOT_TASK, EV_RECV, netto_recv4, netto_k_recv),
 	STEP('c', "connect", ENTER, SLOT_TASK, EV_CONN, netto_connect, netto_k_conn),
@@ -1329,34 +1317,30 @@ static void call(char letter)
 	bool ends = isupper(letter);
 	const struct step *s = steps;
 	char *active = &here->active[(int)letter];
+	enum action action;
 	program_t *program;
-	struct frame f = { .preemptible = config->preempt && config->fields };
 
 	while (s->letter != tolower(letter))
 		s++;
 	program = config->fields ? s->fentry[ends] : s->kprobe[ends];
 	if (!program)
 		return;
-	if (*active) {
-		say("%s%s is skipped: recursion", ends ? "/" : "", s->name);
+	say("%s%s %s", ends ? "/" : "", s->name, *active ? "is skipped: recursion" : "{");
+	if (*active)
 		return;
-	}
-	f.slot = s->slot;
-	f.event = s->event;
-	f.action = !ends ? s->action : s->slot == SLOT_TASK ? LEAVE : LEAVE_POLL;
-	f.decides = s->slot == SLOT_POLL && f.action != ENTER_READ;
-	if (f.action == ENTER || f.action == THREAD)
+	action = !ends ? s->action : s->slot == SLOT_TASK ? LEAVE : LEAVE_POLL;
+	if (action == ENTER || action == THREAD)
 		truth->count[s->event]++;
 	if (truth->serving && s->slot == SLOT_POLL)
-		f.action = f.action == ENTER	    ? CHANGE_SOFT
-			   : f.action == LEAVE_POLL ? BACK_SOFT
-						    : SAMPLE;
-	if (f.action == ENTER && f.slot != SLOT_TASK && is_for_processes(s->event))
+		action = action == ENTER ? CHANGE_SOFT : action == LEAVE_POLL ? BACK_SOFT : SAMPLE;
+	if (action == ENTER && s->slot != SLOT_TASK && is_for_processes(s->event))
 		count_for_process(s->event);
 	*active = 1;
-	RUN_FRAME(&f, program(NULL), "%s%s {", ends ? "/" : "", s->name);
+	RUN(program(NULL), .action = action, .slot = s->slot, .event = s->event,
+	    .preemptible = config->preempt && config->fields,
+	    .decides = s->slot == SLOT_POLL && action != ENTER_READ);
 	*active = 0;
-	if (f.action == THREAD)
+	if (action == THREAD)
 		truth->base = EV_IO_WORKER;
 }
 
@@ -1507,12 +1491,9 @@ static bool is_over(void)
 static void idle(struct person *p)
 {
 	for (;;) {
-		struct person *next;
-
 		point();
-		next = next_ready(p, true);
-		if (next) {
-			switch_to(next, true);
+		if (next_ready(p, true)) {
+			block(true);
 			continue;
 		}
 		here->resting = true;
