@@ -1871,10 +1871,11 @@ static void make_script(void)
 {
 	static const char pairs[] = "ssrrcpwdnnyvvu";
 	char *to = script;
+	int people = 1 + draw(TASKS);
 
 	if (!draw(4))
 		*to++ = '-';
-	for (int n = 1 + draw(TASKS); n; n--) {
+	for (; people; people--) {
 		char kind = "aaaankki"[draw(8)];
 
 		to += sprintf(to, kind == 'i' ? "%c:t" : "%c:", kind);
