@@ -198,8 +198,7 @@ struct frame {
 	int commits;   /* stores to the word of its level */
 	bool stale;    /* the last store came after a switch, and its reading before the switch */
 	int stint;     /* the number of switches on the CPU, at its last commit */
-	bool has_seen, seen_started; /* it has loaded the word; counting had begun then */
-	bool has_base;
+	bool seen_started;	    /* counting had begun when it loaded the word */
 	int base;		    /* `base` as it was loaded first */
 	int old[3];		    /* the slots as they were loaded before the first commit */
 	__u64 old_changed, charged; /* by a commit: `changed` before it; what it has charged */
@@ -222,8 +221,7 @@ struct person {
 	int cpu;
 	struct frame *top; /* as in struct machine, while it is off the CPU */
 	char *script;
-	__u64 storage;
-	bool has_storage;
+	__u64 storage; /* to which task.bpf_storage points, if it has any */
 	int parked[3]; /* slots, as the oracle has them */
 	bool is_parked;
 	bool missed; /* it was not found, and may have something older parked */
@@ -466,10 +464,7 @@ static void commit_task(struct frame *f)
 		truth->changed = truth->resumed;
 	}
 	/* the slots as loaded: the task may have come back without its slots since */
-	if (f->commits || f->has_seen)
-		memcpy(truth->slots, f->old, sizeof(f->old));
-	else
-		memcpy(f->old, truth->slots, sizeof(f->old));
+	memcpy(truth->slots, f->old, sizeof(f->old));
 	f->old_changed = truth->changed;
 	f->charged = from - truth->changed;
 	f->stint = truth->stint;
@@ -604,7 +599,7 @@ static bool switch_out(struct frame *f)
 			truth->refused++; /* not an operation */
 		else if (prev->missed)
 			prev->is_parked = false;
-	} else if (f->lost_prev || (config->parking == PARK_STORAGE && !prev->has_storage)) {
+	} else if (f->lost_prev || (config->parking == PARK_STORAGE && !prev->task.bpf_storage)) {
 		truth->lost++;
 		/* a worker whose beginning was not seen is `other`, and has no storage */
 		if (!config->busy && config->parking == PARK_STORAGE && !here->hid &&
@@ -786,10 +781,8 @@ static void note_load(void *address)
 {
 	struct frame *f = here->top;
 
-	if (address == &cpus[cpu].base && !f->has_base) {
-		f->has_base = true;
+	if (address == &cpus[cpu].base && !f->base)
 		f->base = truth->base;
-	}
 	if (address != &cpus[cpu].task || level_of(f) != TASK || f->commits)
 		return;
 	if (f->decides)
@@ -814,7 +807,6 @@ static void note_load(void *address)
 			count_for_process(f->event);
 	}
 	f->counts = false;
-	f->has_seen = true;
 	f->seen_started = truth->started;
 	memcpy(f->old, truth->slots, sizeof(f->old));
 }
@@ -983,7 +975,7 @@ static void *bpf_task_storage_get(void *map, struct task_struct *task, void *val
 	point();
 	say("storage of %s", task->comm);
 	refused = config->busy && here->storage_users;
-	if (here->top->action == SWITCH && (refused || !p->has_storage))
+	if (here->top->action == SWITCH && (refused || !task->bpf_storage))
 		truth->refused += preparing[cpu] != 0;
 	if (refused) {
 		note_refusal(p);
@@ -991,12 +983,11 @@ static void *bpf_task_storage_get(void *map, struct task_struct *task, void *val
 	}
 	here->storage_users++;
 	point();
-	if (!p->has_storage && flags & BPF_LOCAL_STORAGE_GET_F_CREATE) {
+	if (!task->bpf_storage && flags & BPF_LOCAL_STORAGE_GET_F_CREATE) {
 		p->storage = 0;
-		p->has_storage = true;
 		task->bpf_storage = &p->storage;
 	}
-	value = p->has_storage ? &p->storage : NULL;
+	value = task->bpf_storage;
 	point();
 	here->storage_users--;
 	return value;
@@ -1114,7 +1105,7 @@ static void renew(struct person *p)
 	}
 	p->ended = false;
 	p->task.bpf_storage = NULL;
-	p->has_storage = p->is_parked = p->missed = false;
+	p->is_parked = p->missed = false;
 }
 
 static void switch_to(struct person *next, bool seen)
