@@ -389,10 +389,11 @@ static void settle(void)
 	truth->settled = now;
 }
 
+/* True for events that are charged to processes. rx_softirq is at the task level on RT only. */
 static bool is_for_processes(int event)
 {
 	return event == EV_RECV || event == EV_SEND || event == EV_CONN || event == EV_BUSY_POLL ||
-	       event == EV_NET_WORKER || (rt && event == EV_RX_SOFTIRQ);
+	       event == EV_NET_WORKER || event == EV_RX_SOFTIRQ;
 }
 
 static void charge(int event, __u64 ns)
@@ -404,7 +405,8 @@ static void charge(int event, __u64 ns)
 
 static void count_for_process(int event)
 {
-	processes[here->current->tgid].count[event]++;
+	if (is_for_processes(event))
+		processes[here->current->tgid].count[event]++;
 }
 
 /* An event has had the CPU for so long without a break. */
@@ -796,15 +798,12 @@ static void note_load(void *address)
 		    (truth->slots[SLOT_TASK] == EV_OTHER ||
 		     truth->slots[SLOT_TASK] == EV_IO_WORKER)) {
 			f->action = ENTER;
-			f->decides = true;
-			truth->count[f->event]++;
-			count_for_process(f->event);
+			f->decides = f->counts = true;
 		}
 	}
 	if (f->counts && truth->started) {
 		truth->count[f->event]++;
-		if (is_for_processes(f->event))
-			count_for_process(f->event);
+		count_for_process(f->event);
 	}
 	f->counts = false;
 	f->seen_started = truth->started;
@@ -855,14 +854,13 @@ static void note_end(struct frame *f)
 
 	settle();
 	/* an operation counts for its process when it ends, or when the next one begins */
-	if (is_operation && f->seen_started && is_for_processes(f->old[SLOT_TASK]))
+	if (is_operation && f->seen_started)
 		count_for_process(f->old[SLOT_TASK]);
 	if (f->action == SWITCH) {
 		commit_switch(f);
 	} else if (f->action == MARK) {
 		check_mark(f);
-		if (truth->started)
-			know_idle();
+		know_idle();
 	} else if (f->action == POLLED) {
 		commit_polled(f);
 	} else if (f->commits || level_of(f) < 0) {
@@ -1324,7 +1322,7 @@ static void call(char letter)
 		truth->count[s->event]++;
 	if (truth->serving && s->slot == SLOT_POLL)
 		action = action == ENTER ? CHANGE_SOFT : action == LEAVE_POLL ? BACK_SOFT : SAMPLE;
-	if (action == ENTER && s->slot != SLOT_TASK && is_for_processes(s->event))
+	if (action == ENTER && s->slot != SLOT_TASK)
 		count_for_process(s->event);
 	*active = 1;
 	RUN(program(NULL), .action = action, .slot = s->slot, .event = s->event,
