@@ -289,13 +289,14 @@ static void same(char *what, __u64 seen, __u64 wanted)
 		fail("cpu %d: %s: %lld; the oracle has %lld", cpu, what, seen, wanted);
 }
 
-/* The same for each event. */
-static void same_events(char *what, const __u64 seen[16], const __u64 wanted[16])
+/* The same for each event, of a CPU or a process. */
+static void same_events(char *whose, int number, char *what, const __u64 seen[16],
+			const __u64 wanted[16])
 {
 	for (int i = 1; i < EV_MAX; i++)
 		if (seen[i] != wanted[i])
-			fail("cpu %d: %s%s: %lld; the oracle has %lld", cpu, what, events[i].name,
-			     seen[i], wanted[i]);
+			fail("%s %d: %s of %s: %lld; the oracle has %lld", whose, number, what,
+			     events[i].name, seen[i], wanted[i]);
 }
 
 /* The name of a field of this CPU, for a trace. */
@@ -694,7 +695,7 @@ static void check_mark(struct frame *f)
 		return; /* spoilt: user space marks again */
 	same("residual of a mark", residual, 0);
 	same("unseen of a mark", c->mark_unseen, truth->mark.unseen);
-	same_events("ns of ", c->mark_ns, truth->mark.ns);
+	same_events("cpu", cpu, "ns", c->mark_ns, truth->mark.ns);
 	for (int i = PART_NONE + 1; i < PARTS; i++)
 		same("a part of rx_softirq", c->mark_parts[i], truth->mark.parts[i]);
 	for (int i = 1; i < EV_MAX; i++) {
@@ -1608,8 +1609,8 @@ static void check_cpu(void)
 
 	for (__u64 i = 0; i < h->used; i += 1 + (stack[i] >> 8 & 255))
 		samples[stack[i] & 15] += h->slots[stack[i] >> 32].count;
-	same_events("entries of ", c->count, truth->count);
-	same_events("samples of ", samples, truth->samples);
+	same_events("cpu", cpu, "entries", c->count, truth->count);
+	same_events("cpu", cpu, "samples", samples, truth->samples);
 	if (c->lost < truth->lost || c->lost > truth->lost + truth->refused)
 		fail("cpu %d: lost %llu, but %llu were", cpu, c->lost, truth->lost);
 	if (c->unreturned < truth->missed || c->unreturned > truth->missed + truth->odd)
@@ -1621,8 +1622,8 @@ static void check_processes(void)
 {
 	same("ns of processes without room", tasks_lost_ns, 0);
 	for (int i = 0; i <= PEOPLE; i++) {
-		same_events("ns of a process: ", counted[i].ns, processes[i].ns);
-		same_events("entries of a process: ", counted[i].count, processes[i].count);
+		same_events("process", i, "ns", counted[i].ns, processes[i].ns);
+		same_events("process", i, "entries", counted[i].count, processes[i].count);
 	}
 }
 
