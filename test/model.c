@@ -199,7 +199,7 @@ struct frame {
 	bool stale;    /* the last store came after a switch, and its reading before the switch */
 	int stint;     /* the number of switches on the CPU, at its last commit */
 	bool seen_started;	    /* counting had begun when it loaded the word */
-	int base;		    /* `base` as it was loaded first */
+	int base;		    /* `base` as it was loaded first; 0: it was not yet */
 	int old[3];		    /* the slots as they were loaded before the first commit */
 	__u64 old_changed, charged; /* by a commit: `changed` before it; what it has charged */
 	/* when it loaded an element of `longest`: the oracle's values, and 1 + its `stores` */
