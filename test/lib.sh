@@ -607,3 +607,29 @@ is_burning() {
 stop_burn() {
 	stop "$burner"
 }
+
+# --- Of the CSV of the last netto: awk's conditions ---
+
+rows_with() { # CONDITION: how many rows
+	awk -F, "$1 { n++ } END { print n + 0 }" "$T/csv"
+}
+
+sum_of() { # FIELD CONDITION: of the rows
+	awk -F, "$2 { s += \$$1 } END { printf \"%.0f\", s }" "$T/csv"
+}
+
+# --- Memory ---
+
+peak_kb() { # COMMAND...: at the peak of the whole process; its output goes to $T/csv
+	"$LOAD" peak "$@" >"$T/csv" 2>"$T/err"
+	sed -n 's/^peak_kb=//p' "$T/err"
+}
+
+# At most 16 MB, and 1 MB a CPU for the stacks: with the report.
+check_peak() { # WHAT OPTION...: netto's
+	what=$1
+	shift
+	peak=$(peak_kb "$NETTO" "$@")
+	check "$what: at most 16 MB at the peak, and 1 MB a CPU for stacks ($peak kB)" \
+		"${peak:-0} > 0 && ${peak:-0} <= 16384 + 1024 * $(nproc)" "$(cat "$T/err")"
+}
