@@ -8,7 +8,7 @@
 # what the other one traced in the same time:
 #	row: KERNEL|ARCHITECTURE|CONSTRAINT|softirqs|operations|samples|net|deviation|tracing
 # The last one is what of `net` its own samples found in the stage `tracing`.
-# shellcheck disable=SC2034,SC2154 # for lib.sh, and from it
+# shellcheck disable=SC2034,SC2086,SC2154 # for lib.sh, and from it; words
 part=$1 kernel=$2 best=$3
 shift 3
 . /lib.sh
@@ -43,36 +43,47 @@ stop_reference() {
 	stop $flood || :
 }
 
-# What each event took of CPU 0 in the last measurement, and by the reference meanwhile: "event percent percent". In one go, and
-# of the reference the last minute: emulated, awk is slow.
+# A line of the last measurement: of net, rx_softirq, recv and send how many percent of CPU 0 each took, and how many points more
+# than by the reference meanwhile; then what of CPU 0 samples found in tracing. In one go, and of the reference the last minute:
+# emulated, awk is slow.
 compare() {
 	sleep 1 # until the interval is written
 	tail -n 8000 "$T/reference" >"$T/recent"
 	awk -F, '
 		FNR == NR {
 			if ($5 == "elapsed") { end = $1; begin = end - $6 / 1e9 }
-			if ($3 == "event" && $4 == 0) percent[$5] = $7
+			if ($3 == "event" && $4 == 0) { percent[$5] = $7; if ($5 != "net") own_wall += $6 }
+			if ($3 == "stage" && $4 == 0 && $5 ~ /\/tracing$/) tracing += $11
 			next
 		}
 		$3 == "event" && $4 == 0 && $1 - 0.5 >= begin && $1 <= end {
 			ns[$5] += $6
-			if ($5 != "net") wall += $6 }
-		END { for (e in percent) printf "%s %.2f %.2f\n", e, percent[e], wall ? 100 * ns[e] / wall : -1 }' \
-		"$T/csv" "$T/recent" >"$T/compared"
+			if ($5 != "net") wall += $6
+		}
+		END {
+			n = split("net rx_softirq recv send", event, " ")
+			for (i = 1; i <= n; i++)
+				printf "%.2f %.2f ", percent[event[i]], percent[event[i]] - (wall ? 100 * ns[event[i]] / wall : -1)
+			printf "%.2f\n", 100 * tracing / own_wall
+		}' "$T/csv" "$T/recent"
 }
 
 hook() { # EVENT: its kind
 	sed -n "s/.*,hook\/$1=\([a-z_.]*\):.*/\1/p" "$T/csv"
 }
 
-# CONSTRAINT KINDS COMMAND...: KINDS are those expected of softirqs, operations and samples. Three attempts, of which the medians
-# count.
+says() { # TEXT: a line on stderr of the last row
+	check "$what: it says '$1'" "$(grep -c -e "$1" "$T/err") == 1" "$(cat "$T/err")"
+}
+
+# CONSTRAINT KINDS SAYS [COMMAND...]: netto, run by the command. KINDS are those expected of softirqs, operations and samples; SAYS
+# a line on stderr; "nothing": there is none. Three attempts, of which the medians count.
 row() {
-	what=$1 kinds=$2
-	shift 2
+	what=$1 kinds=$2 line=$3
+	shift 3
 	: >"$T/three"
 	for _ in 1 2 3; do
-		"$@" >"$T/csv" 2>"$T/err"
+		"$@" netto -c $OPTIONS 2.5 >"$T/csv" 2>"$T/err"
 		status=$?
 		if [ $status != 0 ]; then
 			echo "row: $kernel|$(uname -m)|$what|FAILED||||0|"
@@ -81,25 +92,14 @@ row() {
 		fi
 		conserved "$what"
 		seen="$(hook rx_softirq) $(hook send) $(hook samples)"
-		compare
-		tracing=$(awk -F, -v wall="$(wall 0)" '$3 == "stage" && $4 == 0 && $5 ~ /\/tracing$/ { ns += $11 }
-			END { printf "%.2f", 100 * ns / wall }' "$T/csv")
-		for event in net rx_softirq recv send; do
-			grep "^$event " "$T/compared"
-		done | awk -v tracing="$tracing" '{ printf "%s %.2f ", $2, $2 - $3 } END { print tracing }' >>"$T/three"
+		compare >>"$T/three"
 		[ "$seen" = "$kinds" ] || break
 	done
-	net=$(median "$T/three" 1)
-	deviation=$(median "$T/three" 2)
-	tracing=$(median "$T/three" 9)
+	net=$(median "$T/three" 1) deviation=$(median "$T/three" 2) tracing=$(median "$T/three" 9)
 	all_of_them="of $(awk '{ printf "%s ", $2 }' "$T/three")"
 	echo "row: $kernel|$(uname -m)|$what|$(echo "$seen" | tr ' ' '|')|$net|$deviation|$tracing"
-	if [ "$seen" = "$kinds" ]; then
-		pass "$what: $seen"
-	else
-		fail "$what" "$seen, not $kinds; $(cat "$T/err")"
-		return
-	fi
+	[ "$seen" = "$kinds" ] || { fail "$what" "$seen, not $kinds; $(cat "$T/err")"; return; }
+	pass "$what: $seen"
 	# what the other one's tracing takes within events, by the first row, in which both trace; a kprobe takes it outside
 	[ -n "${usual-}" ] || case $seen in
 	*kprobe*) usual=0 ;;
@@ -109,12 +109,10 @@ row() {
 	*perf_event\ perf* | *perf_ring*)
 		check "$what: net is $net % of the CPU, $deviation ($all_of_them) from what is traced, of which tracing $usual; seen of it $tracing" \
 			"$net > 10 && $deviation + $usual - $tracing < $SAMPLED && $deviation + $usual - $tracing > -$SAMPLED" "$(cat "$T/three")"
-		column=3
-		for event in rx_softirq recv send; do
-			off=$(median "$T/three" $((column + 1)))
-			check "$what: $event is $(median "$T/three" $column) %, $off from what is traced" \
-				"$(median "$T/three" $column) > 5 && $off < $EACH && $off > -$EACH" "$(cat "$T/three")"
-			column=$((column + 2))
+		for event in rx_softirq:3 recv:5 send:7; do
+			share=$(median "$T/three" ${event#*:}) off=$(median "$T/three" $((${event#*:} + 1)))
+			check "$what: ${event%:*} is $share %, $off from what is traced" \
+				"$share > 5 && $off < $EACH && $off > -$EACH" "$(cat "$T/three")"
 		done
 		;;
 	*)
@@ -124,27 +122,26 @@ row() {
 			"$net > 10 && $deviation - $more < $TRACED && $deviation > -$TRACED" "$(cat "$T/three")"
 		;;
 	esac
+	unknown=$((2 + ${jumps:-0}))
 	case $seen in
 	*none) ;;
-	*) check "$what: stages of less than $((2 + ${jumps:-0})) % of the samples are unknown" \
-		"$(run_row samples 8) > 100 && $(run_row samples_unknown 8) < 0.0$((2 + ${jumps:-0})) * $(run_row samples 8)" "$(grep samples "$T/csv")" ;;
+	*) check "$what: stages of less than $unknown % of the samples are unknown" \
+		"$(run_row samples 8) > 100 && $(run_row samples_unknown 8) < 0.0$unknown * $(run_row samples 8)" "$(grep samples "$T/csv")" ;;
 	esac
-}
-
-says() { # TEXT: a line on stderr of the last row
-	check "$what: it says '$1'" "$(grep -c -e "$1" "$T/err") == 1" "$(cat "$T/err")"
-}
-
-silent() {
-	check "$what: stderr is empty" "$(wc -c <"$T/err") == 0" "$(cat "$T/err")"
+	case $line in
+	'') ;;
+	nothing) check "$what: stderr is empty" "$(wc -c <"$T/err") == 0" "$(cat "$T/err")" ;;
+	*) says "$line" ;;
+	esac
 }
 
 forced() { # WORDS KINDS [OPTION...]: as if the host lacked them
 	words=$1 kinds=$2
 	shift 2
+	OPTIONS=$*
 	case $kinds in *fentry*) NETTO_WITHOUT="$words ends" ;; *) NETTO_WITHOUT=$words ;; esac
-	row "${words:+without $words}${1:+${words:+, }$*}" "$kinds" netto -c "$@" 2.5
-	NETTO_WITHOUT=ends
+	row "${words:+without $words}${1:+${words:+, }$*}" "$kinds" ''
+	OPTIONS='' NETTO_WITHOUT=ends
 }
 
 # In new namespaces of all kinds, with its own /proc and /sys: as in a container that may do all.
@@ -156,31 +153,27 @@ in_container() {
 # Settings, capabilities, what is mounted.
 test_settings() {
 	set_sysctl kptr_restrict 2
-	row "kptr_restrict=2" "tp_btf $best none" netto -c 2.5
-	says "sysctl -w kernel.kptr_restrict=1"
+	row "kptr_restrict=2" "tp_btf $best none" "sysctl -w kernel.kptr_restrict=1"
 	restore_sysctls
-	if [ "$kernel" = 5.10 ]; then # which counts locked memory by user
-		row "no CAP_SYS_RESOURCE, ulimit -l 64" "perf_ring perf_ring perf_ring" load uncap 24 netto -c 2.5
-		says "RLIMIT_MEMLOCK.*ulimit -l unlimited"
-	fi
+	# 5.10 counts locked memory by user
+	[ "$kernel" != 5.10 ] ||
+		row "no CAP_SYS_RESOURCE, ulimit -l 64" "$rings" "RLIMIT_MEMLOCK.*ulimit -l unlimited" load uncap 24
 	# shellcheck disable=SC3045 # busybox has it
 	ulimit -l unlimited
-	row "no CAP_SYS_RESOURCE" "$all" load uncap 24 netto -c 2.5
+	row "no CAP_SYS_RESOURCE" "$all" '' load uncap 24
 	set_sysctl perf_event_paranoid 3 # a level of Debian's own
-	row "perf_event_paranoid=3" "$all" netto -c 2.5
-	silent
-	row "perf_event_paranoid=3, CAP_BPF+CAP_PERFMON+CAP_SYSLOG" "tp_btf $best none" load only 34,38,39 netto -c 2.5
-	says "perf_event_paranoid is 3: set it to 2"
+	row "perf_event_paranoid=3" "$all" nothing
+	row "perf_event_paranoid=3, CAP_BPF+CAP_PERFMON+CAP_SYSLOG" "tp_btf $best none" \
+		"perf_event_paranoid is 3: set it to 2" load only 34,38,39
 	echo 2 >/proc/sys/kernel/perf_event_paranoid
-	row "CAP_BPF+CAP_PERFMON+CAP_SYSLOG" "$all" load only 34,38,39 netto -c 2.5
-	row "CAP_PERFMON+CAP_SYSLOG" "perf_ring perf_ring perf_ring" load only 34,38 netto -c 2.5
-	says "not permitted to use eBPF.*all is told from samples"
+	row "CAP_BPF+CAP_PERFMON+CAP_SYSLOG" "$all" '' load only 34,38,39
+	row "CAP_PERFMON+CAP_SYSLOG" "$rings" "not permitted to use eBPF.*all is told from samples" load only 34,38
 	restore_sysctls
-	row "container" "$all" in_container netto -c 2.5
+	row "container" "$all" '' in_container
 	check "container: its host name" "$(cut -d, -f2 "$T/csv" | grep -c '^box$') > 10" "$(head -n 3 "$T/csv")"
-	NETTO_WITHOUT=bpf row "container, without bpf" "perf_ring perf_ring perf_ring" in_container netto -c 2.5
+	NETTO_WITHOUT=bpf row "container, without bpf" "$rings" '' in_container
 	set_sysctl perf_event_max_stack 16
-	row "perf_event_max_stack=16" "$all" netto -c 2.5
+	row "perf_event_max_stack=16" "$all" ''
 	echo 6 >/proc/sys/kernel/perf_event_max_stack
 	netto -c -m sample 1 >"$T/csv" 2>"$T/err"
 	what="perf_event_max_stack=6, -m sample"
@@ -188,15 +181,12 @@ test_settings() {
 	check "$what: stacks that are cut off are counted" "$(run_row samples_cut 8) > 100" "$(grep samples "$T/csv")"
 	restore_sysctls
 	mount -t tmpfs none /sys/kernel/btf
-	row "no /sys/kernel/btf" "raw_tp $next perf_event" netto -c 2.5
-	umount /sys/kernel/btf
-	umount /sys/kernel/tracing
-	umount /sys/kernel/debug
-	row "no tracefs" "$all" netto -c 2.5
+	row "no /sys/kernel/btf" "raw_tp $next perf_event" ''
+	umount /sys/kernel/btf /sys/kernel/tracing /sys/kernel/debug
+	row "no tracefs" "$all" ''
 	if echo 0 >/proc/sys/net/core/bpf_jit_enable; then
 		jumps=2 # the interpreter's, which are retpolines, from which the kernel cannot unwind: 2 % of the samples
-		row "bpf_jit_enable=0" "$all" netto -c 2.5
-		says "run .sysctl -w net.core.bpf_jit_enable=1. first"
+		row "bpf_jit_enable=0" "$all" "run .sysctl -w net.core.bpf_jit_enable=1. first"
 		jumps=0
 		echo 1 >/proc/sys/net/core/bpf_jit_enable
 	else
@@ -204,27 +194,18 @@ test_settings() {
 	fi
 }
 
-# As if something were not there.
+# As if something were not there. Kprobes take minutes to go on PREEMPT_RT, where test_settings has seen them, and a minute to
+# come on arm64, where 6.1 has nothing else.
 test_rungs() {
+	case $kernel in *-rt | *-arm64) slow=yes ;; *) slow= ;; esac
 	forced tp_btf "raw_tp $best perf_event"
-	case $kernel in
-	*-rt) ;; # kprobes take minutes to go there, and were seen above
-	*-arm64) ;; # a minute to come; 6.1 has nothing else there
-	*)
-		forced fentry "tp_btf $next perf_event"
-		[ "$next" = kprobe ] || forced "fentry kprobe.multi" "tp_btf kprobe perf_event"
-		;;
-	esac
+	[ "$slow" ] || forced fentry "tp_btf $next perf_event"
+	[ "$slow" ] || [ "$next" = kprobe ] || forced "fentry kprobe.multi" "tp_btf kprobe perf_event"
 	forced "fentry kprobe" "tp_btf perf_event perf_event"
 	forced "btf kprobe" "raw_tp perf_event perf_event"
-	case $kernel in
-	*-rt | *-arm64) ;; # the slow ones
-	*)
-		forced storage "$all"
-		forced test_run "perf_ring perf_ring perf_ring"
-		;;
-	esac
-	forced bpf "perf_ring perf_ring perf_ring"
+	[ "$slow" ] || forced storage "$all"
+	[ "$slow" ] || forced test_run "$rings"
+	forced bpf "$rings"
 	forced "" "perf_event perf_event perf_event" -m sample
 	NETTO_WITHOUT="bpf perf" netto -c 0.1 >"$T/csv" 2>"$T/err"
 	check "without bpf perf: the kernel's accounts" "$? == 0 && $(grep -c ',event,[0-9a-z]*,net,.*,accounted,' "$T/csv") >= 2" "$(cat "$T/csv")"
@@ -238,8 +219,7 @@ test_rings() {
 	shared_out "without bpf: intervals"
 	conserved "without bpf: intervals"
 	check "without bpf: each interval has samples of its own" \
-		"$(awk -F, '$5 == "samples" && $8 > 200 && $8 < 1200 { n++ } END { print n + 0 }' "$T/csv") == 5 &&
-		 $(awk -F, '$5 == "samples_lost" { n += $8 } END { print n + 0 }' "$T/csv") == 0" "$(grep samples "$T/csv")"
+		"$(rows_with '$5 == "samples" && $8 > 200 && $8 < 1200') == 5 && $(run_row samples_lost 8) == 0" "$(grep samples "$T/csv")"
 	# 2 ms a second on a real machine
 	check "without bpf: it takes less than a tenth of an emulated CPU" \
 		"$(run_row self_user 6) + $(run_row self_kernel 6) < 0.1 * $(run_row elapsed 6)" "$(grep -e self -e elapsed "$T/csv")"
@@ -248,47 +228,42 @@ test_rings() {
 		"$(grep -c '^rx_softirq;net_rx_action;.*[0-9]$' "$T/csv") > 5 && $(grep -c '^send;[a-z0-9]*_sendmsg.*[0-9]$' "$T/csv") > 5" "$(cat "$T/csv")"
 	with_netto 1
 	check "without bpf: text" "$(head -n 1 "$T/csv" | grep -c 'sampled without eBPF') == 1 && $(grep -c '^ all ~' "$T/csv") == 1" "$(cat "$T/csv")"
-	load peak netto -c 1 >"$T/csv" 2>"$T/peak"
-	check "without bpf: at most 16 MB at the peak, and 1 MB a CPU for stacks" \
-		"$(sed -n 's/^peak_kb=//p' "$T/peak") <= 16384 + 1024 * $(nproc)" "$(cat "$T/peak")"
+	check_peak "without bpf" -c 1
 	NETTO_WITHOUT="bpf room"
 	with_netto -c 1
 	check "without bpf: a full table is counted" "$(run_row samples_lost 8) > 10" "$(grep samples "$T/csv")"
 	NETTO_WITHOUT=ends
 }
 
-all="tp_btf $best perf_event"
-start_reference
-case $* in
-'')
-	row "none" "$all" netto -c 2.5
-	silent
-	[ "$(uname -m)" = aarch64 ] || test_settings # what is set is no matter of the architecture
-	test_rungs
-	[ "$(uname -m)" = aarch64 ] || test_rings
-	;;
-*)
-	case $* in
+# What is special about this boot.
+test_boot() {
 	# no program may look at a stack from which the kernel cannot unwind: up to 4 % of the samples
-	*lockdown*) jumps=2 ;;
-	esac
-	row "$*" "$all" netto -c 2.5
-	case $* in
+	case $1 in *lockdown*) jumps=2 ;; esac
+	row "$1" "$all" ''
+	case $1 in
 	*lockdown*)
 		check "$what: no program is called refused" "$(grep -c 'refuses a program' "$T/err") == 0" "$(cat "$T/err")"
 		mount -t securityfs security /sys/kernel/security
-		what="$*, bpf() refused"
+		what="$1, bpf() refused"
 		load nobpf 1 netto 0.1 >"$T/csv" 2>"$T/err"
 		says "lockdown is confidentiality"
-		case $next in # lockdown forbids kprobes, but not kprobe.multi
-		kprobe) operations=perf_event ;;
-		*) operations=$next ;;
-		esac
-		NETTO_WITHOUT=fentry row "$*, without fentry" "tp_btf $operations perf_event" netto -c 2.5
+		# lockdown forbids kprobes, but not kprobe.multi
+		case $next in kprobe) operations=perf_event ;; *) operations=$next ;; esac
+		NETTO_WITHOUT=fentry row "$1, without fentry" "tp_btf $operations perf_event" ''
 		;;
-	*MB*) check "$* are less for all programs ($(grep MemTotal /proc/meminfo))" "$(awk '/MemTotal/ { print $2 }' /proc/meminfo) < 65536" ;;
+	*MB*) check "$1 are less for all programs ($(grep MemTotal /proc/meminfo))" "$(awk '/MemTotal/ { print $2 }' /proc/meminfo) < 65536" ;;
 	esac
-	NETTO_WITHOUT=bpf row "$*, without bpf" "perf_ring perf_ring perf_ring" netto -c 2.5
-	;;
-esac
+	NETTO_WITHOUT=bpf row "$1, without bpf" "$rings" ''
+}
+
+OPTIONS='' all="tp_btf $best perf_event" rings="perf_ring perf_ring perf_ring"
+start_reference
+if [ $# != 0 ]; then
+	test_boot "$*"
+else
+	row "none" "$all" nothing
+	[ "$(uname -m)" = aarch64 ] || test_settings # what is set is no matter of the architecture
+	test_rungs
+	[ "$(uname -m)" = aarch64 ] || test_rings
+fi
 stop_reference
