@@ -31,14 +31,19 @@ serve() { # NETNS COMMAND...: in the background, by one process, $server
 	server=$!
 }
 
-container() { # NAME NUMBER
+namespace() { # NAME ADDRESS: its eth0 is joined to veth-NAME
 	ip netns add "$1"
 	ip link add "veth-$1" type veth peer name eth0 netns "$1"
-	ip link set "veth-$1" master br0 up
+	ip link set "veth-$1" up
 	inside "$1" sh -c "$NO_IPV6"
-	ip -n "$1" addr add "$BRIDGED.$2/16" dev eth0
+	ip -n "$1" addr add "$2" dev eth0
 	ip -n "$1" link set lo up
 	ip -n "$1" link set eth0 up
+}
+
+container() { # NAME NUMBER
+	namespace "$1" "$BRIDGED.$2/16"
+	ip link set "veth-$1" master br0
 	ip -n "$1" route add default via $BRIDGED.1
 }
 
@@ -51,14 +56,8 @@ net_up() {
 	container web 2
 	container store 3
 	container names 4
-	ip netns add client
-	ip link add outside type veth peer name eth0 netns client
-	ip addr add $HOST/24 dev outside
-	ip link set outside up
-	inside client sh -c "$NO_IPV6"
-	ip -n client addr add $CLIENT/24 dev eth0
-	ip -n client link set lo up
-	ip -n client link set eth0 up
+	namespace client $CLIENT/24
+	ip addr add $HOST/24 dev veth-client
 	nft -f - <<-END
 		table ip nat {
 			chain DOCKER {
@@ -102,13 +101,15 @@ translated() { # WORD OF THE RULE
 	nft list table ip nat | sed -n "s/.*$1.*counter packets \([0-9]*\).*/\1/p"
 }
 
-# The softirqs that began since $T/softirqs was kept: words EVENT:CPU:COUNT.
+# The softirqs that began since $T/softirqs was kept: lines "EVENT CPU COUNT".
 softirqs_since() {
-	awk '$1 == "NET_RX:" { event = "rx_softirq" }
-		$1 == "NET_TX:" { event = "tx_softirq" }
-		$1 ~ /^NET_/ && NR == FNR { for (i = 2; i <= 3; i++) was[event, i] = $i }
-		$1 ~ /^NET_/ && NR != FNR { for (i = 2; i <= 3; i++) print event ":" i - 2 ":" $i - was[event, i] }
-	' "$T/softirqs" /proc/softirqs
+	awk '$1 !~ /^NET_/ { next }
+		NR == FNR { was[$1, 0] = $2; was[$1, 1] = $3; next }
+		{
+			event = $1 == "NET_RX:" ? "rx_softirq" : "tx_softirq"
+			print event, 0, $2 - was[$1, 0]
+			print event, 1, $3 - was[$1, 1]
+		}' "$T/softirqs" /proc/softirqs
 }
 
 # USER_HZ in all and in softirqs: of all CPUs, CPU 0, CPU 1.
@@ -130,27 +131,24 @@ beside() { # PROC_STAT-BEFORE, PROC_STAT-AFTER, NETTO'S: each a list of words
 
 # --- measuring ------------------------------------------------------------------------------
 
-# table SERVICE COMMAND...: netto's text for 10 s of the load, in full, and what the load says.
-table() {
-	what=$1
-	shift
+table() { # COMMAND...: netto's text for 10 s of this load, in full, and what the load says
 	"$@" >"$T/load" 2>&1 &
 	load=$!
 	sleep 1.5
-	start_netto -t 3 10
+	start_netto -l -t 3 10
 	before=$(proc_stat)
 	sleep 10
 	after=$(proc_stat)
 	wait "$netto" || fail "$what: netto 10" "exit status $?: $(cat "$T/err")"
 	wait "$load" || fail "$what: $*" "exit status $?: $(cat "$T/load")"
-	echo "# $what: netto 10"
+	echo "# $what: netto -l 10"
 	cat "$T/csv"
 	echo "# $what: $*"
 	cat "$T/load"
 	echo "# $what: softirqs of the same 10 s"
 	beside "$before" "$after" "$(awk 'n && n-- { print $3 + $4 } $1 == "CPU" { n = 3 }' "$T/csv" | head -n 3)"
 	check "$what: the table's rows sum to 100 %" \
-		"$(awk 'rows && NF == 11 && near($2 + $10 + $11, 100) && near($3 + $4 + $5 + $6 + $7, $2) { n++ }
+		"$(awk 'rows && NF == 11 && near($2 + $10 + $11, 100) && near($3 + $4 + $5 + $6 + $7 + $8 + $9, $2) { n++ }
 			$1 == "CPU" { rows = 1 }
 			NF == 0 && n { rows = 0 }
 			function near(a, b) { return a - b < 0.035 && b - a < 0.035 }
@@ -164,36 +162,21 @@ table() {
 loaded() { # COMMAND...
 	sleep 1
 	cat /proc/softirqs >"$T/softirqs"
-	stat_before=$(proc_stat)
 	"$@" || return
 	sleep 1
-	softirqs=$(softirqs_since)
-	stat_after=$(proc_stat)
+	softirqs_since >"$T/began"
 }
 
-percent() { # CPU
-	echo "$(ns "$1" rx_softirq) $(ns "$1" tx_softirq) $(wall "$1")" | awk '{ print 100 * ($1 + $2) / $3 }'
-}
-
-# whole SERVICE COMMAND...: CSV of all of the load, and what holds for any.
-whole() {
-	what=$1
-	shift
+whole() { # COMMAND...: CSV of all of this load, and what holds for any
 	measure loaded "$@" || return
 	shared_out "$what"
 	echo "# $what: all of $*"
 	cat "$T/load"
 	grep -E ',(event|run),' "$T/csv" | cut -d, -f3-8,12
-	echo "# $what: softirqs of the same time"
-	beside "$stat_before" "$stat_after" "$(percent all) $(percent 0) $(percent 1)"
-	for row in $softirqs; do
-		IFS=: read -r event cpu began <<-END
-			$row
-		END
-		seen=$(count "$cpu" "$event")
+	while read -r event cpu began; do
 		# the window is a bit wider than the time between the readings of /proc/softirqs
-		check "$what: CPU $cpu: $event $seen, the kernel says $began" "$seen >= $began && $seen <= $began + 10"
-	done
+		calls "$cpu" "$event" "$began" $((began + 10))
+	done <"$T/began"
 	check "$what: less than 1 % of the samples unknown" "$(run_row samples_unknown 8) < 0.01 * $(run_row samples 8)" \
 		"$(grep unknown "$T/csv")"
 	for cpu in 0 1; do
@@ -201,36 +184,30 @@ whole() {
 	done
 }
 
-# shows SERVICE STAGES: each at least 1 % of rx_softirq
-shows() {
-	for stage in $2; do
-		check "$1: $stage is at least 1 % of rx_softirq" \
+shows() { # STAGE...: each at least 1 % of rx_softirq
+	for stage; do
+		check "$what: $stage is at least 1 % of rx_softirq" \
 			"$(stage_total rx_softirq/"$stage") > 0.01 * $(ns all rx_softirq)" "$(stage_total rx_softirq/"$stage")"
 	done
 }
 
-# shows_not SERVICE STAGES: none of them in any event
-shows_not() {
-	for stage in $2; do
-		check "$1: $stage is in no sample" "$(grep -c ",stage,all,[a-z_]*/$stage," "$T/csv") == 0" "$(grep "/$stage," "$T/csv")"
+shows_not() { # STAGE...: none of them in any event
+	for stage; do
+		check "$what: $stage is in no sample" "$(grep -c ",stage,all,[a-z_]*/$stage," "$T/csv") == 0" "$(grep "/$stage," "$T/csv")"
 	done
 }
 
-# calls SERVICE CPU EVENT LEAST [MOST]: entries of the event
-calls() {
-	if [ "$4" = "${5:-$4}" ]; then
-		check "$1: CPU $2: $3 $(count "$2" "$3"), exactly" "$(count "$2" "$3") == $4" "$4"
-	else
-		check "$1: CPU $2: $3 $(count "$2" "$3"), of $4 to $5" "$(count "$2" "$3") >= $4 && $(count "$2" "$3") <= $5"
-	fi
+calls() { # CPU EVENT LEAST [MOST]: entries of the event; without MOST, LEAST exactly
+	check "$what: CPU $1: $2 $(count "$1" "$2"), of $3 to ${4:-$3}" \
+		"$(count "$1" "$2") >= $3 && $(count "$1" "$2") <= ${4:-$3}"
 }
 
 # --- services -------------------------------------------------------------------------------
 
 start_web() {
 	mkdir -p /var/lib/nginx /var/log/nginx /srv
-	dd if=/dev/urandom of=/srv/1k bs=1024 count=1 2>/dev/null
-	dd if=/dev/urandom of=/srv/100k bs=1024 count=100 2>/dev/null
+	head -c 1024 /dev/urandom >/srv/1k
+	head -c 102400 /dev/urandom >/srv/100k
 	# As Debian has it, with the files as its site.
 	cat >"$T/nginx.conf" <<-END
 		user www-data;
@@ -264,10 +241,10 @@ service_web() {
 		size=$((${file%k} * 1024))
 		wait_for inside client wget -q -O "$T/got" "http://$HOST:8080/$file" || fail "$what" "does not answer"
 		check "$what: the file comes as it is" "$(cmp "$T/got" /srv/$file >/dev/null 2>&1; echo $?) == 0"
-		table "$what" web_load $file
+		table web_load $file
 		: >/var/log/nginx/access.log
 		sleep 1
-		COUNTER=web_counts whole "$what" web_load $file || continue
+		COUNTER=web_counts whole web_load $file || continue
 		opened=$(counted 1) accepted=$(counted 2) nat=$(counted 3)
 		requests=$(awk '/requests in/ { print $1 }' "$T/load")
 		served=$(wc -l </var/log/nginx/access.log)
@@ -279,23 +256,24 @@ service_web() {
 		check "$what: wrk and nginx agree" "$served >= $requests && $served <= $requests + 10" "$served, $requests"
 		check "$what: each connection was translated" "$accepted == $opened && $nat == $opened && $opened >= 10" \
 			"$opened, $accepted, $nat"
-		shows "$what" "bridge conntrack nat nft nf_forward_v4 forward_v4 ip_rx_v4 local_v4 tcp_rx"
-		shows_not "$what" "udp_rx udp_tx local_v6"
+		shows bridge conntrack nat nft nf_forward_v4 forward_v4 ip_rx_v4 local_v4 tcp_rx
+		shows_not udp_rx udp_tx local_v6
 		# connect and close; accept and close
-		calls "$what" 0 conn $((2 * opened))
-		calls "$what" 1 conn $((2 * accepted))
-		calls "$what" 0 send "$served"
-		if [ $file = 1k ]; then
-			# the header by writev, the file by sendfile
-			calls "$what" 1 send $((2 * served))
-			calls "$what" 0 recv "$requests" $((2 * (served + opened)))
-		else
-			# 25 pages, at most 16 of them at once
-			calls "$what" 1 send $((3 * requests)) $((27 * served))
-			calls "$what" 0 recv $((requests * size / 8192)) $((requests * 100))
-		fi
+		calls 0 conn $((2 * opened))
+		calls 1 conn $((2 * accepted))
+		calls 0 send "$served"
+		case $file in
+		1k) # the header by writev, the file by sendfile
+			calls 1 send $((2 * served))
+			calls 0 recv "$requests" $((2 * (served + opened)))
+			;;
+		100k) # 25 pages, at most 16 of them at once
+			calls 1 send $((3 * requests)) $((27 * served))
+			calls 0 recv $((requests * size / 8192)) $((requests * 100))
+			;;
+		esac
 		# one for each request; and one for the end of each connection, unless a failed send told of it
-		calls "$what" 1 recv "$served" $((served + accepted))
+		calls 1 recv "$served" $((served + accepted))
 	done
 	kill "$(cat /run/nginx.pid)"
 }
@@ -328,12 +306,12 @@ service_store() {
 	# as many as take the time, half of it each
 	wait_for store_load 2000 >"$T/probe"
 	requests=$(awk -F '"' -v s="$SECONDS_OF_LOAD" '/"(SET|GET)"/ { t += 2000 / $4 } END { printf "%d", 2000 / t * s }' "$T/probe")
-	table "$what" store_load "$requests"
+	table store_load "$requests"
 
 	# what asking costs: the unix socket's reads and writes are in redis's numbers, but not in netto's
 	store_info >"$T/info0"
 	store_info >"$T/info1"
-	COUNTER=store_counts whole "$what" store_load "$requests" || return
+	COUNTER=store_counts whole store_load "$requests" || return
 	opened=$(counted 1) nat=$(counted 2)
 	store_info >"$T/info2"
 	# shellcheck disable=SC2046 # words
@@ -342,17 +320,17 @@ service_store() {
 	check "$what: it answered, without an error" "$4 == 0 && $requests > 100" "$*"
 	check "$what: redis and redis-benchmark agree" "$5 == $requests && $6 == $requests" "$*"
 	check "$what: each connection was translated" "$3 == $opened && $nat == $opened && $opened >= 20" "$3, $opened, $nat"
-	shows "$what" "bridge conntrack nat nft nf_forward_v4 forward_v4 ip_rx_v4 local_v4 tcp_rx"
-	shows_not "$what" "udp_rx udp_tx local_v6"
-	calls "$what" 1 recv "$1"
-	calls "$what" 1 send "$2"
-	calls "$what" 0 send $((2 * requests)) $((2 * requests + opened))
-	calls "$what" 0 recv $((2 * requests)) $((2 * requests + 2 * opened))
+	shows bridge conntrack nat nft nf_forward_v4 forward_v4 ip_rx_v4 local_v4 tcp_rx
+	shows_not udp_rx udp_tx local_v6
+	calls 1 recv "$1"
+	calls 1 send "$2"
+	calls 0 send $((2 * requests)) $((2 * requests + opened))
+	calls 0 recv $((2 * requests)) $((2 * requests + 2 * opened))
 	# connect and close; it asks for the settings on a connection of its own, and hiredis connects that twice, to see
 	# whether it is connected
-	calls "$what" 0 conn $((2 * opened + 1))
+	calls 0 conn $((2 * opened + 1))
 	# accept and close; it accepts until there is no more, and the kernel then closes the socket that it had made for it
-	calls "$what" 1 conn $((2 * opened)) $((4 * opened))
+	calls 1 conn $((2 * opened)) $((4 * opened))
 	check "$what: an accept in vain is two" "($(count 1 conn) - 2 * $opened) % 2 == 0" "$(count 1 conn), $opened"
 	stop $server
 }
@@ -372,13 +350,13 @@ names_counts() {
 
 service_names() {
 	what=dnsmasq
+	printf '%s\n' "www.example.test A" "db.example.test A" "txt.example.test TXT" "alias.example.test A" >"$T/queries"
 	serve names dnsmasq --no-daemon --no-resolv --no-hosts --user=root --group=root --pid-file= \
 		--host-record=www.example.test,198.51.100.1 --host-record=db.example.test,198.51.100.2 \
 		--txt-record=txt.example.test,text --cname=alias.example.test,www.example.test >"$T/server.log" 2>&1
-	printf '%s\n' "www.example.test A" "db.example.test A" "txt.example.test TXT" "alias.example.test A" >"$T/queries"
 	wait_for answers || fail "$what" "does not answer: $(cat "$T/server.log")"
-	table "$what" names_load
-	COUNTER=names_counts whole "$what" names_load || return
+	table names_load
+	COUNTER=names_counts whole names_load || return
 	queries=$(counted 1) replies=$(counted 2) in=$(counted 3) out=$(counted 4) nat=$(counted 5)
 	completed=$(awk '/Queries completed/ { print $3 }' "$T/load")
 	echo "# $what: client sent $queries and got $replies, server got $in and sent $out; $nat flows"
@@ -388,16 +366,16 @@ service_names() {
 	check "$what: dnsperf and the kernel agree" "$queries == $completed && $replies == $completed && $in == $completed &&
 		$out == $completed" "$completed, $queries, $replies, $in, $out"
 	check "$what: each flow was translated" "$nat == 4" "$nat"
-	shows "$what" "bridge conntrack nat nft nf_forward_v4 forward_v4 ip_rx_v4 local_v4 udp_rx"
-	shows_not "$what" "tcp_rx tcp_tx local_v6"
-	calls "$what" 1 recv "$in"
-	calls "$what" 1 send "$out"
-	calls "$what" 0 send "$queries"
+	shows bridge conntrack nat nft nf_forward_v4 forward_v4 ip_rx_v4 local_v4 udp_rx
+	shows_not tcp_rx tcp_tx local_v6
+	calls 1 recv "$in"
+	calls 1 send "$out"
+	calls 0 send "$queries"
 	# it looks at each of its sockets until there is no more
-	calls "$what" 0 recv "$replies" $((4 * queries + replies))
+	calls 0 recv "$replies" $((4 * queries + replies))
 	# sockets that were never connected
-	calls "$what" 0 conn "$nat"
-	calls "$what" 1 conn 0
+	calls 0 conn "$nat"
+	calls 1 conn 0
 	stop $server
 }
 
@@ -415,9 +393,8 @@ run() {
 	printf '%s\n' root:x:0: www-data:x:33: >/etc/group
 	net_up
 	shift
-	names="out web store names"
-	[ $# = 0 ] || names=$*
-	for service in $names; do
+	[ $# != 0 ] || set -- out web store names
+	for service; do
 		service_"$service"
 	done
 }
