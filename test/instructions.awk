@@ -11,9 +11,9 @@ $2 == "without" { kinds[++n] = $1 }
 END {
 	for (i = 1; i <= n; i++) {
 		k = kinds[i]
-		printf "%s %.0f %.0f %.0f %.0f %.0f %.0f %.0f\n", k, median[k, "without"], median[k, "empty"] - median[k, "without"],
-			median[k, "trace"] - median[k, "without"], mean[k, "samples"] - mean[k, "without"],
-			median[k, "sampled"] - median[k, "without"], mean[k, "sampling"] - mean[k, "without"],
-			median[k, "tasks"] - median[k, "without"]
+		without = median[k, "without"]
+		printf "%s %.0f %.0f %.0f %.0f %.0f %.0f %.0f\n", k, without, median[k, "empty"] - without,
+			median[k, "trace"] - without, mean[k, "samples"] - mean[k, "without"], median[k, "sampled"] - without,
+			mean[k, "sampling"] - mean[k, "without"], median[k, "tasks"] - without
 	}
 }
