@@ -26,10 +26,8 @@ context_switches() {
 
 start_netto -c 5 0 # before the storm, and its end after it: to change probes takes minutes in it
 : >"$T/storm"
-repeat load udpflood 10 0 1 &
-repeat load udpflood 10 1 2 &
-repeat load udpflood 10 2 0 &
 for cpu in 0 1 2; do
+	repeat load udpflood 10 $cpu $(((cpu + 1) % 3)) &
 	repeat load switches 10 $cpu -10 &
 done
 repeat load bigsend 3 0 1 &
@@ -43,12 +41,11 @@ killall -q load
 echo 1 >/sys/devices/system/cpu/cpu2/online
 stop_netto
 conserved "a storm of $2 s"
-intervals=$(grep -c ,residual, "$T/csv")
+intervals=$(rows_with '$5 == "residual"') softirqs=$(count all rx_softirq) sends=$(count all send)
 worst=$(awk -F, '$5 == "residual" && $6 > most { most = $6 } END { printf "%.0f", most }' "$T/csv")
-unseen=$(awk -F, '$5 == "unseen" { s += $6 } END { printf "%.3f", s / 1e9 }' "$T/csv")
-check "a storm: $(((after - before) / $2)) context switches a second, $(count all rx_softirq) NET_RX softirqs, $(count all send) sends in \
-$intervals intervals; the largest residual is $worst ns; $unseen s unseen" \
-	"$intervals > 1 && $after - $before > ${LEAST_SWITCHES:-2000} * $2 && $(count all rx_softirq) > 100 * $2 &&
-	 $(count all send) > 100 * $2 && $(count all recv) > 10 * $2" "$(grep -c . "$T/csv") rows"
-check "a storm: no stage is absurd" "$(awk -F, '
-	$3 == "stage" && ($6 < 0 || $9 > $6 || $10 < $6 || $11 < $6 - 1) { bad++ } END { print bad + 0 }' "$T/csv") == 0"
+check "a storm: $(((after - before) / $2)) context switches a second, $softirqs NET_RX softirqs, $sends sends in $intervals intervals; \
+the largest residual is $worst ns; $(run_row unseen 6) ns unseen" \
+	"$intervals > 1 && $after - $before > ${LEAST_SWITCHES:-2000} * $2 && $softirqs > 100 * $2 && $sends > 100 * $2 &&
+	 $(count all recv) > 10 * $2" "$(grep -c . "$T/csv") rows"
+check "a storm: no stage is absurd" \
+	"$(rows_with '$3 == "stage" && ($6 < 0 || $9 > $6 || $10 < $6 || $11 < $6 - 1)') == 0"
