@@ -183,8 +183,8 @@ test_stat() {
 test_intervals() {
 	with_netto -c 0.4 5
 	expect "5 intervals: 5 reports, one header" "$(lines csv ,elapsed,) == 5 && $(lines csv ^time,) == 1"
+	check "5 intervals: 13 fields in each row" "$(rows_with 'NF != 13') == 0" "$(awk -F, 'NF != 13' "$T/csv")"
 	conserved "5 intervals"
-	check "13 fields in each row" "$(rows_with 'NF != 13') == 0" "$(awk -F, 'NF != 13' "$T/csv")"
 	with_netto 0.2 2
 	expect "text: the same number of fields in each row of the table" \
 		"$(awk '/^ CPU +net / { table = 1 } !NF { table = 0 } table { print NF }' "$T/csv" | sort -u | wc -l) == 1"
@@ -201,9 +201,8 @@ test_signals() {
 	done
 	start_netto 0.3 0
 	wait_for sh -c "[ \$(grep -c '^ all' '$T/csv') -ge 3 ]"
-	kill -INT "$netto"
-	wait "$netto"
-	expect "COUNT 0: until interrupted" "$? == 0 && $(lines csv '^ all') >= 4"
+	stop_netto
+	expect "COUNT 0: until interrupted" "$(lines csv '^ all') >= 4"
 	trap '' HUP # which netto inherits
 	start_netto -c 600
 	trap - HUP

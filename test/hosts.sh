@@ -37,12 +37,6 @@ start_reference() {
 	mv "$T/csv" "$T/reference" # it goes on writing there
 }
 
-stop_reference() {
-	kill -INT "$reference"
-	wait "$reference"
-	stop $flood || :
-}
-
 # A line of the last measurement: of net, rx_softirq, recv and send how many percent of CPU 0 each took, and how many points more
 # than by the reference meanwhile; then what of CPU 0 samples found in tracing. In one go, and of the reference the last minute:
 # emulated, awk is slow.
@@ -266,4 +260,6 @@ else
 	test_rungs
 	[ "$(uname -m)" = aarch64 ] || test_rings
 fi
-stop_reference
+kill -INT "$reference"
+wait "$reference"
+stop $flood || :

@@ -317,8 +317,7 @@ samples_due() {
 	start_flood
 	NETTO_WITHOUT="cycles limit" with_netto -c 2
 	stop_flood
-	ratio "$(run_row samples 8)" \
-		"997e-9 * $(sum_of 6 '$3 == "event" && $4 == "all" && $5 != "net" && $5 != "idle"')"
+	ratio "$(run_row samples 8)" "997e-9 * $(sum_of 6 '$3 == "event" && $4 == "all" && $5 != "net" && $5 != "idle"')"
 }
 
 # --- All of them ---
