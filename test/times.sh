@@ -219,7 +219,7 @@ intervals_off() {
 			for (i = 1; i <= n; i++)
 				if (count[i] >= calls / n / 2 && (ns[i] / count[i] < 0.25 * all / calls || ns[i] / count[i] > 4 * all / calls))
 					off++
-			print n == 50 && calls > 1000 ? off + 0 : 50
+			print (n == 50 && calls > 1000 ? off + 0 : 50)
 		}' "$T/csv"
 }
 
