@@ -119,7 +119,7 @@ test_folded() {
 # Operations are told from samples where neither fentry nor kprobes are to be had, and all is where there is no eBPF.
 test_without() {
 	while IFS=: read -r without softirqs operations; do
-		export NETTO_WITHOUT="cycles $without"
+		NETTO_WITHOUT="cycles $without"
 		flood_until "samples_of send" 20 -c
 		expect "without $without: softirqs by $softirqs, operations from samples" \
 			"$(hooked rx_softirq "$softirqs") == 1 && $(hooked send "$operations") == 1 && $(ns all send) > 0 &&
@@ -140,7 +140,7 @@ test_without() {
 # Neither eBPF nor perf events: from /proc, which is read before and after netto, and by its command: between these it must be.
 # Each CPU's line is read, as netto does: that of all CPUs is rounded down to 10 ms for itself.
 test_accounts() {
-	export NETTO_WITHOUT="bpf perf"
+	NETTO_WITHOUT="bpf perf"
 	softirq_ticks="awk '/^cpu[0-9]/ { s += \$8 } END { print s }' /proc/stat"
 	start_flood
 	before=$(sh -c "$softirq_ticks")
