@@ -5,9 +5,9 @@
  * Each load does what its name says, a number of times or for a time that is given, over the
  * loopback or between network namespaces, inside one process (a second one where the help says so).
  * It prints what it really did as key=value pairs on one line. sends and recvs are the messages
- * that were handed to or taken from the kernel; calls are the system calls that did it; cpu_ns is
- * CPU time of the calling thread; wall_ns is the time that passed. A call that fails or is short
- * ends it with a message and status 1. Status 77 means that this kernel cannot do it.
+ * that were handed to or taken from the kernel; cpu_ns is CPU time of the calling thread; wall_ns
+ * is the time that passed. A call that fails or is short ends it with a message and status 1.
+ * Status 77 means that this kernel cannot do it.
  *
  * All messages of the counted loads are SIZE bytes. The libc's wrappers are used where they are
  * the plain system call. musl's sendmmsg() is not (a loop of sendmsg), nor its sched_setscheduler.
@@ -19,7 +19,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
-#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/if_alg.h>
 #include <linux/if_tun.h>
@@ -70,6 +69,7 @@
 #define MPTCP	     262	 /* IPPROTO_MPTCP */
 #define MOVE_NS	     100000000	 /* bigsend: time between two moves */
 #define BIGSEND	     (1LL << 31) /* bigsend: bytes; a call takes this less a page */
+#define PAGE	     4096	 /* bytes; there may be more in one */
 #define NS	     1000000000LL
 #define COUNT(a)     (sizeof(a) / sizeof(a[0]))
 
@@ -78,41 +78,42 @@
 #define NETKIT_PASS	   0
 
 struct address {
-	struct sockaddr_storage any;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	};
 	socklen_t length;
 };
 
-struct ring {
-	int fd;
-	struct io_uring_sqe *sqe; /* the only one */
-	struct io_uring_cqe *cqes;
-	unsigned int *sq_tail, *cq_head, cq_mask;
-};
-
-/* Two connected sockets, and what some operations need besides. */
+/* Two sockets, of which one sends to the other, and what some operations need besides. */
 static struct {
 	int tx, rx;
 	struct address to; /* rx's */
+	long sends, recvs; /* messages that are done */
+	long want;	   /* that are still to be done */
+	int size;	   /* of a message, bytes */
 	int file;	   /* of a message */
 	int pipe[2];
-	struct ring ring;
+	struct {
+		int fd;
+		struct io_uring_sqe *sqe; /* the only one */
+		struct io_uring_cqe *cqes;
+		unsigned int *sq_tail, *cq_head, cq_mask;
+	} ring;
 	struct iovec iov[BATCH];
 	struct mmsghdr msgs[BATCH];
-	long want; /* messages still to be done */
-	int size;  /* of a message, bytes */
 	unsigned char buf[1 << 16];
 } io = { .size = SIZE };
 
 struct load {
 	const char *name;
 	const char *args; /* upper case: needed; in brackets: not */
-	const char *help;
+	void (*run)(void);
 	void (*open)(void); /* opens its sockets; NULL: run() does */
 	const char *proto;  /* of these; NULL: the argument PROTO */
-	bool room;	    /* in their buffers, for all that is sent */
-	void (*run)(void);
-	int (*one)(void);      /* the operation that it repeats; see section 3 */
-	void (*prepare)(void); /* what that needs besides the sockets; may be NULL */
+	void (*one)(void);  /* the operation that it repeats; see section 3 */
+	const char *help;
 };
 
 /* What two processes tell each other. */
@@ -120,13 +121,33 @@ struct shared {
 	volatile int stop;
 	long recvs;
 	long long rx_cpu_ns;
+	clockid_t clock;     /* CPU time of bigsend's sender */
+	long long since;     /* the same, when it came to where it is */
+	long long cpu_ns[2]; /* that it had on CPU_A and CPU_B */
+	long moves;	     /* odd: it is on CPU_B */
+};
+
+/* PROTO. Of tls the kernel encrypts, by sockmap it is received without TCP: see open_pair(). */
+static const struct protocol {
+	const char *name, *host;
+	int type, protocol;
+} protocols[] = {
+	{ "udp4", "127.0.0.1", SOCK_DGRAM, 0 },
+	{ "udp6", "::1", SOCK_DGRAM, 0 },
+	{ "tcp4", "127.0.0.1", SOCK_STREAM, 0 },
+	{ "tcp6", "::1", SOCK_STREAM, 0 },
+	{ "mptcp", "127.0.0.1", SOCK_STREAM, MPTCP },
+	{ "sctp", "127.0.0.1", SOCK_STREAM, IPPROTO_SCTP },
+	{ "tls", "127.0.0.1", SOCK_STREAM, 0 },
+	{ "sockmap", "127.0.0.1", SOCK_STREAM, 0 },
 };
 
 /* ==== 1. Arguments and helpers ==== */
 
-static const struct load *load; /* the one that runs */
-static char **words;		/* its arguments */
-static int word_count;
+static const struct load *load;	     /* the one that runs */
+static const struct protocol *proto; /* its protocol, if it has one */
+static char **words;		     /* its arguments; the last one is NULL */
+static struct shared *shared;
 
 static _Noreturn void die(const char *what, const char *why)
 {
@@ -134,12 +155,14 @@ static _Noreturn void die(const char *what, const char *why)
 	exit(1);
 }
 
-static long must(long result, const char *what)
+static long check(long result, const char *call)
 {
 	if (result < 0)
-		die(what, strerror(errno));
+		die(call, strerror(errno));
 	return result;
 }
+
+#define must(call) check(call, #call)
 
 /* The same of a call that only some kernels have. */
 static int may(int result, const char *what)
@@ -154,13 +177,13 @@ static int may(int result, const char *what)
 static char **argument(const char *name)
 {
 	const char *p = load->args;
+	size_t length;
 
-	for (int i = 0; i < word_count && *(p += strspn(p, " []")); i++) {
-		size_t length = strcspn(p, " []");
-
+	for (char **word = words; *word; word++, p += length) {
+		p += strspn(p, " []");
+		length = strcspn(p, " []");
 		if (length == strlen(name) && !memcmp(p, name, length))
-			return &words[i];
-		p += length;
+			return word;
 	}
 	return NULL;
 }
@@ -170,23 +193,14 @@ static const char *text(const char *name)
 	return argument(name) ? *argument(name) : NULL;
 }
 
+/* 0: it is not given. */
 static double number(const char *name)
 {
-	static const struct {
-		const char *name;
-		double value;
-	} usual[] = { { "N", 1009 }, { "SIZE", SIZE }, { "DUTY_PERCENT", 100 } }; /* N: a prime */
 	const char *word = text(name);
-	double value = 0;
 	char *end;
+	double value = word ? strtod(word, &end) : 0;
 
-	for (size_t i = 0; i < COUNT(usual); i++)
-		if (!strcmp(name, usual[i].name))
-			value = usual[i].value;
-	if (!word)
-		return value;
-	value = strtod(word, &end);
-	if (end == word || *end)
+	if (word && (end == word || *end))
 		die(word, "not a number");
 	return value;
 }
@@ -195,7 +209,7 @@ static long long now(clockid_t clock)
 {
 	struct timespec t;
 
-	must(clock_gettime(clock, &t), "clock_gettime");
+	must(clock_gettime(clock, &t));
 	return t.tv_sec * NS + t.tv_nsec;
 }
 
@@ -227,6 +241,12 @@ static long long cpu_ns(void)
 	return now(CLOCK_THREAD_CPUTIME_ID) - cpu_start;
 }
 
+static void report(void)
+{
+	printf("sends=%ld recvs=%ld cpu_ns=%lld wall_ns=%lld\n", io.sends, io.recvs, cpu_ns(),
+	       wall_ns());
+}
+
 /* The checksum of IP, not yet inverted. */
 static uint16_t sum(const void *p, size_t length, uint32_t sum)
 {
@@ -234,11 +254,6 @@ static uint16_t sum(const void *p, size_t length, uint32_t sum)
 		sum += *word++;
 	sum = (sum >> 16) + (sum & 0xffff);
 	return sum + (sum >> 16);
-}
-
-static void pause_ns(long ns)
-{
-	nanosleep(&(struct timespec) { .tv_nsec = ns }, NULL);
 }
 
 static void spin_ns(long long ns)
@@ -256,7 +271,7 @@ static void pin(pid_t tid, const char *name)
 		return;
 	CPU_ZERO(&set);
 	CPU_SET((int)number(name), &set);
-	must(sched_setaffinity(tid, sizeof(set), &set), "sched_setaffinity");
+	must(sched_setaffinity(tid, sizeof(set), &set));
 }
 
 static void *map(int fd, size_t size, off_t offset, int flags)
@@ -268,13 +283,11 @@ static void *map(int fd, size_t size, off_t offset, int flags)
 	return p;
 }
 
-/* Flushes first, so that nothing is printed twice; the child is not to outlive its parent. */
+/* The child is not to outlive its parent. */
 static pid_t start_child(void)
 {
-	pid_t pid;
+	pid_t pid = must(fork());
 
-	fflush(stdout);
-	pid = must(fork(), "fork");
 	if (!pid)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 	return pid;
@@ -284,66 +297,43 @@ static void end_child(pid_t pid)
 {
 	int status;
 
-	must(waitpid(pid, &status, 0), "waitpid");
+	must(waitpid(pid, &status, 0));
 	if (status)
 		die("child", "failed");
 }
 
-/* CPU time, and how often it was switched to something else. */
-static long long used_ns(int who, long *switches)
-{
-	struct rusage u;
-
-	must(getrusage(who, &u), "getrusage");
-	*switches += u.ru_nvcsw + u.ru_nivcsw;
-	return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * NS +
-	       (u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1000;
-}
-
+/* clang-format off */
 /* Programs of few instructions, for loads that need no object file. */
-#define MOVE(reg, value)                                                                           \
-	{                                                                                          \
-		.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = reg, .imm = value                  \
-	}
-#define CALL(helper)                                                                               \
-	{                                                                                          \
-		.code = BPF_JMP | BPF_CALL, .imm = helper                                          \
-	}
-#define EXIT                                                                                       \
-	{                                                                                          \
-		.code = BPF_JMP | BPF_EXIT                                                         \
-	}
+#define MOVE(reg, value) { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = reg, .imm = value }
+#define CALL(helper) { .code = BPF_JMP | BPF_CALL, .imm = helper }
+#define EXIT { .code = BPF_JMP | BPF_EXIT }
+/* clang-format on */
 
-static int bpf(int command, union bpf_attr *attr)
+static int bpf(int command, union bpf_attr attr)
 {
-	return must(syscall(SYS_bpf, command, attr, sizeof(*attr)), "bpf");
+	return check(syscall(SYS_bpf, command, &attr, sizeof(attr)), "bpf");
 }
 
 static int load_program(int type, const struct bpf_insn *code, size_t count)
 {
-	return bpf(BPF_PROG_LOAD, &(union bpf_attr) { .prog_type = type,
-						      .insns = (uintptr_t)code,
-						      .insn_cnt = count,
-						      .license = (uintptr_t) "GPL" });
+	return bpf(BPF_PROG_LOAD, (union bpf_attr) { .prog_type = type,
+						     .insns = (uintptr_t)code,
+						     .insn_cnt = count,
+						     .license = (uintptr_t) "GPL" });
 }
 
 /* ==== 2. Sockets ==== */
 
-static int new_socket(int family, int type, int protocol)
-{
-	return must(socket(family, type, protocol), "socket");
-}
-
 static void set_option(int fd, int level, int option, int value)
 {
-	must(setsockopt(fd, level, option, &value, sizeof(value)), "setsockopt");
+	must(setsockopt(fd, level, option, &value, sizeof(value)));
 }
 
 static void set_timeout(int fd, int option, long ms)
 {
 	struct timeval t = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
 
-	must(setsockopt(fd, SOL_SOCKET, option, &t, sizeof(t)), "setsockopt");
+	must(setsockopt(fd, SOL_SOCKET, option, &t, sizeof(t)));
 }
 
 /* Past the administrator's limit where that is allowed, else up to it. */
@@ -357,83 +347,67 @@ static void set_buffer(int fd, int option, int force)
 
 static struct address address_of(const char *host, int port)
 {
-	struct address a = {};
-	struct sockaddr_in *v4 = (void *)&a.any;
-	struct sockaddr_in6 *v6 = (void *)&a.any;
+	struct address a = { .v4.sin_port = htons(port) }; /* where sin6_port is, too */
+	bool is_v6 = strchr(host, ':');
 
-	a.any.ss_family = strchr(host, ':') ? AF_INET6 : AF_INET;
-	a.length = strchr(host, ':') ? sizeof(*v6) : sizeof(*v4);
-	v4->sin_port = htons(port); /* where sin6_port is, too */
-	if (inet_pton(a.any.ss_family, host,
-		      strchr(host, ':') ? (void *)&v6->sin6_addr : (void *)&v4->sin_addr) != 1)
+	a.any.sa_family = is_v6 ? AF_INET6 : AF_INET;
+	a.length = is_v6 ? sizeof(a.v6) : sizeof(a.v4);
+	if (inet_pton(a.any.sa_family, host,
+		      is_v6 ? (void *)&a.v6.sin6_addr : (void *)&a.v4.sin_addr) != 1)
 		die(host, "not an address");
 	return a;
 }
 
-static void bind_to(int fd, const struct address *a)
+static void bind_to(int fd, struct address a)
 {
-	must(bind(fd, (const struct sockaddr *)&a->any, a->length), "bind");
+	must(bind(fd, &a.any, a.length));
 }
 
-static void connect_to(int fd, const struct address *a)
+static void connect_to(int fd, struct address a)
 {
-	must(connect(fd, (const struct sockaddr *)&a->any, a->length), "connect");
+	must(connect(fd, &a.any, a.length));
 }
 
-/* PROTO. Of tls the kernel encrypts, by sockmap it is received without TCP: see open_pair(). */
-static const struct protocol {
-	const char *name;
-	int family, type, protocol;
-} protocols[] = {
-	{ "udp4", AF_INET, SOCK_DGRAM, 0 },	  { "udp6", AF_INET6, SOCK_DGRAM, 0 },
-	{ "tcp4", AF_INET, SOCK_STREAM, 0 },	  { "tcp6", AF_INET6, SOCK_STREAM, 0 },
-	{ "mptcp", AF_INET, SOCK_STREAM, MPTCP }, { "sctp", AF_INET, SOCK_STREAM, IPPROTO_SCTP },
-	{ "tls", AF_INET, SOCK_STREAM, 0 },	  { "sockmap", AF_INET, SOCK_STREAM, 0 },
-};
-
-static const struct protocol *protocol(void)
+static void choose_protocol(void)
 {
 	const char *name = load->proto ? load->proto : text("PROTO");
 
-	for (size_t i = 0; i < COUNT(protocols); i++)
-		if (!strcmp(name, protocols[i].name))
-			return &protocols[i];
-	die(name, "no such PROTO");
+	for (proto = protocols; name && strcmp(name, proto->name);)
+		if (++proto == protocols + COUNT(protocols))
+			die(name, "no such PROTO");
 }
 
-static int proto_socket(const struct protocol *p)
+static int proto_socket(void)
 {
-	return may(socket(p->family, p->type, p->protocol), p->name);
+	return may(socket(io.to.any.sa_family, proto->type, proto->protocol), proto->name);
 }
 
-static void bind_to_any_port(int fd, struct address *a)
+/* Where messages of any protocol are counted, the sockets have room for all of them. */
+static bool has_room(void)
 {
-	bind_to(fd, a);
-	must(getsockname(fd, (struct sockaddr *)&a->any, &a->length), "getsockname");
+	return load->one && !load->proto;
 }
 
-/* Bound to the loopback; sets its address. One of a stream listens. */
-static int bound_socket(const struct protocol *p, struct address *a)
+/* Takes what comes to ADDRESS, or else to a port of the loopback. One of a stream listens. */
+static int bound_socket(void)
 {
-	int fd = proto_socket(p);
+	const char *address = text("ADDRESS");
+	int fd;
 
-	*a = address_of(p->family == AF_INET6 ? "::1" : "127.0.0.1", 0);
-	bind_to_any_port(fd, a);
-	if (p->type == SOCK_STREAM)
-		must(listen(fd, 1), "listen");
-	return fd;
-}
-
-static int accept_one(int listener)
-{
-	return must(accept(listener, NULL, NULL), "accept");
-}
-
-static int accept_last(int listener)
-{
-	int fd = accept_one(listener);
-
-	close(listener);
+	io.to = address_of(address ? address : proto->host, address ? PORT : 0);
+	fd = proto_socket();
+	/* Nothing is to be lost or blocked, even while the receiver's CPU is held up. */
+	if (has_room() || address)
+		set_buffer(fd, SO_RCVBUF, SO_RCVBUFFORCE);
+	if (address) {
+		set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+		bind_to(fd, address_of(strchr(address, ':') ? "::" : "0.0.0.0", PORT));
+	} else {
+		bind_to(fd, io.to);
+		must(getsockname(fd, &io.to.any, &io.to.length));
+	}
+	if (proto->type == SOCK_STREAM)
+		must(listen(fd, 1));
 	return fd;
 }
 
@@ -441,43 +415,21 @@ static void open_unix(void)
 {
 	int fds[2];
 
-	must(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), "socketpair");
+	must(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds));
 	io.tx = fds[0];
 	io.rx = fds[1];
 }
 
-/* A socket in the namespace, one of `ip netns`: sockets stay where they were made. */
-static int socket_in(const char *netns, int family, int type)
+/* From now on, sockets are made in this namespace of `ip netns`, where they stay. */
+static void enter(const char *netns)
 {
 	char path[256];
 	int fd;
 
 	snprintf(path, sizeof(path), "/run/netns/%s", netns);
-	fd = must(open(path, O_RDONLY | O_CLOEXEC), path);
-	must(setns(fd, CLONE_NEWNET), "setns");
+	fd = check(open(path, O_RDONLY | O_CLOEXEC), path);
+	must(setns(fd, CLONE_NEWNET));
 	close(fd);
-	return new_socket(family, type, 0);
-}
-
-/* From the namespace NETNS_TX to NETNS_RX, to ADDRESS there. */
-static void open_path(void)
-{
-	int type = protocol()->type;
-	struct address to = address_of(text("ADDRESS"), PORT);
-	int family = to.any.ss_family;
-	struct address any = address_of(family == AF_INET6 ? "::" : "0.0.0.0", PORT);
-
-	io.rx = socket_in(text("NETNS_RX"), family, type);
-	/* What is sent while the receiver's CPU is held up is not to be lost. */
-	set_buffer(io.rx, SO_RCVBUF, SO_RCVBUFFORCE);
-	set_option(io.rx, SOL_SOCKET, SO_REUSEADDR, 1);
-	bind_to(io.rx, &any);
-	if (type == SOCK_STREAM)
-		must(listen(io.rx, 1), "listen");
-	io.tx = socket_in(text("NETNS_TX"), family, type);
-	connect_to(io.tx, &to);
-	if (type == SOCK_STREAM)
-		io.rx = accept_last(io.rx);
 }
 
 static void start_tls(void)
@@ -487,22 +439,20 @@ static void start_tls(void)
 	};
 
 	may(setsockopt(io.tx, SOL_TCP, TCP_ULP, "tls", sizeof("tls")), "kTLS");
-	must(setsockopt(io.rx, SOL_TCP, TCP_ULP, "tls", sizeof("tls")), "TCP_ULP");
-	must(setsockopt(io.tx, SOL_TLS, TLS_TX, &key, sizeof(key)), "TLS_TX");
-	must(setsockopt(io.rx, SOL_TLS, TLS_RX, &key, sizeof(key)), "TLS_RX");
+	must(setsockopt(io.rx, SOL_TCP, TCP_ULP, "tls", sizeof("tls")));
+	must(setsockopt(io.tx, SOL_TLS, TLS_TX, &key, sizeof(key)));
+	must(setsockopt(io.rx, SOL_TLS, TLS_RX, &key, sizeof(key)));
 }
 
 /* What is sent is received without TCP. */
 static void join_by_sockmap(void)
 {
-	int map = bpf(BPF_MAP_CREATE, &(union bpf_attr) { .map_type = BPF_MAP_TYPE_SOCKMAP,
-							  .key_size = 4,
-							  .value_size = 4,
-							  .max_entries = 2 });
+	int map = bpf(BPF_MAP_CREATE, (union bpf_attr) { .map_type = BPF_MAP_TYPE_SOCKMAP,
+							 .key_size = 4,
+							 .value_size = 4,
+							 .max_entries = 2 });
 	struct bpf_insn redirect[] = {
-		{ .code = BPF_LD | BPF_DW | BPF_IMM,
-		  .dst_reg = 2,
-		  .src_reg = BPF_PSEUDO_MAP_FD,
+		{ BPF_LD | BPF_DW | BPF_IMM, .dst_reg = 2, .src_reg = BPF_PSEUDO_MAP_FD,
 		  .imm = map },
 		{},
 		MOVE(3, 0),
@@ -512,222 +462,210 @@ static void join_by_sockmap(void)
 	};
 	int program = load_program(BPF_PROG_TYPE_SK_MSG, redirect, COUNT(redirect));
 
-	bpf(BPF_PROG_ATTACH, &(union bpf_attr) { .target_fd = map,
-						 .attach_bpf_fd = program,
-						 .attach_type = BPF_SK_MSG_VERDICT });
+	bpf(BPF_PROG_ATTACH, (union bpf_attr) { .target_fd = map,
+						.attach_bpf_fd = program,
+						.attach_type = BPF_SK_MSG_VERDICT });
 	for (int key = 0; key < 2; key++)
 		bpf(BPF_MAP_UPDATE_ELEM,
-		    &(union bpf_attr) { .map_fd = map,
-					.key = (uintptr_t)&key,
-					.value = (uintptr_t)(key ? &io.tx : &io.rx) });
+		    (union bpf_attr) { .map_fd = map,
+				       .key = (uintptr_t)&key,
+				       .value = (uintptr_t)(key ? &io.tx : &io.rx) });
 }
 
-/* Without room a full receiver drops, or blocks. */
+/* On the loopback; or from the namespace NETNS_TX to NETNS_RX, to ADDRESS there. */
 static void open_pair(void)
 {
-	const struct protocol *p = protocol();
-	int fd = bound_socket(p, &io.to);
+	int listener;
 
-	if (load->room)
-		set_buffer(fd, SO_RCVBUF, SO_RCVBUFFORCE);
-	io.tx = proto_socket(p);
-	connect_to(io.tx, &io.to);
-	io.rx = p->type == SOCK_STREAM ? accept_last(fd) : fd;
-	if (load->room) {
+	if (text("NETNS_RX"))
+		enter(text("NETNS_RX"));
+	io.rx = bound_socket();
+	if (text("NETNS_TX"))
+		enter(text("NETNS_TX"));
+	io.tx = proto_socket();
+	connect_to(io.tx, io.to);
+	if (proto->type == SOCK_STREAM) {
+		listener = io.rx;
+		io.rx = must(accept(listener, NULL, NULL));
+		close(listener);
+	}
+	if (has_room()) {
 		set_buffer(io.tx, SO_SNDBUF, SO_SNDBUFFORCE);
-		if (p->type == SOCK_STREAM)
+		if (proto->type == SOCK_STREAM)
 			set_option(io.tx, IPPROTO_TCP, TCP_NODELAY, 1);
 	}
 	set_timeout(io.tx, SO_SNDTIMEO, PATIENCE * 1000);
 	set_timeout(io.rx, SO_RCVTIMEO, PATIENCE * 1000);
-	if (!strcmp(p->name, "tls"))
+	if (!strcmp(proto->name, "tls"))
 		start_tls();
-	if (!strcmp(p->name, "sockmap"))
+	if (!strcmp(proto->name, "sockmap"))
 		join_by_sockmap();
 }
 
-static int packet_socket(const char *ifname, int protocol)
+/*
+ * The ports are given: of two by chance, one pair in 256 is in the same slot of the kernel's table
+ * of sockets, where a lookup takes 31 instructions more.
+ */
+static void open_udp_ports(void)
 {
-	struct sockaddr_ll to = {
+	io.rx = must(socket(AF_INET, SOCK_DGRAM, 0));
+	bind_to(io.rx, address_of("127.0.0.1", PORT));
+	io.tx = must(socket(AF_INET, SOCK_DGRAM, 0));
+	bind_to(io.tx, address_of("127.0.0.1", PORT + 1));
+	connect_to(io.tx, address_of("127.0.0.1", PORT));
+}
+
+/* To where nobody receives: the machine before drops it. */
+static void open_forward(void)
+{
+	enter("netto-a");
+	io.tx = must(socket(AF_INET, SOCK_DGRAM, 0));
+	connect_to(io.tx, address_of("203.0.113.1", PORT));
+}
+
+/* To all: a frame of another host would be dropped. */
+static void make_frame(unsigned char *frame)
+{
+	memset(frame, 0xff, 6);
+	frame[12] = ETHERTYPE >> 8;
+	frame[13] = ETHERTYPE & 0xff;
+}
+
+/* Bound to protocol 0 it only sends. */
+static int packet_socket(int protocol)
+{
+	struct sockaddr_ll a = {
 		.sll_family = AF_PACKET,
 		.sll_protocol = htons(protocol),
-		.sll_ifindex = must((int)if_nametoindex(ifname) ?: -1, ifname),
+		.sll_ifindex = must((int)if_nametoindex(text("IF") ? text("IF") : "lo") ?: -1),
 	};
-	int fd = new_socket(AF_PACKET, SOCK_RAW, 0);
+	int fd = must(socket(AF_PACKET, SOCK_RAW, 0));
 
-	/* Bound to protocol 0 it only sends. */
-	must(bind(fd, (struct sockaddr *)&to, sizeof(to)), "bind");
+	must(bind(fd, (struct sockaddr *)&a, sizeof(a)));
 	return fd;
 }
 
-/* Frames to all: those of another host would be dropped. */
+static void open_packet_sender(void)
+{
+	make_frame(io.buf);
+	io.tx = packet_socket(0);
+}
+
 static void open_packets(void)
 {
-	const char *tx = text("TX") ? text("TX") : text("IF") ? text("IF") : "lo";
-	const char *rx = text("RX") ? text("RX") : tx;
-
-	memset(io.buf, 0xff, 6);
-	io.buf[12] = ETHERTYPE >> 8;
-	io.buf[13] = ETHERTYPE & 0xff;
-	io.tx = packet_socket(tx, 0);
-	if (!strstr(load->args, "RX"))
-		return;
-	io.rx = packet_socket(rx, ETHERTYPE);
+	open_packet_sender();
+	io.rx = packet_socket(ETHERTYPE);
 	set_timeout(io.rx, SO_RCVTIMEO, PATIENCE * 1000);
 }
 
 /* It sends to itself: another raw socket would get a copy of each. No header arrives. */
 static void open_rawv6(void)
 {
-	struct address lo = address_of("::1", 0);
-
-	io.rx = io.tx = new_socket(AF_INET6, SOCK_RAW, RAW_PROTOCOL);
-	connect_to(io.tx, &lo);
+	io.rx = io.tx = must(socket(AF_INET6, SOCK_RAW, RAW_PROTOCOL));
+	connect_to(io.tx, address_of("::1", 0));
 	set_timeout(io.rx, SO_RCVTIMEO, PATIENCE * 1000);
 }
 
-/* ==== 3. Operations: each handles at most io.want messages, and returns how many ==== */
+/* ==== 3. Operations: each handles at most io.want messages, and counts them ==== */
 
-/* The result of a call that handles exactly one message. */
-static int whole(long result, const char *what)
+/* A call that handles exactly one message. */
+static int check_size(long result, const char *call)
 {
-	if (must(result, what) != io.size)
-		die(what, "short");
+	if (check(result, call) != io.size)
+		die(call, "short");
 	return 1;
 }
 
-static int many(int call, int fd, const char *what)
+#define whole(call) check_size(call, #call)
+
+static int many(int call, int fd)
 {
 	int want = io.want < BATCH ? io.want : BATCH;
 
-	if (must(syscall(call, fd, io.msgs, want, 0, NULL), what) != want)
-		die(what, "short");
+	if (must(syscall(call, fd, io.msgs, want, 0, NULL)) != want)
+		die("messages", "too few");
 	for (int i = 0; i < want; i++)
-		whole(io.msgs[i].msg_len, what);
+		whole(io.msgs[i].msg_len);
 	return want;
 }
 
 /* Has the ring do one thing. Returns the result of that, -1 with errno set. */
 static int do_by_ring(struct io_uring_sqe sqe)
 {
-	struct ring *r = &io.ring;
-	unsigned int head = *r->cq_head;
+	unsigned int head = *io.ring.cq_head;
 	int result;
 
-	*r->sqe = sqe;
-	__atomic_store_n(r->sq_tail, *r->sq_tail + 1, __ATOMIC_RELEASE);
-	must(syscall(SYS_io_uring_enter, r->fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0),
-	     "io_uring_enter");
-	result = r->cqes[head & r->cq_mask].res;
+	*io.ring.sqe = sqe;
+	__atomic_store_n(io.ring.sq_tail, *io.ring.sq_tail + 1, __ATOMIC_RELEASE);
+	must(syscall(SYS_io_uring_enter, io.ring.fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0));
+	result = io.ring.cqes[head & io.ring.cq_mask].res;
 	errno = -result;
-	__atomic_store_n(r->cq_head, head + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(io.ring.cq_head, head + 1, __ATOMIC_RELEASE);
 	return result < 0 ? -1 : result;
 }
 
 static int message_by_ring(int opcode, int fd, int flags)
 {
-	return do_by_ring((struct io_uring_sqe) {
-		.opcode = opcode, .flags = flags, .fd = fd, .addr = (uintptr_t)io.buf, .len = io.size });
+	return do_by_ring((struct io_uring_sqe) { .opcode = opcode,
+						  .flags = flags,
+						  .fd = fd,
+						  .addr = (uintptr_t)io.buf,
+						  .len = io.size });
 }
 
 static int receive_from(void)
 {
-	struct address from = { .length = sizeof(from.any) };
+	struct address from = { .length = sizeof(from.v6) };
 
-	return recvfrom(io.rx, io.buf, io.size, 0, (struct sockaddr *)&from.any, &from.length);
+	return recvfrom(io.rx, io.buf, io.size, 0, &from.any, &from.length);
 }
 
 static int splice_out(void)
 {
-	whole(write(io.pipe[1], io.buf, io.size), "write to the pipe");
+	whole(write(io.pipe[1], io.buf, io.size));
 	return splice(io.pipe[0], NULL, io.tx, NULL, io.size, 0);
 }
 
 static int splice_in(void)
 {
-	whole(splice(io.rx, NULL, io.pipe[1], NULL, io.size, 0), "splice");
+	whole(splice(io.rx, NULL, io.pipe[1], NULL, io.size, 0));
 	return read(io.pipe[0], io.buf, io.size);
 }
 
-#define ONE(name, call)                                                                            \
-	static int one_##name(void)                                                                \
-	{                                                                                          \
-		return whole(call, #name);                                                         \
-	}
-
 /* clang-format off */
-ONE(send, send(io.tx, io.buf, io.size, 0))
-ONE(sendto, sendto(io.tx, io.buf, io.size, 0, (struct sockaddr *)&io.to.any, io.to.length))
-ONE(sendmsg, sendmsg(io.tx, &io.msgs[0].msg_hdr, 0))
-ONE(write, write(io.tx, io.buf, io.size))
-ONE(writev, writev(io.tx, io.iov, 1))
-ONE(sendfile, sendfile(io.tx, io.file, &(off_t) { 0 }, io.size))
-ONE(splice_out, splice_out())
-ONE(uring_send, message_by_ring(IORING_OP_SEND, io.tx, 0))
-ONE(uring_worker, message_by_ring(IORING_OP_SEND, io.tx, IOSQE_ASYNC))
-ONE(recv, recv(io.rx, io.buf, io.size, 0))
-ONE(recvfrom, receive_from())
-ONE(recvmsg, recvmsg(io.rx, &io.msgs[0].msg_hdr, 0))
-ONE(read, read(io.rx, io.buf, io.size))
-ONE(readv, readv(io.rx, io.iov, 1))
-ONE(splice_in, splice_in())
-ONE(uring_recv, message_by_ring(IORING_OP_RECV, io.rx, 0))
+#define SEND_BY(name, messages) static void one_##name(void) { io.sends += messages; }
+#define RECV_BY(name, messages) static void one_##name(void) { io.recvs += messages; }
+
+SEND_BY(send, whole(send(io.tx, io.buf, io.size, 0)))
+SEND_BY(sendto, whole(sendto(io.tx, io.buf, io.size, 0, &io.to.any, io.to.length)))
+SEND_BY(sendmsg, whole(sendmsg(io.tx, &io.msgs[0].msg_hdr, 0)))
+SEND_BY(sendmmsg, many(SYS_sendmmsg, io.tx))
+SEND_BY(write, whole(write(io.tx, io.buf, io.size)))
+SEND_BY(writev, whole(writev(io.tx, io.iov, 1)))
+SEND_BY(sendfile, whole(sendfile(io.tx, io.file, &(off_t) { 0 }, io.size)))
+SEND_BY(splice_out, whole(splice_out()))
+SEND_BY(uring_send, whole(message_by_ring(IORING_OP_SEND, io.tx, 0)))
+SEND_BY(uring_worker, whole(message_by_ring(IORING_OP_SEND, io.tx, IOSQE_ASYNC)))
+RECV_BY(recv, whole(recv(io.rx, io.buf, io.size, 0)))
+RECV_BY(recvfrom, whole(receive_from()))
+RECV_BY(recvmsg, whole(recvmsg(io.rx, &io.msgs[0].msg_hdr, 0)))
+RECV_BY(recvmmsg, many(SYS_recvmmsg, io.rx))
+RECV_BY(read, whole(read(io.rx, io.buf, io.size)))
+RECV_BY(readv, whole(readv(io.rx, io.iov, 1)))
+RECV_BY(splice_in, whole(splice_in()))
+RECV_BY(uring_recv, whole(message_by_ring(IORING_OP_RECV, io.rx, 0)))
 /* clang-format on */
 
-static int one_sendmmsg(void)
-{
-	return many(SYS_sendmmsg, io.tx, "sendmmsg");
-}
-
-static int one_recvmmsg(void)
-{
-	return many(SYS_recvmmsg, io.rx, "recvmmsg");
-}
-
-static int one_both_ways(void)
+static void one_both_ways(void)
 {
 	one_send();
-	return one_recv();
+	one_recv();
 }
 
-static void prepare_file(void)
+static void one_echo(void)
 {
-	io.file = must(memfd_create("load", 0), "memfd_create");
-	whole(write(io.file, io.buf, io.size), "write to the file");
-}
-
-static void prepare_pipe(void)
-{
-	must(pipe(io.pipe), "pipe");
-}
-
-static char *map_ring(size_t size, off_t offset)
-{
-	return map(io.ring.fd, size, offset, MAP_POPULATE);
-}
-
-static void open_ring(struct io_uring_params p)
-{
-	struct ring *r = &io.ring;
-	char *sq, *cq;
-
-	r->fd = syscall(SYS_io_uring_setup, 1, &p);
-	if (r->fd < 0 && (errno == ENOSYS || errno == EPERM))
-		may(r->fd, "io_uring");
-	must(r->fd, "io_uring_setup");
-	sq = map_ring(p.sq_off.array + p.sq_entries * sizeof(unsigned int), IORING_OFF_SQ_RING);
-	cq = map_ring(p.cq_off.cqes + p.cq_entries * sizeof(*r->cqes), IORING_OFF_CQ_RING);
-	r->sqe = (void *)map_ring(p.sq_entries * sizeof(*r->sqe), IORING_OFF_SQES);
-	r->sq_tail = (unsigned int *)(sq + p.sq_off.tail);
-	*(unsigned int *)(sq + p.sq_off.array) = 0;
-	r->cq_head = (unsigned int *)(cq + p.cq_off.head);
-	r->cq_mask = *(unsigned int *)(cq + p.cq_off.ring_mask);
-	r->cqes = (struct io_uring_cqe *)(cq + p.cq_off.cqes);
-}
-
-static void prepare_ring(void)
-{
-	open_ring((struct io_uring_params) {});
+	one_write();
+	one_read();
 }
 
 static void prepare_messages(void)
@@ -739,88 +677,132 @@ static void prepare_messages(void)
 	}
 }
 
+static void open_file(void)
+{
+	open_pair();
+	io.file = must(memfd_create("load", 0));
+	whole(write(io.file, io.buf, io.size));
+}
+
+static void open_pipe(void)
+{
+	open_pair();
+	must(pipe(io.pipe));
+}
+
+/*
+ * Of one entry. The kernel has both queues in one page (from 5.4 on). With sqpoll one of its
+ * threads looks for entries.
+ */
+static void make_ring(void)
+{
+	struct io_uring_params p = { .flags = text("sqpoll") ? IORING_SETUP_SQPOLL : 0,
+				     .sq_thread_idle = 10000 };
+	void *queues;
+
+	io.ring.fd = syscall(SYS_io_uring_setup, 1, &p);
+	if (io.ring.fd < 0 && (errno == ENOSYS || errno == EPERM))
+		may(io.ring.fd, "io_uring");
+	check(io.ring.fd, "io_uring_setup");
+	queues = map(io.ring.fd, PAGE, IORING_OFF_SQ_RING, MAP_POPULATE);
+	io.ring.sqe = map(io.ring.fd, PAGE, IORING_OFF_SQES, MAP_POPULATE);
+	io.ring.sq_tail = queues + p.sq_off.tail;
+	io.ring.cq_head = queues + p.cq_off.head;
+	io.ring.cqes = queues + p.cq_off.cqes;
+	io.ring.cq_mask = p.cq_entries - 1;
+}
+
+static void open_ring(void)
+{
+	open_pair();
+	make_ring();
+}
+
 /* ==== 4. Counted loads ==== */
 
-/* Repeats the operation N times, and counts the calls. */
+/* Repeats the operation until N messages are sent. */
 static void run_send(void)
 {
-	bool both = load->one == one_both_ways;
-	long n = number("N"), done = 0, calls = 0;
+	long n = number("N");
 
 	start_clocks();
-	for (; done < n; calls++) {
-		io.want = n - done;
-		done += load->one();
+	while (io.sends < n) {
+		io.want = n - io.sends;
+		load->one();
 	}
-	printf("sends=%ld recvs=%ld calls=%ld cpu_ns=%lld\n", done, both ? done : 0,
-	       both ? 2 * calls : calls, cpu_ns());
+	report();
 }
 
 /* Receives N messages that `io.tx` sends, in rounds that surely fit into the buffer. */
 static void run_recv(void)
 {
-	long n = number("N"), sends = 0, done = 0, calls = 0;
-	long long used = 0;
+	long n = number("N");
 
-	while (done < n) {
-		for (; sends < n && sends < done + ROUND; sends++)
+	start_clocks();
+	while (io.recvs < n) {
+		while (io.sends < n && io.sends < io.recvs + ROUND)
 			one_write();
-		start_clocks();
-		for (; done < sends; calls++) {
-			io.want = sends - done;
-			done += load->one();
+		while (io.recvs < io.sends) {
+			io.want = io.sends - io.recvs;
+			load->one();
 		}
-		used += cpu_ns();
 	}
-	printf("sends=%ld recvs=%ld calls=%ld cpu_ns=%lld\n", sends, done, calls, used);
+	report();
 }
 
 /* N connections, with a message in each. Of MPTCP, workers end them. */
 static void run_connect(void)
 {
-	const struct protocol *p = protocol();
+	int listener = bound_socket();
 	long n = number("N");
-	int fd = bound_socket(p, &io.to);
 
 	start_clocks();
-	for (long i = 0; i < n; i++) {
-		io.tx = proto_socket(p);
-		connect_to(io.tx, &io.to);
-		io.rx = accept_one(fd);
+	while (io.recvs < n) {
+		io.tx = proto_socket();
+		connect_to(io.tx, io.to);
+		io.rx = must(accept(listener, NULL, NULL));
 		one_both_ways();
-		must(close(io.tx), "close");
-		must(close(io.rx), "close");
+		must(close(io.tx));
+		must(close(io.rx));
 	}
-	printf("connects=%ld sends=%ld recvs=%ld cpu_ns=%lld\n", n, n, n, cpu_ns());
+	report();
 }
 
-/*
- * Kicks of an AF_XDP socket that is bound to nothing: each one fails, after it has come to the
- * socket's own operation.
- */
-static void run_xsk(void)
+static void open_xsk(void)
 {
-	long n = number("N"), done;
-	int fd = may(socket(AF_XDP, SOCK_RAW, 0), "AF_XDP");
+	io.tx = may(socket(AF_XDP, SOCK_RAW, 0), "AF_XDP");
+}
 
-	for (done = 0; done < n; done++)
-		if (sendto(fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0 || errno != ENXIO)
-			die("sendto of AF_XDP", strerror(errno));
-	printf("sends=%ld recvs=0 calls=%ld\n", done, done);
+/* Of a socket that is bound to nothing: it fails, after it has come to the socket's operation. */
+static void one_kick(void)
+{
+	if (sendto(io.tx, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0 || errno != ENXIO)
+		die("sendto of AF_XDP", strerror(errno));
+	io.sends++;
 }
 
 static void run_udpsend(void)
 {
 	long n = number("N"), ns = number("NS");
 
-	for (long i = 0; i < n; i++) {
+	start_clocks();
+	while (io.sends < n) {
 		one_send();
 		if (text("sleep"))
-			pause_ns(ns);
+			usleep(ns / 1000);
 		else
 			spin_ns(ns);
 	}
-	printf("sends=%ld recvs=0\n", n);
+	report();
+}
+
+static void await_one(int epoll)
+{
+	struct epoll_event event;
+
+	one_send();
+	must(epoll_wait(epoll, &event, 1, PATIENCE * 1000));
+	one_recv();
 }
 
 /*
@@ -829,22 +811,18 @@ static void run_udpsend(void)
  */
 static void run_busypoll(void)
 {
-	int us = number("US"), epoll = epoll_create1(0);
+	int us = number("US"), epoll = must(epoll_create1(0));
 	struct epoll_event event = { .events = EPOLLIN };
 	long n = number("N");
 
 	set_option(io.rx, SOL_SOCKET, SO_BUSY_POLL, us);
-	must(epoll_ctl(epoll, EPOLL_CTL_ADD, io.rx, &event), "epoll_ctl");
-	one_send();
-	must(epoll_wait(epoll, &event, 1, PATIENCE * 1000), "epoll_wait");
-	one_recv();
+	must(epoll_ctl(epoll, EPOLL_CTL_ADD, io.rx, &event));
+	await_one(epoll);
 	set_timeout(io.rx, SO_RCVTIMEO, 1);
 	start_clocks();
 	for (long i = 0; i < n; i++) {
-		if (text("epoll")) { /* it polls once after each packet */
-			one_send();
-			must(epoll_wait(epoll, &event, 1, PATIENCE * 1000), "epoll_wait");
-			one_recv();
+		if (text("epoll")) {
+			await_one(epoll); /* it polls once after each packet */
 			if (epoll_wait(epoll, &event, 1, 1) != 0)
 				die("epoll_wait", "there is something");
 		} else if (recv(io.rx, io.buf, SIZE, 0) >= 0 || errno != EAGAIN) {
@@ -852,7 +830,7 @@ static void run_busypoll(void)
 		}
 		spin_ns(us * 1000LL); /* as long again, that is no polling */
 	}
-	printf("waits=%ld cpu_ns=%lld wall_ns=%lld\n", n, cpu_ns(), wall_ns());
+	report();
 }
 
 /*
@@ -861,117 +839,103 @@ static void run_busypoll(void)
  */
 static void run_ktls(void)
 {
-	static char buf[16384];
-	long all = (long)number("N") * sizeof(buf), sent = 0, got = 0, size;
+	enum { RECORD = 16384 };
+	long all = (long)number("N") * RECORD, sent = 0, got = 0, size;
 
 	while (got < all) {
-		while (sent < all && (size = send(io.tx, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+		while (sent < all && (size = send(io.tx, io.buf, RECORD, MSG_DONTWAIT)) > 0)
 			sent += size;
-		while ((size = recv(io.rx, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+		while ((size = recv(io.rx, io.buf, RECORD, MSG_DONTWAIT)) > 0)
 			got += size;
 		if (size < 0 && errno != EAGAIN)
 			die("recv", strerror(errno));
-		pause_ns(1000000);
+		usleep(1000);
 	}
 	printf("bytes=%ld\n", got);
 }
 
 /* ==== 5. Timed loads ==== */
 
-/* Repeats an operation for SECONDS. Returns how many messages that were. */
-static long repeat(int (*one)(void))
+/* Repeats an operation for SECONDS. */
+static void repeat(void (*one)(void))
 {
 	long long end = number("SECONDS") * NS;
-	long done = 0;
 
 	start_clocks();
 	while (wall_ns() < end)
 		for (int i = 0; i < 16; i++)
-			done += one();
-	return done;
+			one();
 }
 
 static void run_loop(void)
 {
-	long done = repeat(load->one), recvs = load->one == one_both_ways ? done : 0;
-
-	printf("sends=%ld recvs=%ld cpu_ns=%lld wall_ns=%lld\n", done, recvs, cpu_ns(), wall_ns());
+	repeat(load->one);
+	report();
 }
 
 /* On a socket of its own: another one, or a connection, would be operations more. */
 static void run_block_recv(void)
 {
-	int fd = bound_socket(protocol(), &io.to);
+	int fd = bound_socket();
 
 	set_timeout(fd, SO_RCVTIMEO, number("MS"));
 	start_clocks();
 	if (recv(fd, io.buf, SIZE, 0) >= 0 || errno != EAGAIN)
 		die("recv", "did not time out");
-	printf("recvs=0 calls=1 elapsed_ns=%lld cpu_ns=%lld\n", wall_ns(), cpu_ns());
+	report();
 }
 
 static void run_burn(void)
 {
-	long long seconds = number("SECONDS") * NS, period = seconds;
+	long long seconds = number("SECONDS") * NS, period = seconds, burn = seconds;
 	struct sched_param prio = { .sched_priority = number("PRIO") };
-	double duty = number("DUTY_PERCENT") / 100;
 
 	start_clocks();
 	if (text("fifo")) {
-		if (strcmp(text("fifo"), "fifo") || !text("PERIOD_US"))
-			die(text("fifo"), "expected fifo PRIO DUTY_PERCENT PERIOD_US");
 		period = number("PERIOD_US") * 1000;
-		must(syscall(SYS_sched_setscheduler, 0, SCHED_FIFO, &prio), "sched_setscheduler");
+		burn = period * number("DUTY_PERCENT") / 100;
+		must(syscall(SYS_sched_setscheduler, 0, SCHED_FIFO, &prio));
 	}
 	for (long long next = 0; next < seconds; next += period) {
 		long long at = wall_start + next;
 		struct timespec t = { .tv_sec = at / NS, .tv_nsec = at % NS };
 
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
-		while (wall_ns() < next + period * duty)
-			;
+		spin_ns(next + burn - wall_ns());
 	}
 	printf("cpu_ns=%lld wall_ns=%lld\n", cpu_ns(), wall_ns());
 }
 
-/* The sender of bigsend, and the CPU time that it had on CPU_A and CPU_B. */
-struct sender {
-	pid_t tid;
-	clockid_t clock; /* its CPU time */
-	long long since; /* the same, when it came to where it is */
-	long long cpu_ns[2];
-	long moves; /* odd: it is on CPU_B */
-};
-
-static void charge(struct sender *s)
+/* What bigsend's sender took where it is. */
+static void charge_sender(void)
 {
-	long long t = now(s->clock);
+	long long t = now(shared->clock);
 
-	s->cpu_ns[s->moves % 2] += t - s->since;
-	s->since = t;
+	shared->cpu_ns[shared->moves % 2] += t - shared->since;
+	shared->since = t;
 }
 
 /*
- * Takes what comes for `ns`, and moves the sender each MOVE_NS; then breaks the connection, which
- * ends the sender's call. Where the machine is so fast that the call would end before, it waits: at
- * most three quarters by then.
+ * Takes what comes for SECONDS, and moves the sender each MOVE_NS; then breaks the connection,
+ * which ends the sender's call. Where the machine is so fast that the call would end before, it
+ * waits: at most three quarters by then.
  */
-static void drain(struct sender *s, long long ns)
+static _Noreturn void drain(void)
 {
 	static char buf[1 << 18];
-	long long past, got = 0;
+	long long ns = number("SECONDS") * NS, past, got = 0;
 
 	start_clocks();
 	while ((past = wall_ns()) < ns) {
-		if (past >= (s->moves + 1) * MOVE_NS) {
+		if (past >= (shared->moves + 1) * MOVE_NS) {
 			/* Comes back when the sender has left its CPU, in the kernel or not. */
-			pin(s->tid, s->moves % 2 ? "CPU_A" : "CPU_B");
-			charge(s);
-			s->moves++;
+			pin(getppid(), shared->moves % 2 ? "CPU_A" : "CPU_B");
+			charge_sender();
+			shared->moves++;
 		} else if (got > 0.75 * BIGSEND * past / ns) {
-			pause_ns(1000000);
+			usleep(1000);
 		} else {
-			got += must(recv(io.rx, buf, sizeof(buf), 0), "recv");
+			got += must(recv(io.rx, buf, sizeof(buf), 0));
 		}
 	}
 	exit(0);
@@ -982,166 +946,97 @@ static void run_bigsend(void)
 	static char buf[BIGSEND / UIO_MAXIOV];
 	static struct iovec iov[UIO_MAXIOV]; /* all of them the same memory */
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = UIO_MAXIOV };
-	struct sender *s = map(-1, sizeof(*s), 0, MAP_ANONYMOUS);
-	long long took;
 	pid_t child;
-	long sent;
 
 	memset(buf, 1, sizeof(buf));
 	for (int i = 0; i < UIO_MAXIOV; i++)
 		iov[i] = (struct iovec) { buf, sizeof(buf) };
-	s->tid = getpid();
-	must(-(errno = clock_getcpuclockid(s->tid, &s->clock)), "clock_getcpuclockid");
-	s->since = now(s->clock);
+	must(-(errno = clock_getcpuclockid(getpid(), &shared->clock)));
+	shared->since = now(shared->clock);
 	child = start_child();
-	if (!child) {
-		pin(0, "CPU_RX");
-		close(io.tx);
-		drain(s, number("SECONDS") * NS);
-	}
-	close(io.rx);
-	pin(0, "CPU_A");
-	start_clocks();
-	sent = must(sendmsg(io.tx, &msg, MSG_NOSIGNAL), "sendmsg");
-	took = wall_ns();
+	pin(0, child ? "CPU_A" : "CPU_RX");
+	close(child ? io.rx : io.tx);
+	if (!child)
+		drain();
+	must(sendmsg(io.tx, &msg, MSG_NOSIGNAL));
 	close(io.tx);
 	end_child(child);
-	charge(s);
-	printf("sends=1 sent_bytes=%ld cpu_a_ns=%lld cpu_b_ns=%lld moves=%ld wall_ns=%lld\n", sent,
-	       s->cpu_ns[0], s->cpu_ns[1], s->moves, took);
+	charge_sender();
+	printf("sends=1 cpu_a_ns=%lld cpu_b_ns=%lld moves=%ld\n", shared->cpu_ns[0],
+	       shared->cpu_ns[1], shared->moves);
 }
 
 /* Receives until told to stop and the queue is empty. */
-static void receiver(struct shared *s, int fd)
+static _Noreturn void receive(void)
 {
-	static char buf[1 << 16];
-
 	start_clocks();
-	set_timeout(fd, SO_RCVTIMEO, 100);
+	set_timeout(io.rx, SO_RCVTIMEO, 100);
 	for (;;) {
-		if (recv(fd, buf, sizeof(buf), 0) >= 0)
-			s->recvs++;
+		if (recv(io.rx, io.buf, sizeof(io.buf), 0) >= 0)
+			shared->recvs++;
 		else if (errno != EAGAIN)
 			die("recv", strerror(errno));
-		else if (s->stop)
+		else if (shared->stop)
 			break;
 	}
-	s->rx_cpu_ns = cpu_ns();
+	shared->rx_cpu_ns = cpu_ns();
 	exit(0);
 }
 
 /* One process sends SIZE bytes from io.tx on CPU_TX, another receives from io.rx on CPU_RX. */
 static void run_flood(void)
 {
-	struct shared *s = map(-1, sizeof(*s), 0, MAP_ANONYMOUS);
-	long long used, took;
+	long long tx_cpu_ns;
 	pid_t child;
-	long done;
 
-	io.size = number("SIZE");
+	if (text("SIZE"))
+		io.size = number("SIZE");
 	child = start_child();
 	pin(0, child ? "CPU_TX" : "CPU_RX");
 	if (!child)
-		receiver(s, io.rx);
-	done = repeat(one_send);
-	used = cpu_ns();
-	took = wall_ns();
-	s->stop = 1;
+		receive();
+	repeat(one_send);
+	tx_cpu_ns = cpu_ns();
+	shared->stop = 1;
 	end_child(child);
-	printf("sends=%ld recvs=%ld tx_cpu_ns=%lld rx_cpu_ns=%lld wall_ns=%lld\n", done, s->recvs,
-	       used, s->rx_cpu_ns, took);
+	printf("sends=%ld recvs=%ld tx_cpu_ns=%lld rx_cpu_ns=%lld\n", io.sends, shared->recvs,
+	       tx_cpu_ns, shared->rx_cpu_ns);
 }
 
-/* Another process gives back each byte that it gets from io.tx, to io.rx. Returns it. */
-static pid_t start_echo(void)
+/* Another process gives back each byte that it gets from io.tx, to io.rx. */
+static void open_echo(void)
 {
 	int there[2], back[2];
 	char byte;
-	pid_t child;
 
-	must(pipe(there), "pipe");
-	must(pipe(back), "pipe");
-	child = start_child();
-	if (!child) {
+	if (text("NICE"))
+		must(setpriority(PRIO_PROCESS, 0, number("NICE")));
+	must(pipe(there));
+	must(pipe(back));
+	if (!start_child()) {
 		close(there[1]);
-		while (must(read(there[0], &byte, 1), "read"))
-			must(write(back[1], &byte, 1), "write");
+		while (must(read(there[0], &byte, 1)))
+			must(write(back[1], &byte, 1));
 		exit(0);
 	}
 	io.tx = there[1];
 	io.rx = back[0];
 	io.size = 1;
-	return child;
 }
 
-static int one_echo(void)
-{
-	one_write();
-	return one_read();
-}
-
-static void run_switches(void)
-{
-	long trips, switches = 0;
-	long long took;
-	pid_t child;
-
-	if (text("NICE"))
-		must(setpriority(PRIO_PROCESS, 0, number("NICE")), "setpriority");
-	child = start_echo();
-	trips = repeat(one_echo);
-	took = wall_ns();
-	close(io.tx);
-	end_child(child);
-	used_ns(RUSAGE_SELF, &switches);
-	used_ns(RUSAGE_CHILDREN, &switches);
-	printf("switches=%ld trips=%ld wall_ns=%lld\n", switches, trips, took);
-}
-
-/*
- * The ports are given: of two by chance, one pair in 256 is in the same slot of the kernel's table
- * of sockets, where a lookup takes 31 instructions more.
- */
-static void open_udp_ports(void)
-{
-	struct address to = address_of("127.0.0.1", PORT), from = address_of("127.0.0.1", PORT + 1);
-
-	io.rx = new_socket(AF_INET, SOCK_DGRAM, 0);
-	bind_to(io.rx, &to);
-	io.tx = new_socket(AF_INET, SOCK_DGRAM, 0);
-	bind_to(io.tx, &from);
-	connect_to(io.tx, &to);
-}
-
-/* To where nobody receives: the machine before drops it. */
-static void open_forward(void)
-{
-	struct address to = address_of("203.0.113.1", PORT);
-
-	io.tx = socket_in("netto-a", AF_INET, SOCK_DGRAM);
-	connect_to(io.tx, &to);
-}
-
-static void open_echo(void)
-{
-	start_echo();
-}
-
-static int one_64_kb(void)
+static void one_64_kb(void)
 {
 	io.size = sizeof(io.buf);
 	one_send();
 	for (int got = 0; got < io.size;)
-		got += must(recv(io.rx, io.buf, io.size - got, 0), "recv");
-	return 1;
+		got += must(recv(io.rx, io.buf, io.size - got, 0));
 }
 
 /* A hundredth of a tick of the timer, at 250 Hz: the mean, a hundred times, has one tick. */
-static int one_tick(void)
+static void one_tick(void)
 {
 	for (int turns = 20000; turns; turns--)
 		asm volatile("" : "+r"(turns));
-	return 1;
 }
 
 static int compare(const void *a, const void *b)
@@ -1179,46 +1074,59 @@ static void run_instructions(void)
 
 /* ==== 6. Loads of workers and devices ==== */
 
+/* For a load that is there until it is killed. */
+static void say(const char *what)
+{
+	puts(what);
+	fflush(stdout);
+}
+
 /*
  * Reads of much that is nothing, by the workers of io_uring; or none, and a thread that looks for
  * them all the time. worker_ns: their CPU time, where they are threads of this process (from 5.12).
  */
 static void run_uring_work(void)
 {
-	long n = number("N|MS"), reads = text("sqpoll") ? 0 : n, switches;
-	struct io_uring_params p = { .flags = text("sqpoll") ? IORING_SETUP_SQPOLL : 0,
-				     .sq_thread_idle = 10000 };
 	static char buf[16 << 20];
-	int zero = must(open("/dev/zero", O_RDONLY), "/dev/zero");
 	struct io_uring_sqe sqe = { .opcode = IORING_OP_READ,
 				    .flags = IOSQE_ASYNC,
-				    .fd = zero,
+				    .fd = must(open("/dev/zero", O_RDONLY)),
 				    .addr = (uintptr_t)buf,
 				    .len = sizeof(buf) };
+	long n = number("N|MS"), reads = 0;
 
 	memset(buf, 1, sizeof(buf));
-	open_ring(p);
+	make_ring();
 	if (text("sqpoll"))
 		usleep(n * 1000);
-	for (long i = 0; i < reads; i++)
+	for (; reads < n && !text("sqpoll"); reads++)
 		if (do_by_ring(sqe) != sizeof(buf))
 			die("io_uring", "short");
 	printf("reads=%ld worker_ns=%lld\n", reads,
-	       used_ns(RUSAGE_SELF, &switches) - used_ns(RUSAGE_THREAD, &switches));
+	       now(CLOCK_PROCESS_CPUTIME_ID) - now(CLOCK_THREAD_CPUTIME_ID));
 }
 
 /* Holds an algorithm of the kernel's, which so gets an instance, until it is killed. */
 static void run_algorithm(void)
 {
 	struct sockaddr_alg name = { .salg_family = AF_ALG };
+	int fd = must(socket(AF_ALG, SOCK_SEQPACKET, 0));
 
 	snprintf((char *)name.salg_type, sizeof(name.salg_type), "%s", text("TYPE"));
 	snprintf((char *)name.salg_name, sizeof(name.salg_name), "%s", text("NAME"));
-	must(bind(new_socket(AF_ALG, SOCK_SEQPACKET, 0), (struct sockaddr *)&name, sizeof(name)),
-	     text("NAME"));
-	puts("held");
-	fflush(stdout);
+	check(bind(fd, (struct sockaddr *)&name, sizeof(name)), text("NAME"));
+	say("held");
 	pause();
+}
+
+static int new_tun(const char *name, int flags)
+{
+	struct ifreq ifr = { .ifr_flags = flags | IFF_NO_PI };
+	int fd = must(open("/dev/net/tun", O_RDWR | O_NONBLOCK));
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	must(ioctl(fd, TUNSETIFF, &ifr));
+	return fd;
 }
 
 /*
@@ -1229,66 +1137,58 @@ static void run_vhost(void)
 {
 	enum { FRAMES = 64, HEADER = 10, FRAME = HEADER + 60 }; /* a header of virtio before each */
 	static struct {
-		struct vring_desc desc[FRAMES];
-		struct {
-			uint16_t flags, idx, ring[FRAMES];
-		} avail;
-		struct {
-			uint16_t flags, idx;
-			struct vring_used_elem ring[FRAMES];
-		} used __attribute__((aligned(8)));
+		char ring[2 * PAGE];
 		unsigned char frame[FRAME];
-	} m __attribute__((aligned(4096)));
+	} m __attribute__((aligned(PAGE)));
 	struct vhost_memory *memory = calloc(1, sizeof(*memory) + sizeof(memory->regions[0]));
-	struct ifreq ifr = { .ifr_name = "tap0", .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
-	int vhost = must(open("/dev/vhost-net", O_RDWR), "/dev/vhost-net");
-	int tap = must(open("/dev/net/tun", O_RDWR), "/dev/net/tun");
-	int kick = must(eventfd(0, 0), "eventfd"), call = must(eventfd(0, 0), "eventfd");
-	struct vhost_vring_addr addr = {
-		1, 0, (uintptr_t)m.desc, (uintptr_t)&m.used, (uintptr_t)&m.avail, 0
-	};
-	struct vhost_vring_state size = { 1, FRAMES }, base = { 1, 0 };
-	struct vhost_vring_file kicks = { 1, kick }, calls = { 1, call }, backend = { 1, tap };
-	volatile uint16_t *used = &m.used.idx;
+	struct ifreq ifr = { .ifr_name = "tap0", .ifr_flags = IFF_UP };
+	int tap = new_tun("tap0", IFF_TAP | IFF_VNET_HDR);
+	int vhost = must(open("/dev/vhost-net", O_RDWR)), kick = must(eventfd(0, 0));
+	struct vhost_vring_state size = { 1, FRAMES };
+	struct vhost_vring_file kicks = { 1, kick }, backend = { 1, tap };
+	struct vhost_vring_addr addr = { .index = 1 };
 	uint64_t features = 0, one = 1;
 	long n = number("N");
+	struct vring ring;
 
+	vring_init(&ring, FRAMES, m.ring, PAGE);
+	addr.desc_user_addr = (uintptr_t)ring.desc;
+	addr.avail_user_addr = (uintptr_t)ring.avail;
+	addr.used_user_addr = (uintptr_t)ring.used;
 	memory->nregions = 1;
 	memory->regions[0] =
 		(struct vhost_memory_region) { (uintptr_t)&m, sizeof(m), (uintptr_t)&m, 0 };
-	must(ioctl(tap, TUNSETIFF, &ifr), "TUNSETIFF");
-	ifr.ifr_flags = IFF_UP;
-	must(ioctl(new_socket(AF_INET, SOCK_DGRAM, 0), SIOCSIFFLAGS, &ifr), "SIOCSIFFLAGS");
-	must(ioctl(vhost, VHOST_SET_OWNER), "VHOST_SET_OWNER");
-	must(ioctl(vhost, VHOST_SET_FEATURES, &features), "VHOST_SET_FEATURES");
-	must(ioctl(vhost, VHOST_SET_MEM_TABLE, memory), "VHOST_SET_MEM_TABLE");
-	must(ioctl(vhost, VHOST_SET_VRING_NUM, &size), "VHOST_SET_VRING_NUM");
-	must(ioctl(vhost, VHOST_SET_VRING_BASE, &base), "VHOST_SET_VRING_BASE");
-	must(ioctl(vhost, VHOST_SET_VRING_ADDR, &addr), "VHOST_SET_VRING_ADDR");
-	must(ioctl(vhost, VHOST_SET_VRING_KICK, &kicks), "VHOST_SET_VRING_KICK");
-	must(ioctl(vhost, VHOST_SET_VRING_CALL, &calls), "VHOST_SET_VRING_CALL");
-	must(ioctl(vhost, VHOST_NET_SET_BACKEND, &backend), "VHOST_NET_SET_BACKEND");
-	memset(m.frame + HEADER, 0xff, 6);
-	m.frame[HEADER + 12] = ETHERTYPE >> 8;
-	m.frame[HEADER + 13] = ETHERTYPE & 255;
+	must(ioctl(must(socket(AF_INET, SOCK_DGRAM, 0)), SIOCSIFFLAGS, &ifr));
+	must(ioctl(vhost, VHOST_SET_OWNER));
+	must(ioctl(vhost, VHOST_SET_FEATURES, &features));
+	must(ioctl(vhost, VHOST_SET_MEM_TABLE, memory));
+	must(ioctl(vhost, VHOST_SET_VRING_NUM, &size));
+	must(ioctl(vhost, VHOST_SET_VRING_ADDR, &addr));
+	must(ioctl(vhost, VHOST_SET_VRING_KICK, &kicks));
+	must(ioctl(vhost, VHOST_NET_SET_BACKEND, &backend));
+	make_frame(m.frame + HEADER);
 	for (int i = 0; i < FRAMES; i++) {
-		m.desc[i] = (struct vring_desc) { .addr = (uintptr_t)m.frame, .len = FRAME };
-		m.avail.ring[i] = i;
+		ring.desc[i] = (struct vring_desc) { .addr = (uintptr_t)m.frame, .len = FRAME };
+		ring.avail->ring[i] = i;
 	}
-	for (long done = 0; done < n; done += FRAMES) {
-		__atomic_store_n(&m.avail.idx, m.avail.idx + FRAMES, __ATOMIC_RELEASE);
-		must(write(kick, &one, sizeof(one)), "write to the eventfd");
-		for (int i = 0; *used != m.avail.idx; i++) {
-			if (i == PATIENCE * 1000)
+	start_clocks();
+	for (; io.sends < n; io.sends += FRAMES) {
+		__atomic_store_n(&ring.avail->idx, ring.avail->idx + FRAMES, __ATOMIC_RELEASE);
+		must(write(kick, &one, sizeof(one)));
+		for (int ms = 0; *(volatile uint16_t *)&ring.used->idx != ring.avail->idx; ms++) {
+			if (ms == PATIENCE * 1000)
 				die("vhost", "it takes no frames");
 			usleep(1000);
 		}
 	}
-	printf("frames=%ld\n", (n + FRAMES - 1) / FRAMES * FRAMES);
+	report();
 }
 
-/* A packet of UDP over IPv4, or the first one of a TCP connection. Returns its length. */
-static int make_packet(unsigned char *p, const char *from, const char *to, bool syn)
+/*
+ * A packet of UDP over IPv4 from FROM to TO, or the first one of a TCP connection. Returns its
+ * length.
+ */
+static int make_packet(unsigned char *p, bool syn)
 {
 	struct iphdr *ip = (void *)p;
 	struct udphdr *udp = (void *)(ip + 1);
@@ -1300,9 +1200,9 @@ static int make_packet(unsigned char *p, const char *from, const char *to, bool 
 			       .ihl = 5,
 			       .tot_len = htons(length),
 			       .ttl = 64,
-			       .protocol = syn ? IPPROTO_TCP : IPPROTO_UDP };
-	if (inet_pton(AF_INET, from, &ip->saddr) != 1 || inet_pton(AF_INET, to, &ip->daddr) != 1)
-		die(from, "not an address");
+			       .protocol = syn ? IPPROTO_TCP : IPPROTO_UDP,
+			       .saddr = address_of(text("FROM"), 0).v4.sin_addr.s_addr,
+			       .daddr = address_of(text("TO"), 0).v4.sin_addr.s_addr };
 	ip->check = ~sum(ip, sizeof(*ip), 0);
 	if (syn)
 		*tcp = (struct tcphdr) {
@@ -1313,45 +1213,28 @@ static int make_packet(unsigned char *p, const char *from, const char *to, bool 
 	return length;
 }
 
-/* A tun device that is there, of one queue. */
-static int open_tun(void)
-{
-	struct ifreq ifr = { .ifr_flags = IFF_TUN | IFF_NO_PI };
-	int fd = must(open("/dev/net/tun", O_RDWR | O_NONBLOCK), "/dev/net/tun");
-
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", text("IF"));
-	must(ioctl(fd, TUNSETIFF, &ifr), "TUNSETIFF");
-	return fd;
-}
-
-/* Takes what the device has. Returns how many packets that were. */
-static long read_tun(int fd)
+/* Takes what the device has. */
+static void read_tun(void)
 {
 	static char buf[1 << 16];
-	long got = 0;
 
-	while (read(fd, buf, sizeof(buf)) > 0)
-		got++;
+	while (read(io.tx, buf, sizeof(buf)) > 0)
+		io.recvs++;
 	if (errno != EAGAIN)
 		die("read from the tun device", strerror(errno));
-	return got;
 }
 
 /* What a VPN in user space does: packets are written, and what comes to the device is read. */
-static void run_tun(void)
+static void one_of_tun(void)
 {
-	long long end = number("SECONDS") * NS;
-	int fd = open_tun(), length;
-	long writes = 0, reads = 0;
+	one_write();
+	read_tun();
+}
 
-	length = make_packet(io.buf, text("FROM"), text("TO"), false);
-	start_clocks();
-	for (; wall_ns() < end; writes++) {
-		must(write(fd, io.buf, length), "write to the tun device");
-		reads += read_tun(fd);
-	}
-	printf("writes=%ld reads=%ld cpu_ns=%lld wall_ns=%lld\n", writes, reads, cpu_ns(),
-	       wall_ns());
+static void open_tun(void)
+{
+	io.tx = new_tun(text("IF"), IFF_TUN);
+	io.size = make_packet(io.buf, false);
 }
 
 /*
@@ -1360,64 +1243,56 @@ static void run_tun(void)
  */
 static void run_syns(void)
 {
-	struct address any = address_of("0.0.0.0", PORT);
-	int listener = new_socket(AF_INET, SOCK_STREAM, 0), fd = open_tun(), length;
 	struct tcphdr *tcp = (void *)(io.buf + sizeof(struct iphdr));
-	long n = number("N"), reads = 0;
+	int listener = must(socket(AF_INET, SOCK_STREAM, 0));
+	long n = number("N");
 
-	bind_to(listener, &any);
-	must(listen(listener, n), "listen");
-	length = make_packet(io.buf, text("FROM"), text("TO"), true);
+	bind_to(listener, address_of("0.0.0.0", PORT));
+	must(listen(listener, n));
+	io.tx = new_tun(text("IF"), IFF_TUN);
+	io.size = make_packet(io.buf, true);
 	start_clocks();
-	for (long i = 0; i < n; i++) {
-		tcp->source = htons(1024 + i);
+	while (io.sends < n) {
+		tcp->source = htons(1024 + io.sends);
 		tcp->check = 0;
 		tcp->check = ~sum(io.buf + offsetof(struct iphdr, saddr), sizeof(*tcp) + 8,
 				  htons(IPPROTO_TCP) + htons(sizeof(*tcp)));
-		must(write(fd, io.buf, length), "write to the tun device");
+		one_write();
 	}
 	while (wall_ns() < number("SECONDS") * NS) {
-		reads += read_tun(fd);
-		pause_ns(50000000);
+		read_tun();
+		usleep(50000);
 	}
-	printf("writes=%ld reads=%ld\n", n, reads);
+	report();
 }
 
-/* Accepts all packets of a queue of netfilter's, until it is killed. */
-static void run_nfqueue(void)
+/* Tells netfilter's QUEUE one thing. */
+static void tell_queue(int fd, int type, int attribute, const void *value, size_t size)
 {
 	struct {
 		struct nlmsghdr n;
 		struct nfgenmsg g;
 		struct nlattr a;
-		struct nfqnl_msg_config_cmd command;
-		struct nlattr b;
-		struct nfqnl_msg_config_params params;
-		char padding[3];
-	} bind_queue = {
-		{ .nlmsg_len = sizeof(bind_queue),
-		  .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_CONFIG,
+		char value[8];
+	} m = {
+		{ .nlmsg_len = sizeof(m) - sizeof(m.value) + size,
+		  .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | type,
 		  .nlmsg_flags = NLM_F_REQUEST },
 		{ .res_id = htons(number("QUEUE")) },
-		{ NLA_HDRLEN + sizeof(bind_queue.command), NFQA_CFG_CMD },
-		{ .command = NFQNL_CFG_CMD_BIND },
-		{ NLA_HDRLEN + sizeof(bind_queue.params), NFQA_CFG_PARAMS },
-		{ .copy_mode = NFQNL_COPY_META },
+		{ NLA_HDRLEN + size, attribute },
 		{},
 	};
-	struct {
-		struct nlmsghdr n;
-		struct nfgenmsg g;
-		struct nlattr a;
-		struct nfqnl_msg_verdict_hdr v;
-	} verdict = {
-		{ .nlmsg_len = sizeof(verdict),
-		  .nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT,
-		  .nlmsg_flags = NLM_F_REQUEST },
-		{ .res_id = htons(number("QUEUE")) },
-		{ NLA_HDRLEN + sizeof(verdict.v), NFQA_VERDICT_HDR },
-		{ .verdict = htonl(NF_ACCEPT) },
-	};
+
+	memcpy(m.value, value, size);
+	must(send(fd, &m, m.n.nlmsg_len, 0));
+}
+
+/* Accepts all packets of the queue, until it is killed. */
+static void run_nfqueue(void)
+{
+	struct nfqnl_msg_config_cmd command = { .command = NFQNL_CFG_CMD_BIND };
+	struct nfqnl_msg_config_params params = { .copy_mode = NFQNL_COPY_META };
+	struct nfqnl_msg_verdict_hdr verdict = { .verdict = htonl(NF_ACCEPT) };
 	struct {
 		struct nlmsghdr n;
 		struct nfgenmsg g;
@@ -1427,14 +1302,14 @@ static void run_nfqueue(void)
 	} packet;
 	int fd = may(socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER), "NETLINK_NETFILTER");
 
-	must(send(fd, &bind_queue, sizeof(bind_queue), 0), "send");
-	puts("bound");
-	fflush(stdout);
+	tell_queue(fd, NFQNL_MSG_CONFIG, NFQA_CFG_CMD, &command, sizeof(command));
+	tell_queue(fd, NFQNL_MSG_CONFIG, NFQA_CFG_PARAMS, &params, sizeof(params));
+	say("bound");
 	for (;;) {
 		if (recv(fd, &packet, sizeof(packet), 0) < 0 && errno != ENOBUFS)
 			die("recv", strerror(errno));
-		verdict.v.id = packet.p.packet_id;
-		must(send(fd, &verdict, sizeof(verdict), 0), "send");
+		verdict.id = packet.p.packet_id;
+		tell_queue(fd, NFQNL_MSG_VERDICT, NFQA_VERDICT_HDR, &verdict, sizeof(verdict));
 	}
 }
 
@@ -1442,57 +1317,53 @@ static void run_nfqueue(void)
 static void run_binds(void)
 {
 	struct rlimit files = { 65536, 65536 };
-	struct address any = address_of("127.0.0.1", 0);
 	long n = number("N");
 
-	must(setrlimit(RLIMIT_NOFILE, &files), "setrlimit");
+	must(setrlimit(RLIMIT_NOFILE, &files));
 	start_clocks();
 	for (long i = 0; i < n; i++)
-		bind_to(new_socket(AF_INET, SOCK_STREAM, 0), &any);
+		bind_to(must(socket(AF_INET, SOCK_STREAM, 0)), address_of("127.0.0.1", 0));
 	printf("binds=%ld cpu_ns=%lld\n", n, cpu_ns());
 }
 
 static void *accept_all(void *listener)
 {
 	for (;;)
-		close(accept_one(*(int *)listener));
+		close(must(accept(*(int *)listener, NULL, NULL)));
 	return NULL;
 }
 
 /* N threads wait for connections, which come one after the other. */
 static void run_accepts(void)
 {
-	int listener = bound_socket(protocol(), &io.to);
+	int listener = bound_socket();
 	long long end = number("SECONDS") * NS;
-	long n = number("N"), connects = 0, switches;
+	long n = number("N"), connects = 0;
 	pthread_t thread;
 
 	for (long i = 0; i < n; i++)
-		must(-(errno = pthread_create(&thread, NULL, accept_all, &listener)),
-		     "pthread_create");
+		must(-(errno = pthread_create(&thread, NULL, accept_all, &listener)));
 	start_clocks();
 	for (; wall_ns() < end; connects++) {
-		int fd = new_socket(AF_INET, SOCK_STREAM, 0);
-
-		connect_to(fd, &io.to);
-		must(close(fd), "close");
+		io.tx = proto_socket();
+		connect_to(io.tx, io.to);
+		must(close(io.tx));
 	}
-	printf("connects=%ld cpu_ns=%lld\n", connects, used_ns(RUSAGE_SELF, &switches));
+	printf("connects=%ld cpu_ns=%lld\n", connects, now(CLOCK_PROCESS_CPUTIME_ID));
 }
 
-/* N frames of UDP from FROM to TO into the stack, by an XDP program that runs with them. */
+/* N frames of UDP into the stack, by an XDP program that runs with them. */
 static void run_xdplive(void)
 {
 	struct bpf_insn pass[] = { MOVE(0, XDP_PASS), EXIT };
 	unsigned char frame[256] = { [12] = 8 }; /* IPv4, to the loopback's address */
+	union bpf_attr run = { .test.prog_fd = load_program(BPF_PROG_TYPE_XDP, pass, COUNT(pass)),
+			       .test.data_in = (uintptr_t)frame,
+			       .test.data_size_in = 14 + make_packet(frame + 14, false),
+			       .test.repeat = number("N"),
+			       .test.flags = BPF_F_TEST_XDP_LIVE_FRAMES };
 
-	bpf(BPF_PROG_TEST_RUN,
-	    &(union bpf_attr) { .test.prog_fd = load_program(BPF_PROG_TYPE_XDP, pass, COUNT(pass)),
-				.test.data_in = (uintptr_t)frame,
-				.test.data_size_in = 14 + make_packet(frame + 14, text("FROM"),
-								      text("TO"), false),
-				.test.repeat = number("N"),
-				.test.flags = BPF_F_TEST_XDP_LIVE_FRAMES });
+	bpf(BPF_PROG_TEST_RUN, run);
 	printf("frames=%.0f\n", number("N"));
 }
 
@@ -1512,8 +1383,7 @@ static void execute(void)
 	die(command[0], strerror(errno));
 }
 
-/* With the capabilities of these numbers and no others, or without these: numbers between commas.
- */
+/* With the capabilities of these numbers and no others, or without these. */
 static void run_capabilities(void)
 {
 	bool only = !strcmp(load->name, "only");
@@ -1521,7 +1391,7 @@ static void run_capabilities(void)
 
 	for (char *cap = strtok(*argument("CAP,..."), ","); cap; cap = strtok(NULL, ","))
 		set |= 1ull << strtoul(cap, NULL, 10);
-	for (int cap = 0; cap <= CAP_LAST_CAP; cap++)
+	for (int cap = 0; cap < 64; cap++) /* EINVAL: the kernel has none of this number */
 		if ((set >> cap & 1) != only && prctl(PR_CAPBSET_DROP, cap) && errno != EINVAL)
 			die("PR_CAPBSET_DROP", strerror(errno));
 	execute();
@@ -1532,11 +1402,11 @@ static void run_peak(void)
 {
 	struct rusage usage;
 	int status;
-	pid_t child = must(fork(), "fork");
+	pid_t child = must(fork());
 
 	if (!child)
 		execute();
-	must(wait4(child, &status, 0, &usage), "wait4");
+	must(wait4(child, &status, 0, &usage));
 	fprintf(stderr, "peak_kb=%ld\n", usage.ru_maxrss);
 	exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
@@ -1544,27 +1414,25 @@ static void run_peak(void)
 /* While a program that takes some time runs for each packet of a cgroup, or of a netkit device. */
 static void run_program(void)
 {
+	const char *place = text("CGROUP|IF");
+	bool cgroup = place[0] == '/';
 	struct bpf_insn code[] = {
 		MOVE(1, 4000),
 		{ .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 1, .imm = -1 },
 		{ .code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = 1, .off = -2 },
-		MOVE(0, 1),
+		MOVE(0, cgroup ? 1 : NETKIT_PASS),
 		EXIT,
 	};
-	bool cgroup = text("CGROUP|IF")[0] == '/';
-	union bpf_attr link = { .link_create.attach_type =
-					cgroup ? BPF_CGROUP_INET_EGRESS : BPF_NETKIT_PRIMARY };
+	int type = cgroup ? BPF_PROG_TYPE_CGROUP_SKB : BPF_PROG_TYPE_SCHED_CLS;
+	union bpf_attr link = {
+		.link_create.prog_fd = load_program(type, code, COUNT(code)),
+		/* of a device, this is target_ifindex */
+		.link_create.target_fd =
+			must(cgroup ? open(place, O_RDONLY) : (int)if_nametoindex(place) ?: -1),
+		.link_create.attach_type = cgroup ? BPF_CGROUP_INET_EGRESS : BPF_NETKIT_PRIMARY,
+	};
 
-	if (cgroup) {
-		link.link_create.target_fd = must(open(text("CGROUP|IF"), O_RDONLY), "cgroup");
-	} else {
-		code[3].imm = NETKIT_PASS;
-		link.link_create.target_ifindex =
-			must((int)if_nametoindex(text("CGROUP|IF")) ?: -1, "device");
-	}
-	link.link_create.prog_fd = load_program(
-		cgroup ? BPF_PROG_TYPE_CGROUP_SKB : BPF_PROG_TYPE_SCHED_CLS, code, COUNT(code));
-	must(dup(bpf(BPF_LINK_CREATE, &link)), "dup"); /* of which the command inherits a copy */
+	must(dup(bpf(BPF_LINK_CREATE, link))); /* of which the command inherits a copy */
 	execute();
 }
 
@@ -1579,142 +1447,127 @@ static void run_refused(void)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	struct sock_fprog program = { .len = 4, .filter = code };
+	struct sock_fprog program = { .len = COUNT(code), .filter = code };
 
-	must(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), "PR_SET_SECCOMP");
+	must(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
 	execute();
 }
 
 /* ==== Main ==== */
 
 /* clang-format off */
-#define PAIR(p) .open = open_pair, .proto = p
-#define PATH(p) .open = open_path, .proto = p
-#define RUN(name, how, args, help, ...) { #name, args, help, .run = run_##how, __VA_ARGS__ }
-#define SEND(name, help, ...) \
-	{ #name, "PROTO [N]", help, PAIR(NULL), .room = true, .run = run_send, .one = one_##name, __VA_ARGS__ }
-#define RECV(name, help, ...) \
-	{ #name, "PROTO [N]", help, PAIR(NULL), .room = true, .run = run_recv, .one = one_##name, __VA_ARGS__ }
+#define SEND(name, open, help) { #name, "PROTO N", run_send, open, NULL, one_##name, help }
+#define RECV(name, open, help) { #name, "PROTO N", run_recv, open, NULL, one_##name, help }
 
 static const struct load loads[] = {
-	SEND(send, "send to a socket that nobody reads"),
-	SEND(sendto, "with the address"),
-	SEND(sendmsg, ""),
-	SEND(sendmmsg, "N messages, 7 a call"),
-	SEND(write, ""),
-	SEND(writev, ""),
-	SEND(sendfile, "from a memfd", .prepare = prepare_file),
-	SEND(splice_out, "from a pipe that is filled each time", .prepare = prepare_pipe),
-	SEND(uring_send, "IORING_OP_SEND", .prepare = prepare_ring),
-	SEND(uring_worker, "the same, by a worker", .prepare = prepare_ring),
-	RECV(recv, "receive what was written before, 98 at a time"),
-	RECV(recvfrom, "with the address"),
-	RECV(recvmsg, ""),
-	RECV(recvmmsg, "N messages, 7 a call"),
-	RECV(read, ""),
-	RECV(readv, ""),
-	RECV(splice_in, "to a pipe that is emptied each time; tcp", .prepare = prepare_pipe),
-	RECV(uring_recv, "IORING_OP_RECV", .prepare = prepare_ring),
-	RUN(packet_send, send, "N [IF]", "raw frames (lo)", .open = open_packets, .one = one_write),
-	RUN(packet_recv, recv, "N [TX [RX]]", "raw frames (lo)", .open = open_packets,
-	    .one = one_recv),
-	RUN(rawv6_recv, recv, "N", "raw IPv6 socket", .open = open_rawv6, .one = one_recv),
-	RUN(connect, connect, "PROTO N", "connect, accept, a message, close both"),
-	RUN(xsk, xsk, "N", "sends of an AF_XDP socket"),
-	RUN(unix, send, "N", "send, receive on a socketpair", .open = open_unix,
-	    .one = one_both_ways),
-	RUN(block_recv, block_recv, "MS", "wait in one recv", .proto = "udp4"),
-	RUN(sendloop, loop, "SECONDS CPU", "UDP to a full socket", PAIR("udp4"), .one = one_send),
-	RUN(burn, burn, "SECONDS CPU [fifo PRIO DUTY_PERCENT PERIOD_US]", "in user space"),
-	RUN(bigsend, bigsend, "SECONDS CPU_A CPU_B [CPU_RX]",
-	    "one TCP sendmsg, moved between two CPUs; a process receives", PAIR("tcp4")),
-	RUN(udpflood, flood, "SECONDS CPU_TX CPU_RX [SIZE]", "a process sends, another receives",
-	    PAIR("udp4")),
-	RUN(udppath, flood, "NETNS_TX NETNS_RX ADDRESS SECONDS CPU_TX CPU_RX [SIZE]",
-	    "the same between two namespaces", PATH("udp4")),
-	RUN(udpsend, udpsend, "NETNS_TX NETNS_RX ADDRESS N CPU [NS [sleep]]",
-	    "the same, N messages that nobody reads, and NS to pass after each", PATH("udp4")),
-	RUN(tcppath, flood, "NETNS_TX NETNS_RX ADDRESS SECONDS CPU_TX CPU_RX [SIZE]", "over TCP",
-	    PATH("tcp4")),
-	RUN(busypoll, busypoll, "NETNS_TX NETNS_RX ADDRESS US N [epoll]", "N receives of nothing",
-	    PATH("udp4")),
-	RUN(stream, flood, "PROTO SECONDS CPU_TX CPU_RX [SIZE]", "the same over lo", PAIR(NULL)),
-	RUN(uring_work, uring_work, "N|MS [sqpoll]", "16 MB each, by io_uring's workers"),
-	RUN(vhost, vhost, "N", "frames through vhost-net to a tap device"),
-	RUN(tun, tun, "IF FROM TO SECONDS CPU", "packets into a tun device, and out of it"),
-	RUN(syns, syns, "IF FROM TO N SECONDS", "N half connections by a tun device"),
-	RUN(nfqueue, nfqueue, "QUEUE", "accepts its packets, until killed"),
-	RUN(binds, binds, "N", "sockets are bound to any port"),
-	RUN(accepts, accepts, "N SECONDS CPU", "connections for N threads that accept",
-	    .proto = "tcp4"),
-	RUN(xdplive, xdplive, "FROM TO N", "frames that come to lo from an XDP program"),
-	RUN(ktls, ktls, "N", "records of 16 kB", PAIR("tls")),
-	RUN(algorithm, algorithm, "TYPE NAME", "holds it, until killed"),
-	RUN(rounds, loop, "SECONDS CPU", "UDP, each sent and received", PAIR("udp4"),
-	    .one = one_both_ways),
-	RUN(unixflood, loop, "SECONDS CPU", "unix as often as it goes", .open = open_unix,
-	    .one = one_both_ways),
-	RUN(count_udp, instructions, "N", "of each of N rounds", .open = open_udp_ports,
-	    .one = one_both_ways),
-	RUN(count_forward, instructions, "N", "to the router before 203.0.113.1, from netto-a",
-	    .open = open_forward, .one = one_send),
-	RUN(count_tcp, instructions, "N", "64 kB", PAIR("tcp4"), .one = one_64_kb),
-	RUN(count_pipe, instructions, "N", "two context switches", .open = open_echo,
-	    .one = one_echo),
-	RUN(count_tick, instructions, "N", "a hundredth of a tick in user space", .one = one_tick),
-	RUN(switches, switches, "SECONDS CPU [NICE]", "two processes, two pipes"),
-	RUN(uncap, capabilities, "CAP,... COMMAND [ARG]...", "run it without these capabilities"),
-	RUN(only, capabilities, "CAP,... COMMAND [ARG]...", "run it with these alone; '': none"),
-	RUN(program, program, "CGROUP|IF COMMAND [ARG]...", "run it with an eBPF program there"),
-	RUN(nobpf, refused, "ERRNO COMMAND [ARG]...", "run it where bpf() fails"),
-	RUN(now, now, "", "Unix seconds"),
-	RUN(peak, peak, "COMMAND [ARG]...", "run it, and say the most memory that it had"),
-	RUN(noperf, refused, "ERRNO COMMAND [ARG]...", "run it where perf_event_open() fails"),
+	SEND(send, open_pair, "send to a socket that nobody reads"),
+	SEND(sendto, open_pair, "with the address"),
+	SEND(sendmsg, open_pair, ""),
+	SEND(sendmmsg, open_pair, "N messages, 7 a call"),
+	SEND(write, open_pair, ""),
+	SEND(writev, open_pair, ""),
+	SEND(sendfile, open_file, "from a memfd"),
+	SEND(splice_out, open_pipe, "from a pipe that is filled each time"),
+	SEND(uring_send, open_ring, "IORING_OP_SEND"),
+	SEND(uring_worker, open_ring, "the same, by a worker"),
+	RECV(recv, open_pair, "receive what was written before, 98 at a time"),
+	RECV(recvfrom, open_pair, "with the address"),
+	RECV(recvmsg, open_pair, ""),
+	RECV(recvmmsg, open_pair, "N messages, 7 a call"),
+	RECV(read, open_pair, ""),
+	RECV(readv, open_pair, ""),
+	RECV(splice_in, open_pipe, "to a pipe that is emptied each time; tcp"),
+	RECV(uring_recv, open_ring, "IORING_OP_RECV"),
+#undef SEND
+#undef RECV
+	{ "packet_send", "N [IF]", run_send, open_packet_sender, NULL, one_write, "raw frames (lo)" },
+	{ "packet_recv", "N [IF]", run_recv, open_packets, NULL, one_recv, "raw frames (lo)" },
+	{ "rawv6_recv", "N", run_recv, open_rawv6, NULL, one_recv, "raw IPv6 socket" },
+	{ "connect", "PROTO N", run_connect, NULL, NULL, NULL, "connect, accept, a message, close both" },
+	{ "xsk", "N", run_send, open_xsk, NULL, one_kick, "kicks of an AF_XDP socket" },
+	{ "unix", "N", run_send, open_unix, NULL, one_both_ways, "send, receive on a socketpair" },
+	{ "ktls", "N", run_ktls, open_pair, "tls", NULL, "records of 16 kB" },
+	{ "block_recv", "MS", run_block_recv, NULL, "udp4", NULL, "wait in one recv" },
+	{ "burn", "SECONDS CPU [fifo PRIO DUTY_PERCENT PERIOD_US]", run_burn, NULL, NULL, NULL, "in user space" },
+	{ "sendloop", "SECONDS CPU", run_loop, open_pair, "udp4", one_send, "UDP to a full socket" },
+	{ "rounds", "SECONDS CPU", run_loop, open_pair, "udp4", one_both_ways, "UDP, each sent and received" },
+	{ "unixflood", "SECONDS CPU", run_loop, open_unix, NULL, one_both_ways, "unix as often as it goes" },
+	{ "switches", "SECONDS CPU [NICE]", run_loop, open_echo, NULL, one_echo, "two processes, two pipes" },
+	{ "tun", "IF FROM TO SECONDS CPU", run_loop, open_tun, NULL, one_of_tun, "packets into a tun device, and out of it" },
+	{ "bigsend", "SECONDS CPU_A CPU_B [CPU_RX]", run_bigsend, open_pair, "tcp4", NULL,
+	  "one TCP sendmsg, moved between two CPUs; a process receives" },
+	{ "stream", "PROTO SECONDS CPU_TX CPU_RX [SIZE]", run_flood, open_pair, NULL, NULL,
+	  "a process sends, another receives" },
+	{ "udpflood", "SECONDS CPU_TX CPU_RX [SIZE]", run_flood, open_pair, "udp4", NULL, "the same" },
+	{ "udppath", "NETNS_TX NETNS_RX ADDRESS SECONDS CPU_TX CPU_RX [SIZE]", run_flood, open_pair, "udp4", NULL,
+	  "the same between two namespaces" },
+	{ "tcppath", "NETNS_TX NETNS_RX ADDRESS SECONDS CPU_TX CPU_RX [SIZE]", run_flood, open_pair, "tcp4", NULL,
+	  "over TCP" },
+	{ "udpsend", "NETNS_TX NETNS_RX ADDRESS N CPU [NS [sleep]]", run_udpsend, open_pair, "udp4", NULL,
+	  "N messages that nobody reads, and NS to pass after each" },
+	{ "busypoll", "NETNS_TX NETNS_RX ADDRESS US N [epoll]", run_busypoll, open_pair, "udp4", NULL,
+	  "N receives of nothing" },
+	{ "count_udp", "N", run_instructions, open_udp_ports, NULL, one_both_ways, "of each of N rounds" },
+	{ "count_forward", "N", run_instructions, open_forward, NULL, one_send,
+	  "to the router before 203.0.113.1, from netto-a" },
+	{ "count_tcp", "N", run_instructions, open_pair, "tcp4", one_64_kb, "64 kB" },
+	{ "count_pipe", "N", run_instructions, open_echo, NULL, one_echo, "two context switches" },
+	{ "count_tick", "N", run_instructions, NULL, NULL, one_tick, "a hundredth of a tick in user space" },
+	{ "uring_work", "N|MS [sqpoll]", run_uring_work, NULL, NULL, NULL, "16 MB each, by io_uring's workers" },
+	{ "vhost", "N", run_vhost, NULL, NULL, NULL, "frames through vhost-net to a tap device" },
+	{ "syns", "IF FROM TO N SECONDS", run_syns, NULL, NULL, NULL, "N half connections by a tun device" },
+	{ "nfqueue", "QUEUE", run_nfqueue, NULL, NULL, NULL, "accepts its packets, until killed" },
+	{ "algorithm", "TYPE NAME", run_algorithm, NULL, NULL, NULL, "holds it, until killed" },
+	{ "binds", "N", run_binds, NULL, NULL, NULL, "sockets are bound to any port" },
+	{ "accepts", "N SECONDS CPU", run_accepts, NULL, "tcp4", NULL, "connections for N threads that accept" },
+	{ "xdplive", "FROM TO N", run_xdplive, NULL, NULL, NULL, "frames that come to lo from an XDP program" },
+	{ "now", "", run_now, NULL, NULL, NULL, "Unix seconds" },
+	{ "uncap", "CAP,... COMMAND [ARG]...", run_capabilities, NULL, NULL, NULL, "run it without these capabilities" },
+	{ "only", "CAP,... COMMAND [ARG]...", run_capabilities, NULL, NULL, NULL, "run it with these alone; '': none" },
+	{ "program", "CGROUP|IF COMMAND [ARG]...", run_program, NULL, NULL, NULL, "run it with an eBPF program there" },
+	{ "nobpf", "ERRNO COMMAND [ARG]...", run_refused, NULL, NULL, NULL, "run it where bpf() fails" },
+	{ "noperf", "ERRNO COMMAND [ARG]...", run_refused, NULL, NULL, NULL, "run it where perf_event_open() fails" },
+	{ "peak", "COMMAND [ARG]...", run_peak, NULL, NULL, NULL, "run it, and say the most memory that it had" },
 };
 /* clang-format on */
 
-#define LOADS COUNT(loads)
-
 /* How many arguments the load must have: the words before the first bracket. */
-static int needed(const struct load *l)
+static int needed(void)
 {
 	int count = 0;
 
-	for (const char *p = l->args; *p && *p != '['; p++)
-		count += *p != ' ' && (p == l->args || p[-1] == ' ');
+	for (const char *p = load->args; *p && *p != '['; p++)
+		count += *p != ' ' && (p == load->args || p[-1] == ' ');
 	return count;
 }
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: load NAME [ARG]...    N: 1009; PROTO:");
+	fprintf(stderr, "usage: load NAME [ARG]...    PROTO:");
 	for (size_t i = 0; i < COUNT(protocols); i++)
 		fprintf(stderr, " %s", protocols[i].name);
 	fputc('\n', stderr);
-	for (size_t i = 0; i < LOADS; i++)
+	for (size_t i = 0; i < COUNT(loads); i++)
 		fprintf(stderr, "  %-11s %-28s  %s\n", loads[i].name, loads[i].args, loads[i].help);
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
+	load = loads;
+	while (load < loads + COUNT(loads) && strcmp(argc > 1 ? argv[1] : "", load->name))
+		load++;
+	if (load == loads + COUNT(loads) || argc - 2 < needed())
+		return usage();
 	words = argv + 2;
-	word_count = argc - 2;
-	for (load = loads; argc > 1 && load < loads + LOADS; load++) {
-		if (strcmp(argv[1], load->name))
-			continue;
-		if (word_count < needed(load))
-			break;
-		pin(0, "CPU");
-		if (load->open)
-			load->open();
-		prepare_messages();
-		if (load->prepare)
-			load->prepare();
-		load->run();
-		if (fflush(stdout))
-			die("standard output", strerror(errno));
-		return 0;
-	}
-	return usage();
+	choose_protocol();
+	shared = map(-1, sizeof(*shared), 0, MAP_ANONYMOUS);
+	pin(0, "CPU");
+	prepare_messages();
+	if (load->open)
+		load->open();
+	load->run();
+	if (fflush(stdout))
+		die("standard output", strerror(errno));
+	return 0;
 }
