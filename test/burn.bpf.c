@@ -83,12 +83,7 @@ int nf_burn(struct bpf_nf_ctx *ctx)
 }
 
 /* Programs that do nothing, at netto's hooks: what measuring costs at the least. */
-#define EMPTY(name, section)             \
-	SEC(section)                     \
-	int empty_##name(void *ctx)      \
-	{                                \
-		return 0;                \
-	}
+#define EMPTY(name, section) SEC(section) int empty_##name(void *ctx) { return 0; }
 
 EMPTY(send, "fentry/inet_sendmsg")
 EMPTY(send_x, "fexit/inet_sendmsg")

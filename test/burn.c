@@ -66,6 +66,17 @@ static void attach_netfilter(int prog)
 		die(1, "netfilter", errno);
 }
 
+static void attach_tc(struct bpf_tc_hook *hook, int prog)
+{
+	struct bpf_tc_opts opts = { .sz = sizeof(opts), .prog_fd = prog };
+
+	int err = bpf_tc_hook_create(hook);
+
+	if (err != -EEXIST)
+		must(err, "clsact");
+	must(bpf_tc_attach(hook, &opts), "cls_bpf");
+}
+
 /* Kernels with netfilter programs have their context. */
 static bool has_netfilter(void)
 {
@@ -93,28 +104,11 @@ static struct burn *load(const char *kind, unsigned ns, bool functions)
 			   (functions || bpf_program__section_name(p)[0] != 'f'));
 	if (!burn__load(skel))
 		return skel;
+	if (!functions || strcmp(kind, "empty"))
+		die(1, "load", errno);
+	fputs("burn: no programs at functions\n", stderr);
 	burn__destroy(skel);
-	return NULL;
-}
-
-/* Returns whether it has made the qdisc, too. */
-static bool attach_tc(struct bpf_tc_hook *hook, struct bpf_tc_opts *opts)
-{
-	int err = bpf_tc_hook_create(hook);
-
-	if (err != -EEXIST)
-		must(err, "clsact");
-	must(bpf_tc_attach(hook, opts), "cls_bpf");
-	return !err;
-}
-
-static void detach_tc(struct bpf_tc_hook *hook, struct bpf_tc_opts *opts, bool has_qdisc)
-{
-	opts->flags = opts->prog_fd = opts->prog_id = 0;
-	bpf_tc_detach(hook, opts);
-	hook->attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS; /* both: the qdisc */
-	if (has_qdisc)
-		bpf_tc_hook_destroy(hook);
+	return load(kind, ns, false);
 }
 
 /* Until told to end. */
@@ -129,55 +123,33 @@ static void wait_for_end(void)
 	sigtimedwait(&set, NULL, &(struct timespec) { .tv_sec = SECONDS });
 }
 
-static int run_hooks(void)
-{
-	struct burn *skel;
-
-	libbpf_set_print(NULL);
-	skel = load("empty", 0, true);
-	if (!skel) {
-		fputs("burn: no programs at functions\n", stderr);
-		skel = load("empty", 0, false);
-	}
-	if (!skel)
-		die(1, "load", errno);
-	must(burn__attach(skel), "attach");
-	wait_for_end();
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	struct bpf_tc_hook hook = { .sz = sizeof(hook) };
-	struct bpf_tc_opts opts = { .sz = sizeof(opts) };
-	bool is_tc, has_qdisc = false;
+	const char *place = argc > 1 ? argv[1] : "";
 	struct burn *skel;
 
-	if (argc == 2 && !strcmp(argv[1], "hooks"))
-		return run_hooks();
-	if (argc != 4) {
+	if (!strcmp(place, "hooks") && argc == 2) {
+		skel = load("empty", 0, true);
+		must(burn__attach(skel), "attach");
+	} else if (argc != 4) {
 		fputs("usage: burn ingress|egress|prerouting DEVICE NS\n       burn hooks\n",
 		      stderr);
 		return 2;
-	}
-	is_tc = strcmp(argv[1], "prerouting");
-	hook.attach_point = strcmp(argv[1], "egress") ? BPF_TC_INGRESS : BPF_TC_EGRESS;
-	hook.ifindex = if_nametoindex(argv[2]);
-	if (!hook.ifindex)
-		die(1, argv[2], errno);
-	if (!is_tc && !has_netfilter())
-		die(CANNOT, "netfilter programs", EOPNOTSUPP);
-	skel = load(is_tc ? "tc" : "nf", atoi(argv[3]), true);
-	if (!skel)
-		die(1, "load", errno);
-	opts.prog_fd = bpf_program__fd(skel->progs.tc_burn);
-	if (is_tc)
-		has_qdisc = attach_tc(&hook, &opts);
-	else
+	} else if (!strcmp(place, "prerouting")) {
+		if (!has_netfilter())
+			die(CANNOT, "netfilter programs", EOPNOTSUPP);
+		skel = load("nf", atoi(argv[3]), true);
 		attach_netfilter(bpf_program__fd(skel->progs.nf_burn));
+	} else {
+		hook.attach_point = strcmp(place, "egress") ? BPF_TC_INGRESS : BPF_TC_EGRESS;
+		hook.ifindex = if_nametoindex(argv[2]);
+		skel = load("tc", atoi(argv[3]), true);
+		attach_tc(&hook, bpf_program__fd(skel->progs.tc_burn));
+	}
 	wait_for_end();
-	if (is_tc)
-		detach_tc(&hook, &opts, has_qdisc);
+	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS; /* both: the qdisc, with its program */
+	bpf_tc_hook_destroy(&hook);
 	printf("burnt_ns=%llu packets=%llu\n", skel->bss->burnt_ns, skel->bss->packets);
 	return fflush(stdout) ? 1 : 0;
 }
