@@ -1074,13 +1074,6 @@ static void run_instructions(void)
 
 /* ==== 6. Loads of workers and devices ==== */
 
-/* For a load that is there until it is killed. */
-static void say(const char *what)
-{
-	puts(what);
-	fflush(stdout);
-}
-
 /*
  * Reads of much that is nothing, by the workers of io_uring; or none, and a thread that looks for
  * them all the time. worker_ns: their CPU time, where they are threads of this process (from 5.12).
@@ -1115,7 +1108,7 @@ static void run_algorithm(void)
 	snprintf((char *)name.salg_type, sizeof(name.salg_type), "%s", text("TYPE"));
 	snprintf((char *)name.salg_name, sizeof(name.salg_name), "%s", text("NAME"));
 	check(bind(fd, (struct sockaddr *)&name, sizeof(name)), text("NAME"));
-	say("held");
+	puts("held");
 	pause();
 }
 
@@ -1185,8 +1178,8 @@ static void run_vhost(void)
 }
 
 /*
- * A packet of UDP over IPv4 from FROM to TO, or the first one of a TCP connection. Returns its
- * length.
+ * A packet of UDP over IPv4 from FROM to TO, or the first one of a TCP connection; returns how long
+ * it is.
  */
 static int make_packet(unsigned char *p, bool syn)
 {
@@ -1249,7 +1242,6 @@ static void run_syns(void)
 
 	bind_to(listener, address_of("0.0.0.0", PORT));
 	must(listen(listener, n));
-	io.tx = new_tun(text("IF"), IFF_TUN);
 	io.size = make_packet(io.buf, true);
 	start_clocks();
 	while (io.sends < n) {
@@ -1304,7 +1296,7 @@ static void run_nfqueue(void)
 
 	tell_queue(fd, NFQNL_MSG_CONFIG, NFQA_CFG_CMD, &command, sizeof(command));
 	tell_queue(fd, NFQNL_MSG_CONFIG, NFQA_CFG_PARAMS, &params, sizeof(params));
-	say("bound");
+	puts("bound");
 	for (;;) {
 		if (recv(fd, &packet, sizeof(packet), 0) < 0 && errno != ENOBUFS)
 			die("recv", strerror(errno));
@@ -1515,7 +1507,7 @@ static const struct load loads[] = {
 	{ "count_tick", "N", run_instructions, NULL, NULL, one_tick, "a hundredth of a tick in user space" },
 	{ "uring_work", "N|MS [sqpoll]", run_uring_work, NULL, NULL, NULL, "16 MB each, by io_uring's workers" },
 	{ "vhost", "N", run_vhost, NULL, NULL, NULL, "frames through vhost-net to a tap device" },
-	{ "syns", "IF FROM TO N SECONDS", run_syns, NULL, NULL, NULL, "N half connections by a tun device" },
+	{ "syns", "IF FROM TO N SECONDS", run_syns, open_tun, NULL, NULL, "N half connections by a tun device" },
 	{ "nfqueue", "QUEUE", run_nfqueue, NULL, NULL, NULL, "accepts its packets, until killed" },
 	{ "algorithm", "TYPE NAME", run_algorithm, NULL, NULL, NULL, "holds it, until killed" },
 	{ "binds", "N", run_binds, NULL, NULL, NULL, "sockets are bound to any port" },
@@ -1559,6 +1551,7 @@ int main(int argc, char **argv)
 		load++;
 	if (load == loads + COUNT(loads) || argc - 2 < needed())
 		return usage();
+	setlinebuf(stdout); /* some loads are there until they are killed */
 	words = argv + 2;
 	choose_protocol();
 	shared = map(-1, sizeof(*shared), 0, MAP_ANONYMOUS);
