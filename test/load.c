@@ -12,7 +12,7 @@
  * All messages of the counted loads are SIZE bytes. The libc's wrappers are used where they are
  * the plain system call. musl's sendmmsg() is not (a loop of sendmsg), nor its sched_setscheduler.
  *
- * The list of the loads is loads[], at the end: a load is a function and an entry there.
+ * The list of the loads is loads[], at the end: a load is a row there, and the functions in it.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -109,11 +109,11 @@ static struct {
 struct load {
 	const char *name;
 	const char *args; /* upper case: needed; in brackets: not */
+	const char *help;
 	void (*run)(void);
 	void (*open)(void); /* opens its sockets; NULL: run() does */
 	const char *proto;  /* of these; NULL: the argument PROTO */
 	void (*one)(void);  /* the operation that it repeats; see section 3 */
-	const char *help;
 };
 
 /* What two processes tell each other. */
@@ -515,7 +515,7 @@ static void open_udp_ports(void)
 	connect_to(io.tx, address_of("127.0.0.1", PORT));
 }
 
-/* To where nobody receives: the machine before drops it. */
+/* From netto-a to where nobody receives: the router before drops it. */
 static void open_forward(void)
 {
 	enter("netto-a");
@@ -545,7 +545,7 @@ static int packet_socket(int protocol)
 	return fd;
 }
 
-static void open_packet_sender(void)
+static void open_packet_tx(void)
 {
 	make_frame(io.buf);
 	io.tx = packet_socket(0);
@@ -553,7 +553,7 @@ static void open_packet_sender(void)
 
 static void open_packets(void)
 {
-	open_packet_sender();
+	open_packet_tx();
 	io.rx = packet_socket(ETHERTYPE);
 	set_timeout(io.rx, SO_RCVTIMEO, PATIENCE * 1000);
 }
@@ -1448,8 +1448,10 @@ static void run_refused(void)
 /* ==== Main ==== */
 
 /* clang-format off */
-#define SEND(name, open, help) { #name, "PROTO N", run_send, open, NULL, one_##name, help }
-#define RECV(name, open, help) { #name, "PROTO N", run_recv, open, NULL, one_##name, help }
+#define PAIR(p) .open = open_pair, .proto = p
+#define RUN(name, how, args, help, ...) { #name, args, help, .run = run_##how, __VA_ARGS__ }
+#define SEND(name, how, help) RUN(name, send, "PROTO N", help, .open = how, .one = one_##name)
+#define RECV(name, how, help) RUN(name, recv, "PROTO N", help, .open = how, .one = one_##name)
 
 static const struct load loads[] = {
 	SEND(send, open_pair, "send to a socket that nobody reads"),
@@ -1470,56 +1472,51 @@ static const struct load loads[] = {
 	RECV(readv, open_pair, ""),
 	RECV(splice_in, open_pipe, "to a pipe that is emptied each time; tcp"),
 	RECV(uring_recv, open_ring, "IORING_OP_RECV"),
-#undef SEND
-#undef RECV
-	{ "packet_send", "N [IF]", run_send, open_packet_sender, NULL, one_write, "raw frames (lo)" },
-	{ "packet_recv", "N [IF]", run_recv, open_packets, NULL, one_recv, "raw frames (lo)" },
-	{ "rawv6_recv", "N", run_recv, open_rawv6, NULL, one_recv, "raw IPv6 socket" },
-	{ "connect", "PROTO N", run_connect, NULL, NULL, NULL, "connect, accept, a message, close both" },
-	{ "xsk", "N", run_send, open_xsk, NULL, one_kick, "kicks of an AF_XDP socket" },
-	{ "unix", "N", run_send, open_unix, NULL, one_both_ways, "send, receive on a socketpair" },
-	{ "ktls", "N", run_ktls, open_pair, "tls", NULL, "records of 16 kB" },
-	{ "block_recv", "MS", run_block_recv, NULL, "udp4", NULL, "wait in one recv" },
-	{ "burn", "SECONDS CPU [fifo PRIO DUTY_PERCENT PERIOD_US]", run_burn, NULL, NULL, NULL, "in user space" },
-	{ "sendloop", "SECONDS CPU", run_loop, open_pair, "udp4", one_send, "UDP to a full socket" },
-	{ "rounds", "SECONDS CPU", run_loop, open_pair, "udp4", one_both_ways, "UDP, each sent and received" },
-	{ "unixflood", "SECONDS CPU", run_loop, open_unix, NULL, one_both_ways, "unix as often as it goes" },
-	{ "switches", "SECONDS CPU [NICE]", run_loop, open_echo, NULL, one_echo, "two processes, two pipes" },
-	{ "tun", "IF FROM TO SECONDS CPU", run_loop, open_tun, NULL, one_of_tun, "packets into a tun device, and out of it" },
-	{ "bigsend", "SECONDS CPU_A CPU_B [CPU_RX]", run_bigsend, open_pair, "tcp4", NULL,
-	  "one TCP sendmsg, moved between two CPUs; a process receives" },
-	{ "stream", "PROTO SECONDS CPU_TX CPU_RX [SIZE]", run_flood, open_pair, NULL, NULL,
-	  "a process sends, another receives" },
-	{ "udpflood", "SECONDS CPU_TX CPU_RX [SIZE]", run_flood, open_pair, "udp4", NULL, "the same" },
-	{ "udppath", "NETNS_TX NETNS_RX ADDRESS SECONDS CPU_TX CPU_RX [SIZE]", run_flood, open_pair, "udp4", NULL,
-	  "the same between two namespaces" },
-	{ "tcppath", "NETNS_TX NETNS_RX ADDRESS SECONDS CPU_TX CPU_RX [SIZE]", run_flood, open_pair, "tcp4", NULL,
-	  "over TCP" },
-	{ "udpsend", "NETNS_TX NETNS_RX ADDRESS N CPU [NS [sleep]]", run_udpsend, open_pair, "udp4", NULL,
-	  "N messages that nobody reads, and NS to pass after each" },
-	{ "busypoll", "NETNS_TX NETNS_RX ADDRESS US N [epoll]", run_busypoll, open_pair, "udp4", NULL,
-	  "N receives of nothing" },
-	{ "count_udp", "N", run_instructions, open_udp_ports, NULL, one_both_ways, "of each of N rounds" },
-	{ "count_forward", "N", run_instructions, open_forward, NULL, one_send,
-	  "to the router before 203.0.113.1, from netto-a" },
-	{ "count_tcp", "N", run_instructions, open_pair, "tcp4", one_64_kb, "64 kB" },
-	{ "count_pipe", "N", run_instructions, open_echo, NULL, one_echo, "two context switches" },
-	{ "count_tick", "N", run_instructions, NULL, NULL, one_tick, "a hundredth of a tick in user space" },
-	{ "uring_work", "N|MS [sqpoll]", run_uring_work, NULL, NULL, NULL, "16 MB each, by io_uring's workers" },
-	{ "vhost", "N", run_vhost, NULL, NULL, NULL, "frames through vhost-net to a tap device" },
-	{ "syns", "IF FROM TO N SECONDS", run_syns, open_tun, NULL, NULL, "N half connections by a tun device" },
-	{ "nfqueue", "QUEUE", run_nfqueue, NULL, NULL, NULL, "accepts its packets, until killed" },
-	{ "algorithm", "TYPE NAME", run_algorithm, NULL, NULL, NULL, "holds it, until killed" },
-	{ "binds", "N", run_binds, NULL, NULL, NULL, "sockets are bound to any port" },
-	{ "accepts", "N SECONDS CPU", run_accepts, NULL, "tcp4", NULL, "connections for N threads that accept" },
-	{ "xdplive", "FROM TO N", run_xdplive, NULL, NULL, NULL, "frames that come to lo from an XDP program" },
-	{ "now", "", run_now, NULL, NULL, NULL, "Unix seconds" },
-	{ "uncap", "CAP,... COMMAND [ARG]...", run_capabilities, NULL, NULL, NULL, "run it without these capabilities" },
-	{ "only", "CAP,... COMMAND [ARG]...", run_capabilities, NULL, NULL, NULL, "run it with these alone; '': none" },
-	{ "program", "CGROUP|IF COMMAND [ARG]...", run_program, NULL, NULL, NULL, "run it with an eBPF program there" },
-	{ "nobpf", "ERRNO COMMAND [ARG]...", run_refused, NULL, NULL, NULL, "run it where bpf() fails" },
-	{ "noperf", "ERRNO COMMAND [ARG]...", run_refused, NULL, NULL, NULL, "run it where perf_event_open() fails" },
-	{ "peak", "COMMAND [ARG]...", run_peak, NULL, NULL, NULL, "run it, and say the most memory that it had" },
+	RUN(packet_send, send, "N [IF]", "frames (lo)", .open = open_packet_tx, .one = one_write),
+	RUN(packet_recv, recv, "N [IF]", "frames (lo)", .open = open_packets, .one = one_recv),
+	RUN(rawv6_recv, recv, "N", "raw IPv6 socket", .open = open_rawv6, .one = one_recv),
+	RUN(connect, connect, "PROTO N", "connect, accept, a message, close both"),
+	RUN(xsk, send, "N", "kicks of an AF_XDP socket", .open = open_xsk, .one = one_kick),
+	RUN(unix, send, "N", "a socketpair, both ways", .open = open_unix, .one = one_both_ways),
+	RUN(ktls, ktls, "N", "records of 16 kB", PAIR("tls")),
+	RUN(block_recv, block_recv, "MS", "wait in one recv", .proto = "udp4"),
+	RUN(burn, burn, "SECONDS CPU [fifo PRIO DUTY_PERCENT PERIOD_US]", "in user space"),
+	RUN(sendloop, loop, "SECONDS CPU", "UDP to a full socket", PAIR("udp4"), .one = one_send),
+	RUN(rounds, loop, "SECONDS CPU", "UDP both ways", PAIR("udp4"), .one = one_both_ways),
+	RUN(unixflood, loop, "SECONDS CPU", "both ways", .open = open_unix, .one = one_both_ways),
+	RUN(switches, loop, "SECONDS CPU [NICE]", "two pipes", .open = open_echo, .one = one_echo),
+	RUN(tun, loop, "IF FROM TO SECONDS CPU", "both ways", .open = open_tun, .one = one_of_tun),
+	RUN(bigsend, bigsend, "SECONDS CPU_A CPU_B [CPU_RX]", "one that moves", PAIR("tcp4")),
+	RUN(stream, flood, "PROTO SECONDS CPU_TX CPU_RX [SIZE]", "two processes", PAIR(NULL)),
+	RUN(udpflood, flood, "SECONDS CPU_TX CPU_RX [SIZE]", "the same", PAIR("udp4")),
+	RUN(udppath, flood, "NETNS_TX NETNS_RX ADDRESS SECONDS CPU_TX CPU_RX [SIZE]",
+	    "the same between two namespaces", PAIR("udp4")),
+	RUN(tcppath, flood, "NETNS_TX NETNS_RX ADDRESS SECONDS CPU_TX CPU_RX [SIZE]",
+	    "over TCP", PAIR("tcp4")),
+	RUN(udpsend, udpsend, "NETNS_TX NETNS_RX ADDRESS N CPU [NS [sleep]]",
+	    "N messages that nobody reads, and NS to pass after each", PAIR("udp4")),
+	RUN(busypoll, busypoll, "NETNS_TX NETNS_RX ADDRESS US N [epoll]", "N receives of nothing",
+	    PAIR("udp4")),
+	RUN(count_udp, instructions, "N", "UDP", .open = open_udp_ports, .one = one_both_ways),
+	RUN(count_forward, instructions, "N", "by a router", .open = open_forward, .one = one_send),
+	RUN(count_tcp, instructions, "N", "64 kB", PAIR("tcp4"), .one = one_64_kb),
+	RUN(count_pipe, instructions, "N", "two switches", .open = open_echo, .one = one_echo),
+	RUN(count_tick, instructions, "N", "a hundredth of a tick in user space", .one = one_tick),
+	RUN(uring_work, uring_work, "N|MS [sqpoll]", "16 MB each, by io_uring's workers"),
+	RUN(vhost, vhost, "N", "frames through vhost-net to a tap device"),
+	RUN(syns, syns, "IF FROM TO N SECONDS", "half connections by tun", .open = open_tun),
+	RUN(nfqueue, nfqueue, "QUEUE", "accepts its packets, until killed"),
+	RUN(algorithm, algorithm, "TYPE NAME", "holds it, until killed"),
+	RUN(binds, binds, "N", "sockets are bound to any port"),
+	RUN(accepts, accepts, "N SECONDS CPU", "N threads accept connections", .proto = "tcp4"),
+	RUN(xdplive, xdplive, "FROM TO N", "frames that come to lo from an XDP program"),
+	RUN(now, now, "", "Unix seconds"),
+	RUN(uncap, capabilities, "CAP,... COMMAND [ARG]...", "run it without these capabilities"),
+	RUN(only, capabilities, "CAP,... COMMAND [ARG]...", "run it with these alone; '': none"),
+	RUN(program, program, "CGROUP|IF COMMAND [ARG]...", "run it with an eBPF program there"),
+	RUN(nobpf, refused, "ERRNO COMMAND [ARG]...", "run it where bpf() fails"),
+	RUN(noperf, refused, "ERRNO COMMAND [ARG]...", "run it where perf_event_open() fails"),
+	RUN(peak, peak, "COMMAND [ARG]...", "run it, and say the most memory that it had"),
 };
 /* clang-format on */
 
