@@ -6,9 +6,9 @@ part=$1
 . "$(dirname "$0")/lib.sh"
 R=$T/recipes README=$PWD/README.md
 rm -rf "$R"
-mkdir -p "$R/bin"
+mkdir -p "$R/bin" "$R/same" "$R/calm"
 
-# before.csv: the first made-up report. after.csv: conntrack costs twice as much, nft a little more, driver is gone.
+# 1: the first made-up report. 2: conntrack costs twice as much, nft a little more, driver is gone.
 sed '/,"a ""b"",c",/,$d' "$(dirname "$0")/golden/csv.txt" >"$R/1"
 awk -F, -v OFS=, '
 	$5 == "ns_per_packet" { $6 = sprintf("%.1f", 0.9 * $6) }
@@ -16,6 +16,9 @@ awk -F, -v OFS=, '
 	$5 ~ "^ns_per_packet/.*/nft$" { $6 += 10; $9 += 10; $10 += 10 }
 	$5 ~ "^ns_per_packet/.*/driver$" { next }
 	{ print }' "$R/1" >"$R/2"
+cp "$R/1" "$R/same/1"
+cp "$R/1" "$R/same/2"
+sed 's/,100.0000,/,80.0000,/' "$R/1" >"$R/calm/1"
 
 # netto: these two in turn. ssh HOST: of that host.
 cat >"$R/bin/netto" <<-'END'
@@ -38,10 +41,11 @@ recipe() { # N
 		NF { inside = 0 }'
 }
 
-# N WHAT STATUS EXPECTED: what it prints, and its exit status
+# N WHAT STATUS EXPECTED: what it prints, and its exit status. REPORTS: of another directory.
 try() {
-	echo 1 >"$R/next"
-	seen=$(cd "$R" && recipe "$1" >"$R/recipe" && REPORTS=$R DIR=$R PATH=$R/bin:$PATH sh "$R/recipe" 2>&1)
+	reports=${REPORTS-$R}
+	echo 1 >"$reports/next"
+	seen=$(cd "$R" && recipe "$1" >"$R/recipe" && REPORTS=$reports DIR=$R PATH=$R/bin:$PATH sh "$R/recipe" 2>&1)
 	status=$?
 	[ "$1" != 2 ] && [ "$1" != 5 ] || seen=$(echo "$seen" | sort) # in awk's order; at once
 	if [ "$seen" = "$4" ] && [ $status = "$3" ] && [ -s "$R/recipe" ]; then
@@ -66,15 +70,9 @@ for awk in mawk gawk "busybox awk"; do
 	try 2 "a packet's cost before and after, and the stages that changed" 0 "-1143.5 ns in all: 10291.5 instead of 11435.0
 -456.8 ns: rx_softirq/driver
 1065.9 ns: rx_softirq/conntrack"
-	cp "$R/2" "$R/changed"
-	cp "$R/1" "$R/2"
-	try 2 "the same report twice" 0 "0 ns in all: 11435.0 instead of 11435.0"
-	mv "$R/changed" "$R/2"
+	REPORTS=$R/same try 2 "the same report twice" 0 "0 ns in all: 11435.0 instead of 11435.0"
 	try 3 "an alert" 9 "edge-1: CPU 3: 100.0000 %"
-	cp "$R/1" "$R/loud"
-	sed -i 's/,100.0000,/,80.0000,/' "$R/1"
-	try 3 "no alert" 0 ""
-	mv "$R/loud" "$R/1"
+	REPORTS=$R/calm try 3 "no alert" 0 ""
 	try 4 "a file for Prometheus" 0 ""
 	check "$awk: a file for Prometheus: a line for each event of three CPUs, in its format" \
 		"$(grep -Ec '^netto_cpu_ratio[{]cpu="[013]",event="[a-z_]+"[}] [01][.][0-9]{6}$' "$R/netto.prom") == 3 * $(grep -c '^[^,]*,[^,]*,event,0,' "$R/1") - 3 &&
