@@ -21,27 +21,16 @@ mkdir -p "$T"
 
 # --- Results: one line each, counted by test/run ---
 
-pass() {
-	echo "pass: $part: $*"
-}
+pass() { echo "pass: $part: $*"; }
+skip() { echo "skip: $part: $1: $2"; } # what, why
+fail() { echo "FAIL: $part: $1: $2" | head -n 100; } # what, what was seen: 100 lines of it
+holds() { awk "BEGIN { exit !($1) }"; } # EXPRESSION: awk's, of plain numbers
 
-skip() { # what, why
-	echo "skip: $part: $1: $2"
-}
-
-fail() { # what, what was seen: 12 lines of it
-	echo "FAIL: $part: $1: $2" | head -n 12
-}
-
-holds() { # EXPRESSION: awk's, of plain numbers
-	awk "BEGIN { exit !($1) }"
-}
-
-check() { # WHAT EXPRESSION [SEEN]
+check() { # WHAT EXPRESSION [SEEN: else what all CPUs have]
 	if holds "$2"; then
 		pass "$1"
 	else
-		fail "$1" "$2 does not hold${3:+; $3}"
+		fail "$1" "$2 does not hold; ${3-$(measured_rows)}"
 	fi
 }
 
@@ -77,9 +66,7 @@ median() { # FILE [COLUMN]
 	awk -v c="${2:-1}" '{ print $c }' "$1" | sort -g | awk '{ x[NR] = $1 } END { print x[int((NR + 1) / 2)] }'
 }
 
-ratio() { # A B
-	awk "BEGIN { printf \"%.4f\n\", $2 ? ($1) / ($2) : -1 }"
-}
+ratio() { awk "BEGIN { printf \"%.4f\n\", $2 ? ($1) / ($2) : -1 }"; } # A B
 
 # --- Running netto ---
 
@@ -93,13 +80,11 @@ wait_for() {
 	done
 }
 
-is_measuring() {
-	grep -q 'netto: measuring' "$T/err" || ! kill -0 "$netto" 2>/dev/null
-}
+is_measuring() { grep -q 'netto: measuring' "$T/err" || ! kill -0 "$netto" 2>/dev/null; }
 
-start_netto() { # options
+start_netto() { # options. OUTPUT: where its reports go
 	: >"$T/err" # not by the child, which may be late: the last run's would be read
-	"$NETTO" -v "$@" >"$T/csv" 2>"$T/err" &
+	"$NETTO" -v "$@" >"${OUTPUT:-$T/csv}" 2>"$T/err" &
 	netto=$!
 	wait_for is_measuring
 	grep -q 'netto: measuring' "$T/err" || fail "netto $*" "did not start: $(cat "$T/err")"
@@ -122,11 +107,7 @@ stop() { # PROCESS: its exit status
 # A netto that reports every INTERVAL seconds, since to attach and detach takes several seconds on an emulated machine. There
 # a report takes some 60 ms: at 0.1 s, two thirds of the machine.
 begin_session() { # options
-	: >"$T/reports"
-	: >"$T/err"
-	"$NETTO" -v -c "$@" "${INTERVAL:-0.4}" 0 >>"$T/reports" 2>"$T/err" &
-	netto=$!
-	wait_for is_measuring
+	OUTPUT=$T/reports start_netto -c "$@" "${INTERVAL:-0.4}" 0
 	session=yes
 	next_report
 }
@@ -162,12 +143,7 @@ report_of_now() {
 	done
 }
 
-# From here on the session's reports are cut.
-begin_cut() {
-	cut_size=$(wc -c <"$T/reports")
-	cut_from=$(last_report)
-}
-
+# What the session has reported since $cut_from, when the file had $cut_size bytes.
 end_cut() {
 	report_of_now
 	[ "$cut_size" -gt $REPORT ] || cut_size=$REPORT
@@ -185,7 +161,7 @@ measure() {
 	${COUNTER:-:} >"$T/outer"
 	if [ -n "$session" ]; then
 		report_of_now # the cut begins after this reading
-		begin_cut
+		cut_size=$(wc -c <"$T/reports") cut_from=$(last_report)
 	else
 		start_netto -c -F "${HZ:-997}" -m "${MODE:-auto}" -t "${TASKS:-0}" 600
 	fi
@@ -206,13 +182,9 @@ measure() {
 	conserved "$*"
 }
 
-counted() { # COLUMN: of what COUNTER counts, while the command ran
-	awk -v c="$1" '{ n = $c - n } END { printf NR == 2 ? "%d" : "nothing", n }' "$T/inner"
-}
-
-counted_most() { # COLUMN: in all the time of the measurement
-	awk -v c="$1" '{ n = $c - n } END { printf NR == 2 ? "%d" : "nothing", n }' "$T/outer"
-}
+# What COUNTER counted in a COLUMN: while the command ran, and in all the time of the measurement.
+counted() { awk -v c="$1" '{ n = $c - n } END { printf NR == 2 ? "%d" : "nothing", n }' "$T/${2:-inner}"; }
+counted_most() { counted "$1" outer; }
 
 # check_counted COLUMN WHAT NETTO-HAS [MORE]
 check_counted() {
@@ -271,39 +243,33 @@ sum_up() {
 		}' "$T/csv" >"$T/sums"
 }
 
-field() { # RECORD CPU NAME FIELD: summed over its rows
+# The FIELD summed over the rows of the RECORD: of one CPU and name, or of all that match.
+field() { # RECORD CPU NAME FIELD
 	sum_up
 	awk -F, -v record="$1" -v cpu="$2" -v name="$3" -v field="$4" '
 		$3 == record && $4 == cpu && $5 == name { s = $field } END { printf "%.0f", s }' "$T/sums"
 }
 
-ns() { # CPU EVENT
-	field event "$1" "$2" 6
-}
-
-count() { # CPU EVENT
-	field event "$1" "$2" 8
-}
-
-packet() { # NAME
-	field packet all "$1" 8
-}
-
-stage_total() { # EVENT/STAGE: ns, of all CPUs
-	field stage all "$1" 11
-}
-
-run_row() { # NAME FIELD
-	field run all "$1" "$2"
-}
-
-wall() { # CPU: ns that are accounted for
+total() { # RECORD PATTERN-OF-CPUS PATTERN FIELD
 	sum_up
-	awk -F, -v cpu="$1" '$3 == "event" && $4 == cpu && $5 != "net" { s += $6 } END { printf "%.0f", s }' "$T/sums"
+	awk -F, -v record="$1" -v cpus="^$2\$" -v pattern="$3" -v field="$4" '
+		$3 == record && $4 ~ cpus && $5 ~ pattern { s += $field } END { printf "%.0f", s }' "$T/sums"
 }
 
-hooked() { # EVENT KIND
-	grep -c "hook/$1=$2:" "$T/csv"
+ns() { field event "$1" "$2" 6; } # CPU EVENT
+count() { field event "$1" "$2" 8; } # CPU EVENT
+packet() { field packet all "$1" 8; } # NAME
+stage_total() { field stage all "$1" 11; } # EVENT/STAGE: ns, of all CPUs
+run_row() { field run all "$1" "$2"; } # NAME FIELD
+wall() { echo $(($(total event "$1" . 6) - $(ns "$1" net))); } # CPU: ns that are accounted for
+hooked() { grep -c "hook/$1=$2:" "$T/csv"; } # EVENT KIND
+rows() { grep -c "$@" "$T/csv"; } # PATTERN: how many have it
+says() { grep -c "$@" "$T/err"; } # PATTERN: how many lines
+
+measured_rows() {
+	tail -n 12 "$T/err" "$T/load" 2>/dev/null
+	sum_up
+	grep -E '^,,(event|packet|run),all,' "$T/sums" | sort
 }
 
 load_value() { # KEY: summed over what the load printed
@@ -346,9 +312,7 @@ samples_of_net() {
 # (twice that was seen on all kernels), and traffic goes on until there are 1,000 samples: 1.7e-9, and 1.4e-7 for 80 stages.
 SAMPLES=1000
 
-flood() { # [ADDRESS]
-	"$LOAD" udppath "$A" "$B" "${1:-$ADDRESS}" 0.5 0 1 64
-}
+flood() { "$LOAD" udppath "$A" "$B" "${1:-$ADDRESS}" 0.5 0 1 64; } # [ADDRESS]
 
 # In a session: the command again and again, until there are the samples; ENOUGH others, that COUNT counts.
 repeated() { # COMMAND...
@@ -371,11 +335,12 @@ has_stages() { # STAGE...
 }
 
 # Of each CPU and event: the stages' own time and samples sum to those of the event, and intervals hold what they are about.
-# A line only if not.
+# Contexts share out NET_RX within what they are rounded to. A line only if not.
 shared_out() { # WHAT
 	seen=$(awk -F, '
 		$5 == "elapsed" { report++ }
 		$3 == "event" { ns[report, $4, $5] = $6; most[report, $4, $5] = $10 != "" ? $10 : $6; next }
+		$3 == "context" && $4 == "all" && $5 ~ "^rx_softirq/" { contexts[report] += $6; parts[report]++ }
 		$3 != "stage" && $3 != "activity" && $3 != "stack" { next }
 		{
 			event = $5
@@ -401,22 +366,15 @@ shared_out() { # WHAT
 				if (n[t[1], 0] != n[t[1], 1])
 					print t[1] ": the CPUs sum to " n[t[1], 0] + 0 " of " n[t[1], 1] + 0 " samples"
 			}
-		}' "$T/csv")
-	[ -z "$seen" ] || fail "stages share out each event: $1" "$seen"
-	# Contexts share out NET_RX, and so do the stages of ns/packet: within what they are rounded to.
-	seen=$(awk -F, '
-		$5 == "elapsed" { report++ }
-		$3 == "event" && $4 == "all" && $5 == "rx_softirq" { ns[report + 0] = $6 }
-		$3 == "context" && $4 == "all" && $5 ~ "^rx_softirq/" { sum[report + 0] += $6; n[report + 0]++ }
-		END {
-			for (i in sum) {
-				off = sum[i] - ns[i]
-				slack = n[i] + 0.001 * ns[i]
+			for (i in contexts) {
+				rx = ns[i, "all", "rx_softirq"]
+				off = contexts[i] - rx
+				slack = parts[i] + 0.001 * rx
 				if (off > slack || off < -slack)
-					print "contexts sum to " sum[i] " of " ns[i] " ns"
+					print "contexts sum to " contexts[i] " of " rx " ns"
 			}
 		}' "$T/csv")
-	[ -z "$seen" ] || fail "contexts share out NET_RX: $1" "$seen"
+	[ -z "$seen" ] || fail "stages and contexts share out each event: $1" "$seen"
 }
 
 # --- Settings of the machine, restored by a trap too ---
@@ -434,26 +392,31 @@ restore_sysctls() {
 	rm "$T/sysctls"
 }
 
-is_rt() {
-	grep -q PREEMPT_RT /proc/version
-}
+is_rt() { grep -q PREEMPT_RT /proc/version; }
 
 # --- Network: the namespaces $A and $B, joined by veth: a1 (192.0.2.1) and b1 ($ADDRESS) ---
 
-ip() {
-	"$IP" "$@"
+ip() { "$IP" "$@"; }
+a() { ip netns exec $A "$@"; } # COMMAND...: there
+b() { ip netns exec $B "$@"; }
+router() { ip netns exec $R "$@"; }
+
+# The ip command for both ends, with the end's letter for each @: `both_ends link del @2` is of a2 and b2.
+both_ends() { # WORD...
+	for end in a b; do
+		# shellcheck disable=SC2046 # words
+		ip -n netto-$end $(echo "$*" | sed "s/@/$end/g") || return
+	done
 }
 
-a() { # COMMAND...: there
-	"$IP" netns exec $A "$@"
-}
-
-b() {
-	"$IP" netns exec $B "$@"
-}
-
-router() {
-	"$IP" netns exec $R "$@"
+device_up() { # NAMESPACE DEVICE [ADDRESS/BITS]...
+	namespace=$1 device=$2
+	shift 2
+	for address; do
+		# shellcheck disable=SC2086 # words: an address and its flags
+		ip -n "$namespace" addr add $address dev "$device"
+	done
+	ip -n "$namespace" link set "$device" up
 }
 
 # Packets that came to a rule with a counter.
@@ -463,51 +426,31 @@ nft_counter() { # b|router
 
 net_up() {
 	net_down
-	ip netns add "$A"
-	ip netns add "$B"
-	# IPv6 would look for routers again and again: softirqs that no load makes.
-	for ns in "$A" "$B"; do
+	for ns in $A $B; do
+		ip netns add "$ns"
+		# IPv6 would look for routers again and again: softirqs that no load makes.
 		ip netns exec "$ns" sh -c 'echo 0 >/proc/sys/net/ipv6/conf/default/router_solicitations' 2>/dev/null
 	done
-	ip -n "$A" link add a1 type veth peer name b1 netns "$B"
-	ip -n "$A" addr add 192.0.2.1/24 dev a1
-	ip -n "$B" addr add "$ADDRESS/24" dev b1
-	for end in "$A a1" "$B b1"; do
-		ip -n "${end% *}" link set "${end#* }" up
-		ip -n "${end% *}" link set lo up
-	done
+	ip -n $A link add a1 type veth peer name b1 netns $B
+	device_up $A a1 192.0.2.1/24
+	device_up $B b1 $ADDRESS/24
+	both_ends link set lo up
 }
 
 # Another way besides, through $R: a0 (198.51.100.1) - ra, rb - b0 ($ROUTED).
 ROUTED=203.0.113.1 ROUTED6=2001:db8:b::1
 router_up() {
 	ip netns add $R
-	ip -batch - <<-END
-		link add a0 netns $A type veth peer name ra netns $R
-		link add b0 netns $B type veth peer name rb netns $R
-	END
-	ip -n $A -batch - <<-END
-		addr add 198.51.100.1/24 dev a0
-		addr add 2001:db8:a::1/64 dev a0 nodad
-		link set a0 up
-		route add $ROUTED via 198.51.100.254
-		route add $ROUTED6 via 2001:db8:a::ff
-	END
-	ip -n $R -batch - <<-END
-		addr add 198.51.100.254/24 dev ra
-		addr add 2001:db8:a::ff/64 dev ra nodad
-		addr add 203.0.113.254/24 dev rb
-		addr add 2001:db8:b::ff/64 dev rb nodad
-		link set ra up
-		link set rb up
-	END
-	ip -n $B -batch - <<-END
-		addr add $ROUTED/24 dev b0
-		addr add $ROUTED6/64 dev b0 nodad
-		link set b0 up
-		route add 198.51.100.0/24 via 203.0.113.254
-		route add 2001:db8:a::/64 via 2001:db8:b::ff
-	END
+	ip link add a0 netns $A type veth peer name ra netns $R
+	ip link add b0 netns $B type veth peer name rb netns $R
+	device_up $A a0 198.51.100.1/24 "2001:db8:a::1/64 nodad"
+	device_up $R ra 198.51.100.254/24 "2001:db8:a::ff/64 nodad"
+	device_up $R rb 203.0.113.254/24 "2001:db8:b::ff/64 nodad"
+	device_up $B b0 $ROUTED/24 "$ROUTED6/64 nodad"
+	ip -n $A route add $ROUTED via 198.51.100.254
+	ip -n $A route add $ROUTED6 via 2001:db8:a::ff
+	ip -n $B route add 198.51.100.0/24 via 203.0.113.254
+	ip -n $B route add 2001:db8:a::/64 via 2001:db8:b::ff
 	router sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding'
 }
 
@@ -534,45 +477,52 @@ card_up() {
 	wait_for ping -q -c 1 -W 1 10.0.2.2 >/dev/null 2>&1
 }
 
-received() { # DEVICE [NAMESPACE]
-	${2:+"$IP" netns exec "$2"} cat "/sys/class/net/$1/statistics/rx_packets"
-}
+received() { ${2:+"$IP" netns exec "$2"} cat "/sys/class/net/$1/statistics/rx_packets"; } # DEVICE [NAMESPACE]
 
 # veth polls where there is XDP, and then in a thread if it is told so (from 5.12 on).
-xdp_on() {
-	ip -n $B link set b1 xdpdrv obj "$XDP" sec xdp
-}
+xdp_on() { ip -n $B link set b1 xdpdrv obj "$XDP" sec xdp; }
+xdp_off() { ip -n $B link set b1 xdpdrv off; }
+threaded() { b sh -c "echo $1 >/sys/class/net/b1/threaded" 2>"$T/try"; } # 0|1
 
-xdp_off() {
-	ip -n $B link set b1 xdpdrv off
-}
-
-threaded() { # 0|1
-	b sh -c "echo $1 >/sys/class/net/b1/threaded" 2>"$T/try"
-}
+# RPS: what comes to b1 goes to the backlog of other CPUs.
+steer() { b sh -c "echo $1 >/sys/class/net/b1/queues/rx-0/rps_cpus"; } # MASK OF CPUS, or 0: to none
 
 # The devices a2 and b2, on top of these: their addresses, and their end.
+OVER=198.18.2.2
 ends_up() {
-	ip -n "$A" addr add 198.18.2.1/24 dev a2
-	ip -n "$B" addr add 198.18.2.2/24 dev b2
-	ip -n "$A" link set a2 up
-	ip -n "$B" link set b2 up
+	device_up $A a2 198.18.2.1/24
+	device_up $B b2 $OVER/24
 }
 
-ends_away() {
-	ip -n "$A" link del a2
-	ip -n "$B" link del b2
-}
+ends_away() { both_ends link del @2; }
 
 wireguard_up() {
-	ip -n "$A" link add a2 type wireguard || return
-	ip -n "$B" link add b2 type wireguard
+	both_ends link add @2 type wireguard || return
 	(umask 077 && wg genkey >"$T/key_a" && wg genkey >"$T/key_b")
-	a wg set a2 private-key "$T/key_a" listen-port 51820 peer "$(wg pubkey <"$T/key_b")" \
-		allowed-ips 198.18.2.0/24 endpoint "$ADDRESS:51820"
-	b wg set b2 private-key "$T/key_b" listen-port 51820 peer "$(wg pubkey <"$T/key_a")" \
-		allowed-ips 198.18.2.0/24 endpoint 192.0.2.1:51820
+	for ends in "a b $ADDRESS" "b a 192.0.2.1"; do
+		# shellcheck disable=SC2086 # words
+		set -- $ends
+		"$1" wg set "${1}2" private-key "$T/key_$1" listen-port 51820 peer "$(wg pubkey <"$T/key_$2")" \
+			allowed-ips 198.18.2.0/24 endpoint "$3:51820"
+	done
 	ends_up
+}
+
+# 1,000 rules are one chain of 20, jumped to again and again, so that they stay in the cache. They are about no packet of a load.
+rules() { # HOOK RULE...: a table of nft; `thousand` stands for so many rules. At its end all packets are dropped.
+	echo "table ip netto {"
+	echo "chain twenty {"
+	seq 20 | sed 's/.*/udp dport 100 drop/'
+	echo "}"
+	echo "chain rules { type filter hook $1 priority 0;"
+	shift
+	for rule; do
+		case $rule in
+		thousand) seq 50 | sed 's/.*/jump twenty/' ;;
+		*) echo "$rule" ;;
+		esac
+	done
+	printf '%s\n' "counter drop" "}" "}"
 }
 
 # Sender and receiver on one CPU, which is never idle: an idle CPU of an emulated machine is run when its timer wakes it,
@@ -582,9 +532,7 @@ start_flood() {
 	flood=$!
 }
 
-stop_flood() {
-	stop "$flood"
-}
+stop_flood() { stop "$flood"; }
 
 # --- Programs of the tests' own (test/burn.c): from now on each packet takes so much time in that place ---
 
@@ -600,13 +548,8 @@ start_burn() { # ingress|egress|prerouting NS; or hooks
 	wait_for is_burning
 }
 
-is_burning() {
-	grep -q "burn: burning" "$T/burn" || ! kill -0 "$burner" 2>/dev/null
-}
-
-stop_burn() {
-	stop "$burner"
-}
+is_burning() { grep -q "burn: burning" "$T/burn" || ! kill -0 "$burner" 2>/dev/null; }
+stop_burn() { stop "$burner"; }
 
 # --- Of the CSV of the last netto: awk's conditions ---
 
