@@ -8,76 +8,59 @@
 # shellcheck disable=SC2034,SC2086,SC2154 # for lib.sh, and from it; words
 part=$1
 . /lib.sh
-case $part in
-*-arm64 | *-arm | *-mips* | *-riscv64) is_amd64= ;;
-*) is_amd64=yes ;;
-esac
+kernel=${part#*-}
 TRACING=/sys/kernel/tracing
 EVENTS="napi_thread busy_poll tcp_work net_worker hardirq io_worker" # of which plain traffic has none
 
 # --- Counted operations ---
 
-# One of these a line: PROCESS EVENT COUNT WHAT.
-expect_task() {
-	echo "$@" >>"$T/expected"
-}
+# Each process and event that a load must have: "PROCESS EVENT COUNT WHAT" in $T/expected.
+expect_task() { echo "$@" >>"$T/expected"; }
 
-# run OPERATION PROTO N: a load in a process of its own. Each prints its sends and receives.
-run() {
+# A load in a process of its own. What it printed is in $T/one.
+process() { # LOAD [ARGUMENT]...
 	"$LOAD" "$@" >"$T/one" 2>&1 &
 	pid=$!
 	wait $pid
 	status=$?
-	cat "$T/one"
-	if [ $status = 77 ]; then
-		echo "$*: $(tail -n 1 "$T/one")" >>"$T/skipped"
-	elif [ $status != 0 ]; then
-		echo "$*: exit status $status" >>"$T/failed"
-	else
-		for event in send recv; do
-			expect_task $pid $event "$(sed -n "s/.*${event}s=\([0-9]*\).*/\1/p" "$T/one")" "$@"
-		done
-		case $1 in # what the load must do, by its own account too
-		*recv* | read | readv | splice_in) did=recvs ;;
-		*) did=sends ;;
-		esac
-		grep -q "$did=$3 " "$T/one" || echo "$*: $(cat "$T/one")" >>"$T/failed"
-	fi
+	case $status in
+	0) ;;
+	77) echo "$*: $(tail -n 1 "$T/one")" >>"$T/skipped" ;;
+	*) echo "$*: exit status $status: $(cat "$T/one")" >>"$T/failed" ;;
+	esac
+	return $status
 }
 
-# OPERATION, then how often it is called over udp4, udp6, tcp4, tcp6: primes, so that sums tell them apart; -: it does not exist.
-# With EVERY=1 every other one is left out, to save time.
+# run OPERATION PROTO N: each load prints its sends and receives.
+run() {
+	process "$@" || return 0
+	cat "$T/one"
+	for event in send recv; do
+		expect_task $pid $event "$(sed -n "s/.*${event}s=\([0-9]*\).*/\1/p" "$T/one")" "$@"
+	done
+	case $1 in # what the load must do, by its own account too
+	*recv* | read | readv | splice_in) did=recvs ;;
+	*) did=sends ;;
+	esac
+	grep -q "$did=$3 " "$T/one" || echo "$*: $(cat "$T/one")" >>"$T/failed"
+}
+
+# Each operation over each protocol: so often that no two have the same number, and that no number is one of whole batches, which
+# are of 7. With EVERY=1 every other one is left out, to save time.
 all_operations() {
-	skip=$EVERY
-	while read -r op primes; do
-		[ $kernel,$op != 5.10,uring_worker ] || continue # there workers are of no process
-		set -- udp4 udp6 tcp4 tcp6
-		for n in $primes; do
-			skip=$((!skip * EVERY))
-			[ "$n" = - ] || [ $skip = 1 ] || run "$op" "$1" "$n"
-			shift
+	n=24 skip=$EVERY
+	for op in send sendto sendmsg sendmmsg write writev sendfile splice_out uring_send uring_worker \
+		recv recvfrom recvmsg recvmmsg read readv splice_in uring_recv; do
+		for proto in udp4 udp6 tcp4 tcp6; do
+			case $kernel,$op,$proto in
+			5.10,uring_worker,*) continue ;; # there workers are of no process
+			*,splice_in,udp*) continue ;; # it does not exist
+			esac
+			n=$((n + 7)) skip=$((!skip * EVERY))
+			[ $skip = 1 ] || run $op $proto $n
 		done
 		skip=$((!skip * EVERY))
-	done <<-END
-		send 1009 503 211 307
-		sendto 101 103 107 109
-		sendmsg 127 131 137 139
-		sendmmsg 149 151 157 163
-		write 167 173 179 181
-		writev 191 193 197 199
-		sendfile 311 313 211 223
-		splice_out 317 331 227 229
-		recv 1013 509 211 307
-		recvfrom 101 103 107 109
-		recvmsg 127 131 137 139
-		recvmmsg 149 151 157 163
-		read 167 173 179 181
-		readv 191 193 197 199
-		splice_in - - 211 223
-		uring_send 233 239 241 251
-		uring_recv 257 263 269 271
-		uring_worker 283 281 277 269
-	END
+	done
 }
 
 few_operations() {
@@ -87,41 +70,43 @@ few_operations() {
 	run recvmsg udp6 127
 }
 
-# Measures the function, which says what is expected of each process: in $T/wrong what is otherwise.
-expected_of() { # FUNCTION
+# Measures the function, whose loads say in $T/failed what went wrong.
+loads() { # FUNCTION
 	: >"$T/expected"
 	: >"$T/skipped"
 	: >"$T/failed"
 	measure "$1"
-	[ ! -s "$T/failed" ] || fail "$1: the loads did as told" "$(cat "$T/failed")"
 	while read -r line; do
 		skip "$1" "$line"
 	done <"$T/skipped"
-	awk -F, '
-		NR == FNR {
-			if ($3 == "task") {
-				split($5, n, "[:/]")
-				seen[n[2] " " n[3]] += $8
-			}
-			next
-		}
-		{
-			split($0, n, " ")
-			event = n[1] " " n[2]
-			if (seen[event] + 0 != n[3])
-				print n[4] " " n[5] ": " seen[event] + 0 " of " n[3] " " n[2] "s"
-		}' "$T/csv" "$T/expected" >"$T/wrong"
+}
+
+# What netto has otherwise than the function's loads, in $T/wrong.
+expected_of() { # FUNCTION
+	loads "$1"
+	[ ! -s "$T/failed" ] || fail "$1: the loads did as told" "$(cat "$T/failed")"
+	while read -r pid event n what; do
+		seen=$(total task all ":$pid/$event\$" 8)
+		[ "$seen" = "$n" ] || echo "$what: $seen of $n ${event}s"
+	done <"$T/expected" >"$T/wrong"
 }
 
 # counts WHAT FUNCTION: netto has exactly what each process did, and what all did together.
 counts() {
 	expected_of "$2"
-	check "$1: each of $(awk '{ n[$1] } END { for (i in n) c++; print c + 0 }' "$T/expected") processes has exactly its sends and receives" \
-		"$(grep -c . "$T/wrong") == 0 && $(grep -c . "$T/expected") >= 6" "$(cat "$T/wrong")"
+	check "$1: each of $(cut -d ' ' -f 1 "$T/expected" | sort -u | wc -l) processes has exactly its sends and receives" \
+		"$(wc -l <"$T/wrong") == 0 && $(wc -l <"$T/expected") >= 6" "$(cat "$T/wrong")"
 	for event in send recv; do
 		want=$(awk -v event=$event '$2 == event { s += $3 } END { print s }' "$T/expected")
-		check "$1: exactly $want ${event}s" "$(count all $event) == $want && $(ns all $event) > 0" "$(count all $event)"
+		check "$1: exactly $want ${event}s" "$(count all $event) == $want && $(ns all $event) > 0"
 	done
+}
+
+# The backlog polls each packet once: by tp_btf or, where there is no BTF, by the tracepoint's record.
+backlog_polls() { # WHAT [MORE-THAN]
+	check "$1: they take packets, each processed once, by the backlog" \
+		"$(packet processed) == $(packet 'polled/(backlog)') && $(packet processed) > ${2:-0} &&
+		 $(rows -e hook/devices=tp_btf:napi_poll -e hook/devices=tracepoint:napi_poll) > 0"
 }
 
 group_counts() {
@@ -130,22 +115,19 @@ group_counts() {
 	*) least=2000 operations=all_operations ;;
 	esac
 	counts "operations" $operations
-	check "operations: the time of all processes is in the events" "$(awk -F, '
-		$3 == "event" && $4 == "all" && ($5 == "send" || $5 == "recv" || $5 == "conn") { ns += $6; n += $8 }
-		$3 == "task" && $5 ~ "/(send|recv|conn)$" { sum += $6; m += $8 }
-		END { print (n == m && sum <= ns && sum > 0) }' "$T/csv")" "$(grep event,all "$T/csv")"
-	check "operations: they take packets, each processed once, and polled on no card" \
-		"$(packet processed) == $(packet 'polled/(backlog)') && $(packet processed) > $least" \
-		"$(grep packet,all "$T/csv")"
+	check "operations: the time of all processes is in the events" \
+		"$(of_tasks 8) == $(total event all '^(send|recv|conn)$' 8) && $(of_tasks 6) <= $(total event all '^(send|recv|conn)$' 6) &&
+		 $(of_tasks 6) > 0"
+	backlog_polls "operations" $least
 }
+
+of_tasks() { total task all '/(send|recv|conn)$' "$1"; } # FIELD
 
 # family EVENTS N LOAD [ARGUMENT]...: N entries of each of the events.
 family() {
 	events=$1 n=$2
 	shift 2
-	"$LOAD" "$@" >"$T/load_of_one" 2>&1 &
-	pid=$!
-	wait $pid || echo "$*: exit status $?: $(cat "$T/load_of_one")" >>"$T/failed"
+	process "$@"
 	for event in $events; do
 		expect_task $pid $event "$n" "$@"
 	done
@@ -165,7 +147,7 @@ all_families() {
 group_families() {
 	expected_of all_families
 	check "families: each operation of TCP, raw IPv6, AF_PACKET and AF_XDP; none of AF_UNIX; one of a task that blocks or migrates" \
-		"$(grep -c . "$T/wrong") == 0 && $(grep -c . "$T/expected") == 10" "$(cat "$T/wrong")"
+		"$(wc -l <"$T/wrong") == 0 && $(wc -l <"$T/expected") == 10" "$(cat "$T/wrong")"
 	check "families: a send that migrates has time on both CPUs" "$(ns 0 send) > 0 && $(ns 1 send) > 0" "$(grep ,send, "$T/csv")"
 }
 
@@ -189,17 +171,18 @@ count_calls() {
 
 # Two numbers: counted calls; and counted calls plus those that the kernel missed because another probe was running. netto's
 # kprobes miss the same ones.
-calls() { # EVENT
-	awk -v event="$1__" 'index($1, event) == 1 { s += $2; m += $2 + $3 } END { print s + 0, m + 0 }' $TRACING/kprobe_profile
+calls() { # EVENT, or EVENT__FUNCTION
+	awk -v of="$1" 'index($1, of) == 1 { s += $2; m += $2 + $3 } END { print s + 0, m + 0 }' $TRACING/kprobe_profile
 }
 
-# called EVENT WHAT: netto's count of the event is the kernel's, of the same time: the COUNTER began with `calls EVENT`. By
-# kprobe.multi a call that comes while another eBPF program is under way on that CPU is not seen, but counted.
+# called EVENT WHAT LEAST [OTHER]...: netto's count of the event is the kernel's, of the same time: the COUNTER began with `calls
+# EVENT`. By kprobe.multi a call that comes while another eBPF program is under way on that CPU is not seen, but counted.
 called() {
 	n=$(count all "$1")
-	check "$2: $1 has as many entries as its functions have calls ($(counted 1))" \
-		"$(counted 1) > 0 && $n + $(run_row recursion_misses 8) >= $(counted 1) && $n <= $(counted_most 2) && $(ns all "$1") > 0" \
-		"netto has $n: $(functions "$1"); $(cat "$T/load"; grep -e recursion_misses "$T/csv")"
+	check "$2: $1 has as many entries as its functions have calls ($(counted 1), at least $3)" \
+		"$(counted 1) > 0 && $n >= $3 && $n + $(run_row recursion_misses 8) >= $(counted 1) && $n <= $(counted_most 2) &&
+		 $(ns all "$1") > 0"
+	none_but "$2" "$1" "${4-}" "${5-}"
 }
 
 # none_but WHAT EVENT...: of EVENTS.
@@ -215,20 +198,16 @@ none_but() {
 	done
 }
 
-udp() { # N: packets of one byte from $A to $B
-	"$LOAD" udpsend $A $B "${TO:-$ADDRESS}" "$1" 0 100000 sleep
-}
+udp() { "$LOAD" udpsend $A $B "${TO:-$ADDRESS}" "$1" 0 100000 sleep; } # N: packets of one byte from $A to $B
 
 group_quiet() {
 	measure udp 400
 	none_but "plain UDP"
-	check "plain UDP: a send for each packet" "$(count all send) == 400 && $(count all rx_softirq) > 0" "$(grep event,all "$T/csv")"
+	check "plain UDP: a send for each packet" "$(count all send) == 400 && $(count all rx_softirq) > 0"
 }
 
 # The status files of the threads whose names begin so.
-threads_of() { # NAME
-	grep -l "^$1" /proc/[0-9]*/comm 2>/dev/null | sed 's/comm$/status/'
-}
+threads_of() { grep -l "^$1" /proc/[0-9]*/comm 2>/dev/null | sed 's/comm$/status/'; } # NAME
 
 switches() { # STATUS...: how often these threads were switched from
 	cat "$@" | awk '/ctxt_switches/ { s += $2 } END { print s + 0 }'
@@ -258,8 +237,7 @@ group_napi_thread() {
 			none_but polled
 		else
 			threads threaded napi/b1
-			check "threaded: the kernel accounts for its thread, too" \
-				"$(awk -F, '$3 == "thread" && $5 ~ /^napi\/b1/ { s += $6 } END { print s + 0 }' "$T/csv") > 0" "$(grep thread "$T/csv")"
+			check "threaded: the kernel accounts for its thread, too" "$(total thread '.*' ^napi/b1 6) > 0"
 		fi
 	done
 	threaded 0
@@ -272,9 +250,9 @@ group_backlog() {
 		skip backlog "this kernel has no threads for its backlog: they are PREEMPT_RT's from 6.10 on"
 		return
 	fi
-	b sh -c 'echo 2 >/sys/class/net/b1/queues/rx-0/rps_cpus'
+	steer 2
 	threads backlog backlog_napi
-	b sh -c 'echo 0 >/sys/class/net/b1/queues/rx-0/rps_cpus'
+	steer 0
 }
 
 # 5 ms of polling each, in which nothing comes.
@@ -283,9 +261,7 @@ group_busy_poll() {
 	for how in "" epoll; do
 		[ -z "$how" ] || echo 5000 >/proc/sys/net/core/busy_poll
 		COUNTER="calls busy_poll" measure "$LOAD" busypoll $A $B $ADDRESS 5000 25 $how
-		called busy_poll "busy polling${how:+ in $how}"
-		check "busy polling${how:+ in $how}: at least 25 times" "$n >= 25" "$n"
-		none_but "busy polling${how:+ in $how}" busy_poll
+		called busy_poll "busy polling${how:+ in $how}" 25
 		echo 0 >/proc/sys/net/core/busy_poll
 	done
 	xdp_off
@@ -299,18 +275,14 @@ bulk() {
 	done
 }
 
-tcp_counts() {
-	echo "$(calls tcp_work) $(softirqs NET_TX)"
-}
+tcp_counts() { echo "$(calls tcp_work) $(softirqs NET_TX)"; }
 
 group_tcp_work() {
 	for qdisc in "tbf rate 20mbit burst 64kb latency 50ms" "fq maxrate 20mbit"; do
 		a "$TC" qdisc add dev a1 root $qdisc
 		calls=$(calls tcp_work)
 		COUNTER=tcp_counts measure bulk
-		called tcp_work "TCP through ${qdisc%% *}"
-		# shellcheck disable=SC2046 # a word, or none
-		none_but "TCP through ${qdisc%% *}" tcp_work $(is_rt && echo napi_thread) # of the backlog
+		called tcp_work "TCP through ${qdisc%% *}" 1 "$(is_rt && echo napi_thread)" # of the backlog
 		check_counted 3 "TCP through ${qdisc%% *}: NET_TX softirqs are those of /proc/softirqs" "$(count all tx_softirq)" \
 			"$(counted 3) > 0 && $(ns all tx_softirq) > 0"
 		a "$TC" qdisc del dev a1 root
@@ -345,24 +317,20 @@ ipsec() { # TEMPLATE
 		algorithm "$1($(awk -v name="$cipher" '
 			/^name/ { found = $3 == name } found && /^driver/ { print $3 }' /proc/crypto | tail -n 1))"
 	fi
-	for ns in $A $B; do
-		ip -n "$ns" xfrm state add src 192.0.2.1 dst $ADDRESS proto esp spi 1 reqid 1 mode transport \
-			aead "$cipher" 0x0102030405060708090a0b0c0d0e0f1011121314 128
-	done
+	both_ends xfrm state add src 192.0.2.1 dst $ADDRESS proto esp spi 1 reqid 1 mode transport \
+		aead "$cipher" 0x0102030405060708090a0b0c0d0e0f1011121314 128
 	for end in "$A out" "$B in"; do
 		ip -n "${end% *}" xfrm policy add src 192.0.2.1 dst $ADDRESS dir "${end#* }" \
 			tmpl src 192.0.2.1 dst $ADDRESS proto esp reqid 1 mode transport
 	done
 	works "IPsec by $1" udp 200
-	for ns in $A $B; do
-		ip -n "$ns" xfrm state flush
-		ip -n "$ns" xfrm policy flush
-	done
+	both_ends xfrm state flush
+	both_ends xfrm policy flush
 }
 
 all_workers() {
 	if wireguard_up; then
-		TO=198.18.2.2 works WireGuard udp 200
+		TO=$OVER works WireGuard udp 200
 		ends_away
 	fi
 	# Stable releases of 5.10 and 6.1 have templates that fail the kernel's own tests, and 7.3 needs none.
@@ -387,22 +355,16 @@ all_workers() {
 }
 
 group_workers() {
-	: >"$T/skipped"
-	: >"$T/failed"
-	COUNTER="calls net_worker" measure all_workers
-	while read -r line; do
-		skip "workers" "$line"
-	done <"$T/skipped"
-	check "workers of WireGuard, IPsec, vhost-net, kTLS and MPTCP: each load runs its own" "$(grep -c . "$T/failed") == 0" "$(cat "$T/failed")"
-	called net_worker "workers"
-	none_but "workers" net_worker tcp_work napi_thread # WireGuard's NAPI is threaded in 7.3
+	COUNTER="calls net_worker" loads all_workers
+	check "workers of WireGuard, IPsec, vhost-net, kTLS and MPTCP: each load runs its own" "$(wc -l <"$T/failed") == 0" "$(cat "$T/failed")"
+	called net_worker "workers" 1 tcp_work napi_thread # WireGuard's NAPI is threaded in 7.3
 }
 
-# Interrupts as the kernel counts them, and the kernel's own trace of top halves and of what schedules NAPI.
-irqs() { # PATTERN
-	awk -v pattern="$1" '$0 ~ pattern { for (i = 2; i <= 4; i++) s += $i } END { print s + 0 }' /proc/interrupts
+counts_of() { # FILE PATTERN: what the kernel counts there on all CPUs
+	awk -v pattern="$2" '$0 ~ pattern { for (i = 2; $i ~ /^[0-9]+$/; i++) s += $i } END { print s + 0 }' "/proc/$1"
 }
 
+# The kernel's own trace of top halves and of what schedules NAPI.
 trace_top_halves() { # 0|1
 	for e in irq/irq_handler_entry irq/irq_handler_exit prepared/prep; do
 		echo "$1" >$TRACING/events/$e/enable
@@ -427,12 +389,15 @@ scheduled() {
 		END { print m + 0, n + 0 }' $TRACING/trace
 }
 
-card_counts() { # packets, top halves
-	echo "$(received eth0) $(irqs 'virtio0-(in|out)put')"
-}
+card_counts() { echo "$(received eth0) $(counts_of interrupts 'virtio0-(in|out)put')"; } # packets, top halves
 
 group_hardirq() {
-	card_up
+	modprobe virtio_pci 2>/dev/null # test/vm -n's card; or it is built in
+	modprobe virtio_net
+	wait_for test -e /sys/class/net/eth0
+	ip addr replace 10.0.2.15/24 dev eth0
+	ip link set eth0 up
+	wait_for ping -q -c 1 -W 1 10.0.2.2 >/dev/null 2>&1
 	echo 'r:prepared/prep napi_schedule_prep ret=$retval:u8' >>$TRACING/kprobe_events
 	trace_top_halves 1
 	COUNTER=card_counts measure pings
@@ -441,19 +406,19 @@ group_hardirq() {
 	# Those that find no work, or the polling under way, do not. On PREEMPT_RT threads do it.
 	check "virtio-net: of $(counted 2) top halves those that scheduled NAPI ($scheduled in the command, and in all)" \
 		"$n >= ${scheduled% *} && $n <= ${scheduled#* } && $n <= $(counted_most 2) && ($n > 0) == ($(ns all hardirq) > 0) &&
-		 ($n > 0) == ($(is_rt && echo 0 || echo 1))" "$n; $(grep virtio /proc/interrupts)"
+		 ($n > 0) == ($(is_rt && echo 0 || echo 1))"
 	none_but "virtio-net" hardirq
 	# The two are read one after the other: a packet that comes between is in one of them.
 	check_counted 1 "virtio-net: eth0 polled the packets that it counts" "$(packet polled/eth0)" "$(counted 1) >= 60"
-	check "virtio-net: its queues on each CPU sum to it" "$(awk -F, '
-		$3 == "device" && $4 == "all" && $5 == "eth0" { ns += $6; polls += $8 }
-		$3 == "device" && $4 != "all" && $5 == "eth0" { ns -= $6; polls -= $8 }
-		$3 == "queue" && $5 ~ "^eth0/" { sum += $6; n += $8 }
-		$3 == "device" && $4 == "all" && $5 == "eth0" { all += $6; m += $8 }
-		END { print (ns == 0 && polls == 0 && sum == all && n == m && n > 0) }' "$T/csv")" "$(grep -e ,device, -e ,queue, "$T/csv")"
+	for column in 6 8; do # time, polls
+		all=$(field device all eth0 $column)
+		check "virtio-net: its queues on each CPU sum to it, and it to all: column $column" \
+			"$all > 0 && $(total device '[0-9]*' '^eth0$' $column) == $all && $(total queue '.*' ^eth0/ $column) == $all" \
+			"$(grep -e ,device, -e ,queue, "$T/csv")"
+	done
 	ip link set eth0 down
-	COUNTER="irqs ttyS" measure serial_lines
-	check "a serial port's top halves are others ($(counted 1))" "$(counted 1) >= 1 && $(count all hardirq) == 0" "$(cat /proc/interrupts)"
+	COUNTER="counts_of interrupts ttyS" measure serial_lines
+	check "a serial port's top halves are others ($(counted 1))" "$(counted 1) >= 1 && $(count all hardirq) == 0"
 	none_but "a serial port"
 }
 
@@ -468,15 +433,12 @@ group_io_worker() {
 	measure "$LOAD" uring_work 1 # all in the first run of a worker, before it has its name
 	none_but "io_uring" io_worker
 	check "io_uring: its workers are io_worker from their first run on, and no part of net" \
-		"$(ns all io_worker) > 0 && $(ns all net) + $(ns all io_worker) + $(ns all softirq) + $(ns all other) + $(ns all idle) == $(wall all)" \
-		"$(grep event,all "$T/csv")"
+		"$(ns all io_worker) > 0 && $(total event all '^(net|io_worker|softirq|other|idle)$' 6) == $(wall all)"
 	measure "$LOAD" uring_work 100 sqpoll
 	none_but "io_uring's SQPOLL"
 }
 
-socket_reads() {
-	awk '$1 == "recv__tcp_read_sock" { n = $2 } END { print n + 0 }' $TRACING/kprobe_profile
-}
+read_counts() { echo "$(calls recv) $(calls recv__tcp_read_sock)"; }
 
 # NVMe over TCP reads from its socket without a socket operation, in a worker.
 group_read_sock() {
@@ -495,19 +457,15 @@ group_read_sock() {
 	echo 127.0.0.1 >$target/ports/1/addr_traddr
 	echo 4420 >$target/ports/1/addr_trsvcid
 	ln -s $target/subsystems/netto $target/ports/1/subsystems/netto
-	before=$(socket_reads)
-	COUNTER="calls recv" measure sh -c 'echo transport=tcp,traddr=127.0.0.1,trsvcid=4420,nqn=netto,hostnqn=nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-000000000001,hostid=00000000-0000-0000-0000-000000000001 >/dev/nvme-fabrics'
-	called recv "NVMe over TCP"
-	check "NVMe over TCP: some of it by tcp_read_sock" "$(socket_reads) > $before" "$(cat $TRACING/kprobe_profile)"
-	none_but "NVMe over TCP" tcp_work
+	COUNTER=read_counts measure sh -c 'echo transport=tcp,traddr=127.0.0.1,trsvcid=4420,nqn=netto,hostnqn=nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-000000000001,hostid=00000000-0000-0000-0000-000000000001 >/dev/nvme-fabrics'
+	called recv "NVMe over TCP" 1 tcp_work
+	check "NVMe over TCP: some of it by tcp_read_sock" "$(counted 3) > 0"
 	echo 1 >/sys/class/nvme/nvme0/delete_controller
 }
 
 # --- Packets, tasks and CPUs ---
 
-softirqs() { # NAME
-	awk -v name="^$1:" '$1 ~ name { for (i = 2; i <= NF; i++) s += $i } END { print s }' /proc/softirqs
-}
+softirqs() { counts_of softirqs "$1:"; } # NAME
 
 # What /proc/net/softnet_stat counts on all CPUs: processed, dropped, squeezed, RPS. Hexadecimal is the shell's to read.
 softnet() {
@@ -546,18 +504,9 @@ packets() {
 		END { print (n > 0 && !bad) }' "$T/csv")" "$(grep -e ns_per_packet -e ,rx_softirq, "$T/csv")"
 }
 
-packet_counts() {
-	echo "$(softnet) $(softirqs NET_RX) $(($(softirqs '.*') - $(softirqs NET_RX) - $(softirqs NET_TX)))"
-}
-
-tasks_of() { # EVENT FIELD: of all processes
-	sum_up
-	awk -F, -v event="/$1\$" -v field="$2" '$3 == "task" && $5 ~ event { s += $field } END { printf "%.0f", s }' "$T/sums"
-}
-
-longest() { # EVENT
-	field event all "$1" 13
-}
+packet_counts() { echo "$(softnet) $(softirqs NET_RX) $(($(softirqs '.*') - $(softirqs NET_RX) - $(softirqs NET_TX)))"; }
+tasks_of() { total task all "/$1\$" "$2"; } # EVENT FIELD: of all processes
+longest() { field event all "$1" 13; } # EVENT
 
 until_dropped() {
 	had=$(softnet | cut -d ' ' -f 2)
@@ -571,18 +520,18 @@ group_packets() {
 	packets "loopback" "$LOAD" sendto udp4 3011
 	[ -n "$MORE" ] || return 0
 	# A backlog for one packet drops; a budget of one squeezes
-	cat /proc/sys/net/core/netdev_max_backlog /proc/sys/net/core/netdev_budget >"$T/limits"
-	echo 1 >/proc/sys/net/core/netdev_budget
+	set_sysctl ../net/core/netdev_budget 1
 	packets "squeezed" "$LOAD" udpflood 0.3 0 1 64
-	check "squeezed: there are some" "$(packet squeezed) > 0" "$(packet squeezed)"
-	sed -n 2p "$T/limits" >/proc/sys/net/core/netdev_budget
+	check "squeezed: there are some" "$(packet squeezed) > 0"
+	restore_sysctls
+	set_sysctl ../net/core/netdev_max_backlog 2
 	echo 2 >/sys/class/net/lo/queues/rx-0/rps_cpus
-	echo 2 >/proc/sys/net/core/netdev_max_backlog
 	packets "RPS" until_dropped
 	echo 0 >/sys/class/net/lo/queues/rx-0/rps_cpus
-	sed -n 1p "$T/limits" >/proc/sys/net/core/netdev_max_backlog
+	restore_sysctls
 	# On PREEMPT_RT threads have the backlog, which need no interrupt.
-	check "RPS: it sent packets, and some were dropped" "($(packet rps) == 0) == ($(is_rt && echo 1 || echo 0)) && $(packet dropped) > 0" "$(grep packet,all "$T/csv")"
+	check "RPS: it sent packets, and some were dropped" \
+		"($(packet rps) == 0) == ($(is_rt && echo 1 || echo 0)) && $(packet dropped) > 0"
 }
 
 # A name that would move the cursor, break a row and part its fields.
@@ -616,80 +565,57 @@ group_two_at_once() {
 	cp "$T/csv2" "$T/csv"
 	conserved "two at once, the other"
 	check "two at once: the other has what was there before it was told to end" \
-		"$(count all send) >= 1009 && $(count all send) <= 1009 + 503 + 307" "$(count all send) sends"
+		"$(count all send) >= 1009 && $(count all send) <= 1009 + 503 + 307"
 }
 
-online() { # CPU 0|1
-	echo "$2" >"/sys/devices/system/cpu/cpu$1/online"
-}
-
-is_reported_of() { # YES|NO CPU: the last report has rows of that CPU
-	tail -c $REPORT "$T/reports" | awk -F, -v yes="$1" -v cpu="$2" '
-		$3 == "event" && $4 == cpu { time = $1 }
+is_reported() { # YES|NO: the last report has rows of CPU 1
+	tail -c $REPORT "$T/reports" | awk -F, -v yes="$1" '
+		$3 == "event" && $4 == 1 { time = $1 }
 		index($5, "hook/idle=") == 1 { last = $1 }
 		END { exit !((time == last) == (yes == "yes")) }'
 }
 
 comes_and_goes() { # [YES|NO: whether it has rows again]
-	online 1 0
-	wait_for is_reported_of no 1
+	echo 0 >/sys/devices/system/cpu/cpu1/online
+	wait_for is_reported no || return
 	"$LOAD" sendto udp4 211
-	online 1 1
-	wait_for is_reported_of "${1:-yes}" 1
+	echo 1 >/sys/devices/system/cpu/cpu1/online
+	wait_for is_reported "${1:-yes}" || return
 	"$LOAD" sendto udp4 223
 }
 
 group_hotplug() {
-	UNSEEN=1
-	measure comes_and_goes
-	check "hotplug: a CPU without rows while it is unplugged, and with rows before and after" "$(awk -F, '
-		$3 == "event" && $4 == 0 && $5 == "net" { reports++ }
-		$3 == "event" && $4 == 1 && $5 == "net" { if (gone) back = 1; last = reports; next }
-		reports > last + 1 && last { gone = 1 }
-		END { print gone && back }' "$T/csv")" "$(grep -e event,.,net "$T/csv")"
-	check "hotplug: counts are exact on the others" "$(count all send) == 434" "$(count all send)"
-	check "hotplug: the CPUs around it have rows all the time" \
-		"$(grep -c event,0,net "$T/csv") == $(grep -c event,all,net "$T/csv") && $(grep -c event,2,net "$T/csv") == $(grep -c event,all,net "$T/csv")" \
-		"$(grep ",net," "$T/csv")"
+	UNSEEN=1 measure comes_and_goes
+	reports=$(rows event,all,net)
+	check "hotplug: a CPU has no rows while it is unplugged, the CPUs around it have them all the time, and counts are exact" \
+		"$(rows event,1,net) < $reports && $(rows event,1,net) > 0 && $(rows event,0,net) == $reports &&
+		 $(rows event,2,net) == $reports && $(count all send) == 434" "$(grep ,net, "$T/csv")"
 	check "hotplug: packets are not known of reports in which a CPU came or went, rather than all since the start" \
-		"$(packet processed) < 1000 && $(grep -c packet,all,processed "$T/csv") < $(grep -c event,all,net "$T/csv")" "$(grep packet,all "$T/csv")"
-	UNSEEN=0
+		"$(packet processed) < 1000 && $(rows packet,all,processed) < $reports"
 }
 
 # The perf event of a CPU that is unplugged is gone.
 group_hotplug_samples() {
-	UNSEEN=1
+	REPORT=200000
 	for without in "" bpf; do
 		mode="sample mode${without:+ without $without}"
-		export NETTO_WITHOUT="$without"
-		REPORT=200000 INTERVAL=0.5
-		begin_session -m sample -s 0
-		unset NETTO_WITHOUT
-		measure comes_and_goes no
+		NETTO_WITHOUT=$without INTERVAL=0.5 begin_session -m sample -s 0
+		UNSEEN=1 measure comes_and_goes no
 		check "$mode: a CPU that was unplugged has rows until then, and a line says so" \
-			"$(grep -c ',event,1,net,' "$T/csv") < $(grep -c ',event,0,net,' "$T/csv") && $(grep -c 'CPU 1 was unplugged' "$T/err") == 1" \
+			"$(rows ',event,1,net,') < $(rows ',event,0,net,') && $(says 'CPU 1 was unplugged') == 1" \
 			"$(cat "$T/err"; grep -e event,1 -e elapsed "$T/csv")"
 		end_session
 	done
-	REPORT=40000 INTERVAL='' UNSEEN=0
+	REPORT=40000
 }
 
 # --- What a host may lack ---
 
-# The backlog polls each packet once: by tp_btf or, where there is no BTF, by the tracepoint's record.
-backlog_polls() { # WHAT
-	check "$1: the backlog polled each of $(packet processed) packets once" \
-		"$(packet processed) == $(packet 'polled/(backlog)') && $(packet processed) > 0 &&
-		 $(grep -c -e hook/devices=tp_btf:napi_poll -e hook/devices=tracepoint:napi_poll "$T/csv") > 0" "$(grep -e packet,all -e hook/devices "$T/csv")"
-}
-
 # Each fallback gives what the first choice gives.
 fallback() { # WITHOUT KIND-OF-SOFTIRQS KIND-OF-OPERATIONS [GROUP]...
-	export NETTO_WITHOUT="$1"
-	begin_session -F 0 -t 100
-	unset NETTO_WITHOUT
+	NETTO_WITHOUT=$1 begin_session -F 0 -t 100
 	counts "without $1" few_operations
-	check "without $1: softirqs by $2, operations by $3" "$(hooked rx_softirq "$2") > 0 && $(hooked send "$3") > 0" "$(grep hook/ "$T/csv" | head -n 20)"
+	check "without $1: softirqs by $2, operations by $3" "$(hooked rx_softirq "$2") > 0 && $(hooked send "$3") > 0"
 	backlog_polls "without $1"
 	shift 3
 	for group in "$@"; do
@@ -700,13 +626,10 @@ fallback() { # WITHOUT KIND-OF-SOFTIRQS KIND-OF-OPERATIONS [GROUP]...
 
 # What is left of tracing without trampolines: also of what is no operation.
 group_kprobes() {
-	# shellcheck disable=SC2086 # words
 	fallback "btf fentry kprobe.multi" raw_tp kprobe ${ALL:+count_calls group_busy_poll group_tcp_work group_hardirq}
 }
 
-group_fallbacks() {
-	fallback "tp_btf storage" raw_tp fentry
-}
+group_fallbacks() { fallback "tp_btf storage" raw_tp fentry; }
 
 # Many tasks that sleep in one function, more than kprobe.multi has room for until 6.14: fentry has it. A task that is preempted
 # in the program at its end keeps others on that CPU from it (seen on 7.3), which the kernel counts.
@@ -718,8 +641,7 @@ group_sleepers() {
 	measure sh -c "$LOAD accepts 600 0.5 0"
 	check "600 tasks wait in accept: no return is missed but what the kernel skipped, and conn is no more than what they ran" \
 		"$(count all conn) >= $(load_value connects) && $(ns all conn) <= $(load_value cpu_ns) &&
-		 $(run_row returns_missed 8) <= $(run_row recursion_misses 8) && $(grep -c "conn: $kind:.* inet_accept" "$T/err") == 1" \
-		"$(cat "$T/load"; grep -e event,all -e _misse "$T/csv"; grep 'conn: ' "$T/err")"
+		 $(run_row returns_missed 8) <= $(run_row recursion_misses 8) && $(grep -c "conn: $kind:.* inet_accept" "$T/err") == 1"
 }
 
 # Where fentry is refused: all functions by one link; also of what is no operation.
@@ -737,42 +659,37 @@ group_left_out() {
 	done
 	stop_flood
 	check "inet_sendmsg cannot be hooked: send is told from samples, which is said" \
-		"$(ns all send) > 0 && $(grep -c 'event,all,send,.*,sampled,' "$T/csv") == 1 && $(grep -c 'event,all,recv,.*,traced,' "$T/csv") == 1 &&
-		 $(grep -c 'hook/send=fentry:inet6_sendmsg' "$T/csv") == 1 && $(grep -c 'send: from samples: inet_sendmsg' "$T/err") == 1" \
-		"$(grep -e event,all -e hook/send "$T/csv"; grep send "$T/err")"
+		"$(ns all send) > 0 && $(rows 'event,all,send,.*,sampled,') == 1 && $(rows 'event,all,recv,.*,traced,') == 1 &&
+		 $(rows 'hook/send=fentry:inet6_sendmsg') == 1 && $(says 'send: from samples: inet_sendmsg') == 1"
 	conserved "inet_sendmsg cannot be hooked"
 	NETTO_WITHOUT="inet_recvmsg@btf" begin_session -F 0 -t 100
 	measure sh -c "$LOAD recv udp4 101"
 	check "inet_recvmsg is not in BTF, but in kallsyms: it is traced by a kprobe" \
-		"$(count all recv) == 101 && $(grep -c 'hook/recv=.*kprobe[.multi]*:inet_recvmsg' "$T/csv") >= 1" "$(grep -e event,all -e hook/recv "$T/csv")"
+		"$(count all recv) == 101 && $(rows 'hook/recv=.*kprobe[.multi]*:inet_recvmsg') >= 1"
 	end_session
 }
 
 # 20 tasks blocked at once, where there is room for 8: the rest is counted.
 group_overflow() {
-	export NETTO_WITHOUT="storage room"
-	begin_session -F 0 -t 100
-	unset NETTO_WITHOUT
+	NETTO_WITHOUT="storage room" begin_session -F 0 -t 100
 	COUNTER="softirqs NET_RX" measure sh -c 'for i in $(seq 20); do load block_recv 1500 >/dev/null & done; wait'
 	check "operations that do not fit into the hash are counted" \
-		"$(run_row operations_lost 8) == 12 && $(count all recv) == 20" "$(grep -e operations_lost "$T/csv")"
+		"$(run_row operations_lost 8) == 12 && $(count all recv) == 20"
 	# With room for 8 processes: what the others do is counted, but not for them. Those that do nothing for an interval make room.
 	check_counted 1 "tasks: those without room are counted, and so is what interrupts them" \
 		"$(($(tasks_of '.*' 8) + $(run_row tasks_lost 8) - $(count all send) - $(count all recv) - $(count all conn)))" \
 		"$(run_row tasks_lost 8) > 0"
 	measure one_after_the_other
 	check "tasks: 12 processes one after the other, with room for 8: all are counted" \
-		"$(awk -F, '$3 == "task" && $5 ~ "/send$" { n += $8 } END { print n + 0 }' "$T/csv") == 132 && $(run_row tasks_lost 8) == 0" \
-		"$(grep ,task "$T/csv")"
+		"$(tasks_of send 8) == 132 && $(run_row tasks_lost 8) == 0" "$(grep ,task "$T/csv")"
 	end_session
 }
 
 one_after_the_other() {
-	for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do
+	for _ in $(seq 12); do
 		"$LOAD" sendto udp4 11
-		for _ in 1 2; do
-			next_report
-		done
+		next_report
+		next_report
 	done
 }
 
@@ -786,14 +703,13 @@ group_limits() {
 	rate=$(for _ in 1 2 3; do
 		"$NETTO" -v -c -m sample 0.1 2>&1 >/dev/null | sed -n 's/.*samples are taken at \([0-9]*\) Hz.*/\1/p'
 	done | sort -n | head -n 1)
-	# shellcheck disable=SC2086 # words
 	kill $spinners
 	check "busy CPUs are no slow ones: samples are taken at ${rate:-997} Hz at least" "${rate:-997} >= 20"
 	with_netto -c -m sample -F 100000 1
 	stop_flood
 	check "samples at 100,000 Hz: fewer are taken, which is said" \
-		"$(grep -c 'samples are taken at .* not 100000' "$T/err") <= 1 && $(run_row samples 8) > 0 &&
-		 $(grep -c -e 'samples are taken at .* not 100000' -e 'one in [0-9]* samples is taken' "$T/err") >= 1" "$(cat "$T/err")"
+		"$(says 'samples are taken at .* not 100000') <= 1 && $(run_row samples 8) > 0 &&
+		 $(says -e 'samples are taken at .* not 100000' -e 'one in [0-9]* samples is taken') >= 1"
 	conserved "samples at 100,000 Hz"
 }
 
@@ -804,17 +720,17 @@ accounts() { # COMMAND...
 	seen=$?
 	before=$(($(softnet | cut -d ' ' -f 1) - ${before%% *}))
 	check "only the kernel accounts: what is missing" \
-		"$seen == 0 && $(wc -l <"$T/err") == 4 && $(grep -c CONFIG_BPF_SYSCALL "$T/err") == 1 &&
-		 $(grep -c CONFIG_PERF_EVENTS "$T/err") == 1" "$seen, $(cat "$T/err")"
+		"$seen == 0 && $(wc -l <"$T/err") == 4 && $(says CONFIG_BPF_SYSCALL) == 1 &&
+		 $(says CONFIG_PERF_EVENTS) == 1"
 	check "only the kernel accounts: its counts" \
 		"$(packet processed) >= 1009 && $(packet processed) <= $before && $(count all rx_softirq) > 0 &&
 		 $(field packet 0 processed 8) + $(field packet 1 processed 8) + $(field packet 2 processed 8) == $(packet processed) &&
-		 $(grep -c -e ,traced, -e ,sampled, "$T/csv") == 0 && $(grep -c ',net,.*,accounted,' "$T/csv") >= 2" "$(cat "$T/csv")"
+		 $(rows -e ,traced, -e ,sampled,) == 0 && $(rows ',net,.*,accounted,') >= 2"
 }
 
 group_refusals() {
 	load only "" netto 0.1 >"$T/out" 2>"$T/err"
-	check "no capabilities: the kernel's accounts, with a cure" "$? == 0 && $(grep -c "run it as root, or with CAP_BPF and CAP_PERFMON" "$T/err") == 1" "$(cat "$T/err")"
+	check "no capabilities: the kernel's accounts, with a cure" "$? == 0 && $(says "run it as root, or with CAP_BPF and CAP_PERFMON") == 1"
 	exits 3 CONFIG_BPF_SYSCALL "no bpf(), -m trace" "load nobpf 38 netto -m trace 0.1"
 	exits 0 "refuses eBPF: " "bpf() is refused" "load nobpf 1 netto -F 100 0.1"
 	accounts load nobpf 38 load noperf 38 netto -c -o "$T/csv" -- load sendto udp4 1009
@@ -836,12 +752,26 @@ group_returns() {
 	stop_netto
 	check "more kprobes at once than the kernel has instances of: missed returns are counted" \
 		"$(run_row returns_missed 8) >= 10 && $(run_row returns_missed 8) <= 27 && $(count all recv) == 30 &&
-		 $(run_row returns_missed 6) > 0" \
-		"$(grep run,all "$T/csv")"
+		 $(run_row returns_missed 6) > 0"
 }
 
-accounted_percent() { # of net, other and idle
-	awk -F, '$3 == "event" && $4 == "all" && $6 != "" { sum += $7 } END { printf "%.0f", sum }' "$T/csv"
+# A flood is measured until there are 100 samples.
+sampled_flood() { # [OPTION...]
+	what="a flood${1:+, $*}"
+	for seconds in 5 10 20 40; do
+		with_netto -cv "$@" $seconds
+		[ "$(run_row samples 8)" -lt 100 ] || break
+	done
+	check "$what: sent, received, and in stages" "$(ns all send) > 0 && $(ns all rx_softirq) > 0 &&
+		$(rows ',stage,all,send/udp_tx,') == 1 && $(rows ',stage,all,rx_softirq/') > 2"
+	conserved "$what"
+}
+
+# As little as a host may have: what the kernel accounts.
+accounted_flood() { # WORDS: what it lacks
+	NETTO_WITHOUT=$1 with_netto -cv 5
+	check "a flood, by the kernel's accounts: net, other and idle are all of the time" \
+		"$(ns all net) > 0 && $(total event all . 7) == 100 && $(packet processed) > 0"
 }
 
 # Sampled softirqs in parts of those that the kernel counts by ticks in the same 10 s: some 200 of each.
@@ -860,12 +790,12 @@ softirq_percent() { # what stat_twice prints
 # Other architectures: idle is idle, counts are exact, and so is what comes from samples and from /proc.
 group_word() {
 	with_netto -c -F 0 3
-	check "an idle guest is idle" "$(ns all idle) > 0.5 * $(run_row elapsed 6) && $(ns all other) < $(ns all idle)" "$(grep event,all "$T/csv")"
+	check "an idle guest is idle" "$(ns all idle) > 0.5 * $(run_row elapsed 6) && $(ns all other) < $(ns all idle)"
 	begin_session -F 0 -t 100
 	case $kernel in
 	*-mips*)
 		packets "operations" few_operations
-		check "no kprobes, which kill processes there" "$(grep -c =kprobe: "$T/csv") == 0 && $(hooked rx_softirq raw_tp) > 0"
+		check "no kprobes, which kill processes there" "$(rows '=kprobe:') == 0 && $(hooked rx_softirq raw_tp) > 0"
 		;;
 	*) counts "operations" few_operations ;;
 	esac
@@ -873,23 +803,13 @@ group_word() {
 	end_session
 	start_flood
 	for options in "" "-m sample"; do
-		[ "$kernel$options,${ALL-}" != "6.1-arm-m sample," ] || continue # slow, and in the fast suite
-		for seconds in 2 4 8 16 32; do
-			# shellcheck disable=SC2086 # words
-			with_netto -c $options $seconds
-			[ "$(run_row samples 8)" -lt 100 ] || break
-		done
-		check "a flood${options:+, $options}: sent, received, and in stages" \
-			"$(ns all send) > 0 && $(ns all rx_softirq) > 0 && $(grep -c ',stage,all,send/udp_tx,' "$T/csv") == 1 && $(grep -c ',stage,all,rx_softirq/' "$T/csv") > 2" "$(grep -e event,all -e run,all "$T/csv")"
-		conserved "a flood${options:+, $options}"
+		[ "$kernel$options,${ALL-}" = "6.1-arm-m sample," ] || sampled_flood $options # slow, and in the fast suite
 	done
 	if echo 0 >/proc/sys/net/core/bpf_jit_enable; then
 		with_netto -c -F 0 0.5
-		check "eBPF is interpreted: it says so" "$(grep -c bpf_jit_enable=1 "$T/err") == 1" "$(cat "$T/err")"
+		check "eBPF is interpreted: it says so" "$(says bpf_jit_enable=1) == 1"
 	fi
-	NETTO_WITHOUT="bpf perf" with_netto -c 2
-	check "a flood, by the kernel's accounts: net, other and idle are all of the time" \
-		"$(ns all net) > 0 && $(accounted_percent) == 100 && $(packet processed) > 0" "$(grep -e event,all -e packet,all "$T/csv")"
+	accounted_flood "bpf perf"
 	case $kernel,${ALL-} in
 	6.1-arm,) ;; # slow, and in the fast suite
 	*) check_median "a flood: sampled softirqs are /proc/stat's" 0.75 1.25 sampled_softirqs ;;
@@ -902,26 +822,31 @@ group_box() {
 	start_flood
 	sh -c "$stat_twice" >"$T/stat"
 	truth=$(softirq_percent "$T/stat")
-	with_netto -cv 5
-	check "a flood, from samples: events and stages; the message names OpenWrt's option" \
-		"$(hooked send perf_ring) > 0 && $(ns all send) > 0 && $(ns all rx_softirq) > 0 &&
-		 $(grep -c ',stage,all,send/udp_tx,' "$T/csv") == 1 && $(grep -c CONFIG_KERNEL_BPF_EVENTS=y "$T/err") == 1" \
-		"$(cat "$T/err"; grep -e event,all -e run,all "$T/csv")"
-	conserved "a flood, from samples"
+	sampled_flood
+	check "a flood, from samples: the message names OpenWrt's option" \
+		"$(hooked send perf_ring) > 0 && $(says CONFIG_KERNEL_BPF_EVENTS=y) == 1"
 	sampled=$(field event all rx_softirq 7)
-	NETTO_WITHOUT=perf with_netto -cv 5
-	check "a flood, by the kernel's accounts: all of the time; exact, since it has IRQ_TIME_ACCOUNTING" \
-		"$(field event all net 7) > 0 && $(accounted_percent) == 100 && $(field event all net 9) == $(field event all net 10)" \
-		"$(cat "$T/err"; grep -e event,all "$T/csv")"
+	accounted_flood perf
+	check "a flood, by the kernel's accounts: exact, since it has IRQ_TIME_ACCOUNTING" \
+		"$(field event all net 9) == $(field event all net 10)"
 	check "the softirqs' time: $truth % by /proc/stat, $(field event all net 7) % accounted, $sampled % sampled" \
 		"$sampled > 0.8 * $truth && $sampled < 1.2 * $truth && $(field event all net 7) > 0.8 * $truth && $(field event all net 7) < 1.2 * $truth"
 	stop_flood
 	with_netto -c 3
 	check "an idle box is idle, and what is not is no network" \
-		"$(ns all idle) > $(run_row elapsed 6) && $(ns all net) < 0.1 * $(ns all idle)" "$(grep event,all "$T/csv")"
+		"$(ns all idle) > $(run_row elapsed 6) && $(ns all net) < 0.1 * $(ns all idle)"
 }
 
 # --- All in their order ---
+
+# The netto of most groups.
+begin_all() {
+	[ "$(uname -m)" != x86_64 ] || net_up
+	note netto
+	begin_session -F 0 -t 100
+	measure true
+	[ "$(uname -m)" != x86_64 ] || count_calls
+}
 
 for module in wireguard esp4 xfrm_user algif_aead gcm seqiv tun vhost_net tls virtio_net sch_tbf sch_fq cryptd pcrypt \
 	nvmet_tcp nvme_tcp; do
@@ -929,56 +854,38 @@ for module in wireguard esp4 xfrm_user algif_aead gcm seqiv tun vhost_net tls vi
 done
 mount -t tracefs none $TRACING 2>/dev/null
 trap net_down EXIT
+note() { echo "note: $part: $* at $(cut -d ' ' -f 1 /proc/uptime) s"; }
+
 # Every kernel runs what differs most between kernels; 6.12 runs all events. ALL=1: every group on this kernel. MORE: of each
 # group all; EVERY=0: of the operations too.
-kernel=${part#*-}
-in_session="counts families packets tasks" alone='' EVERY=1 MORE=''
+few="counts families packets tasks" EVERY=1 MORE=''
 all="counts families quiet napi_thread backlog busy_poll tcp_work workers hardirq io_worker read_sock packets tasks hotplug"
 case $kernel,${ALL-} in
-*-arm64,*) ;;
-*-arm,* | *-mips*,* | *-riscv64,*) in_session='' alone=word ;;
-*-openwrt,*) in_session='' alone=box ;;
-*,1) in_session="$all two_at_once" alone="kprobes overflow fallbacks refusals left_out hotplug_samples returns multi" EVERY=0 MORE=1 ;;
-5.10,) in_session="$in_session tcp_work workers hotplug" alone="memlock" ;;
-6.1,) in_session="$in_session hotplug" alone="kprobes" ;;
-6.12,) in_session="$all sleepers" alone="refusals" EVERY=0 MORE=1 ;;
-*-rt,) in_session="$in_session napi_thread backlog hotplug" MORE=1 ;;
-7,) in_session="$in_session napi_thread tcp_work sleepers two_at_once" alone="fallbacks" ;;
+*-arm64,*) groups="${ALL:+limits} $few" ;;
+*-arm,*) groups="${ALL:+limits} word" ;;
+*-mips*,* | *-riscv64,*) groups="limits word" ;;
+*-openwrt,*) groups=box ;;
+*,1)
+	groups="limits $all two_at_once kprobes overflow fallbacks refusals left_out hotplug_samples returns multi" EVERY=0 MORE=1
+	;;
+5.10,) groups="limits $few tcp_work workers hotplug memlock" ;;
+6.1,) groups="$few hotplug kprobes" ;;
+6.12,) groups="limits $all sleepers refusals" EVERY=0 MORE=1 ;;
+*-rt,) groups="$few napi_thread backlog hotplug" MORE=1 ;;
+7,) groups="$few napi_thread tcp_work sleepers two_at_once fallbacks" ;;
 esac
 shift
-[ $# = 0 ] || in_session='' alone=''
-for group in "$@"; do
+[ $# = 0 ] || groups=$*
+# The last netto measures until the machine is switched off: to take off probes takes up to 20 s on an emulated machine.
+for group in $groups; do
 	case $group in
-	kprobes | word | box | left_out | multi | limits | memlock | hotplug_samples | overflow | fallbacks | refusals | returns) alone="$alone $group" ;;
-	*) in_session="$in_session $group" ;;
+	limits | kprobes | word | box | left_out | multi | memlock | hotplug_samples | overflow | fallbacks | refusals | returns)
+		[ -z "$session" ] || end_session
+		;;
+	*)
+		[ -n "$session" ] || begin_all
+		;;
 	esac
-done
-note() {
-	echo "note: $part: $* at $(cut -d ' ' -f 1 /proc/uptime) s"
-}
-
-case $#,$kernel,${ALL-} in
-0,5.10, | 0,6.12, | 0,*,1 | 0,*-mips*, | 0,*-riscv64,)
-	note limits
-	group_limits
-	;;
-esac
-if [ -n "$in_session" ]; then
-	note net
-	[ -z "$is_amd64" ] || net_up
-	note netto
-	begin_session -F 0 -t 100
-	measure true
-	note "calls of functions"
-	[ -z "$is_amd64" ] || count_calls
-	for group in $in_session; do
-		note "$group"
-		group_"$group"
-	done
-	# The last netto measures until the machine is switched off: to take off probes takes up to 20 s on an emulated machine.
-	[ -z "$alone" ] || end_session
-fi
-for group in $alone; do
 	note "$group"
 	group_"$group"
 done

@@ -467,16 +467,6 @@ net_down() {
 	return 0
 }
 
-# A virtio card, test/vm -n's.
-card_up() {
-	modprobe virtio_pci 2>/dev/null # or it is built in
-	modprobe virtio_net
-	wait_for test -e /sys/class/net/eth0
-	ip addr replace 10.0.2.15/24 dev eth0
-	ip link set eth0 up
-	wait_for ping -q -c 1 -W 1 10.0.2.2 >/dev/null 2>&1
-}
-
 received() { ${2:+"$IP" netns exec "$2"} cat "/sys/class/net/$1/statistics/rx_packets"; } # DEVICE [NAMESPACE]
 
 # veth polls where there is XDP, and then in a thread if it is told so (from 5.12 on).
