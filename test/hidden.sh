@@ -224,25 +224,19 @@ hidden_wifi() {
 # The kernel's own USB device and host, in one.
 hidden_usbnet() {
 	needs dummy_hcd cdc_ether usb_f_ecm || return
-	before="$(echo /sys/class/net/*) "
+	before=$(printf '%s\n' /sys/class/net/*)
 	needs g_ether || return
 	wait_for usb_is_up
 	set -- $new
-	ip link set "$1" netns $A name a2
-	ip link set "$2" netns $B name b2
+	ip link set "${1##*/}" netns $A name a2
+	ip link set "${2##*/}" netns $B name b2
 	over_ends nft
 	on flood $OVER && has_stages usbnet
 	rmmod g_ether
 }
 
 usb_is_up() { # two devices more
-	new=
-	for device in /sys/class/net/*; do
-		case $before in
-		*"$device "*) ;;
-		*) new="$new ${device##*/}" ;;
-		esac
-	done
+	new=$(printf '%s\n' /sys/class/net/* | grep -vxF "$before")
 	[ "$(echo $new | wc -w)" = 2 ]
 }
 

@@ -41,8 +41,8 @@ reached() { # ADDRESS
 
 # through ADDRESS STAGES [OTHERS]: measures traffic from a to an address of b. STAGES are those that must show; OTHERS may. All
 # others of the list above must be in no sample; but local_v6 may be in a few, since IPv6 looks for neighbours and groups by
-# itself, conntrack, whose worker collects garbage, and on this machine what its own traffic needs. LOSS: packets need not
-# come through; where they do, no measurement begins before.
+# itself, and conntrack, whose worker collects garbage. LOSS: packets need not come through; where they do, no measurement
+# begins before.
 through() {
 	stages=$2 others=${3-} sends=0 recvs=0
 	[ -n "${LOSS-}" ] || wait_for reached "$1" || fail "$what: reaches $1"
@@ -52,19 +52,9 @@ through() {
 	shared_out "$what"
 	add_up_stages
 	has_stages $stages
-	wrong=
-	while read -r stage count _; do
-		few=0
-		case $part,$stage in
-		*,local_v6 | *,conntrack | paths-host,local_v4 | paths-host,udp_rx) few=10 ;;
-		esac
-		case " $stages $others " in
-		*" $stage "*) continue ;;
-		esac
-		case " $STAGES " in
-		*" $stage "*) [ "$count" -le $few ] || wrong="$wrong $stage: $count samples" ;;
-		esac
-	done <"$T/stages"
+	wrong=$(awk -v may=" $stages $others " -v none=" $STAGES " '
+		{ stage = " " $1 " " }
+		index(none, stage) && !index(may, stage) && $2 > (index(" local_v6 conntrack ", stage) ? 10 : 0)' "$T/stages")
 	unknown=$((${unknown:-0} + $(run_row samples_unknown 8))) all_samples=$((${all_samples:-0} + $(run_row samples 8)))
 	# This machine may have other traffic.
 	[ "$part" = paths-host ] || check "$what: none of the other paths' stages" "$(echo "$wrong" | wc -w) == 0" "$wrong"
