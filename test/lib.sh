@@ -266,10 +266,11 @@ hooked() { grep -c "hook/$1=$2:" "$T/csv"; } # EVENT KIND
 rows() { grep -c "$@" "$T/csv"; } # PATTERN: how many have it
 says() { grep -c "$@" "$T/err"; } # PATTERN: how many lines
 
-measured_rows() {
+measured_rows() { # time and count of what all CPUs have, and the hooks
 	tail -n 12 "$T/err" "$T/load" 2>/dev/null
 	sum_up
-	grep -E '^,,(event|packet|run),all,' "$T/sums" | sort
+	awk -F, '$4 == "all" && $3 ~ /^(event|packet|run)$/ && ($6 > 0 || $8 > 0 || $5 ~ /^hook\//) {
+		printf "%s: %.0f, %.0f\n", $5, $6, $8 }' "$T/sums" | sort
 }
 
 load_value() { # KEY: summed over what the load printed
