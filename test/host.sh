@@ -412,12 +412,12 @@ test_output() {
 	while IFS=: read -r what says command; do
 		exits 1 "$says" "$what: exit status 1" "$command"
 	done <<-END
-		a full disk:cannot write the report. No space:netto 0.1 >/dev/full
+		a full disk:cannot write the report. No space:netto -F 0 0.1 >/dev/full
 		--help on a full disk:No space:netto --help >/dev/full
-		no stdout:cannot write the report:netto -c 0.1 >&-
+		no stdout:cannot write the report:netto -F 0 -c 0.1 >&-
 		-o, where nothing can be written:.:netto -F 0 -o $T 0.1
 		-o, a full disk:No space:netto -F 0 -o /dev/full 0.1
-		-o, too large a file:File too large:ulimit -f 1; netto -c -o $T/text 0.1
+		-o, too large a file:File too large:ulimit -f 1; netto -F 0 -c -o $T/text 0.1
 		12 files, and what to raise:RLIMIT_NOFILE:prlimit --nofile=12 netto 0.1
 		a command, which is not run then:RLIMIT_NOFILE:prlimit --nofile=12 netto -- echo ran
 	END
