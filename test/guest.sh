@@ -862,9 +862,10 @@ note() { echo "note: $part: $* at $(cut -d ' ' -f 1 /proc/uptime) s"; }
 # Every kernel runs what differs most between kernels; 6.12 runs all events. ALL=1: every group on this kernel. MORE: of each
 # group all; EVERY=0: of the operations too.
 few="counts families packets tasks" EVERY=1 MORE=''
+groups=$few
 all="counts families quiet napi_thread backlog busy_poll tcp_work workers hardirq io_worker read_sock packets tasks hotplug"
 case $kernel,${ALL-} in
-*-arm64,*) groups="${ALL:+limits} $few" ;;
+*-arm64,1) groups="limits $few" ;;
 *-arm,*) groups="${ALL:+limits} word" ;;
 *-mips*,* | *-riscv64,*) groups="limits word" ;;
 *-openwrt,*) groups=box ;;
