@@ -124,7 +124,8 @@ row() {
 	esac
 	case $line in
 	'') ;;
-	nothing) check "$what: stderr is empty" "$(wc -c <"$T/err") == 0" "$(cat "$T/err")" ;;
+	nothing) check "$what: stderr is empty, but for a host so slow that samples would take too much" \
+		"$(grep -vc 'take over 10 % of a CPU$' "$T/err") == 0" "$(cat "$T/err")" ;;
 	*) says "$line" ;;
 	esac
 }
