@@ -227,9 +227,9 @@ hidden_usbnet() {
 	before=$(printf '%s\n' /sys/class/net/*)
 	needs g_ether || return
 	wait_for usb_is_up
-	set -- $new
-	ip link set "${1##*/}" netns $A name a2
-	ip link set "${2##*/}" netns $B name b2
+	set -- $new # the device's end, then the host's: it must be up when the device says that there is a link
+	ip link set "${2##*/}" netns $A name a2
+	ip link set "${1##*/}" netns $B name b2
 	over_ends nft
 	on flood $OVER && has_stages usbnet
 	rmmod g_ether
